@@ -1,0 +1,123 @@
+"""The command line around Hydra: --help with a sentence for each option, one-line errors, exit codes 0, 1, 2, 130, 143."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+
+from bench.errors import UserError, allowed_list, nearest
+
+GROUPS = {"method": "Methods", "dataset": "Data sets", "model": "Models", "schedule": "Schedules", "hardware": "Hardware", "tracker": "Trackers"}
+
+
+def help_text() -> str:
+    """What `python run.py --help` prints."""
+    from bench.config import SCALES, options
+
+    parts = [
+        "Run a method on a data set:        python run.py method=ssvr dataset=cifar10 seeds=[0,1]",
+        "Run a table or figure of a paper:  python run.py experiment=ssvr/digits",
+        "Sweep:                             python run.py -m method=ssvr,signsgd method.lr=1e-3,1e-4",
+        "Print the config without running:  python run.py method=ssvr --cfg job",
+    ]
+    for group, title in GROUPS.items():
+        parts.append(_section(f"{title} ({group}=...)", options(group)))
+    parts.append(_section("Experiments (experiment=...)", options("experiment")))
+    parts.append(_section("Scales (scale=..., default: paper with a GPU, else mini)", SCALES))
+    parts.append("Other keys: seeds=[0,1], data_root=DIR (or CLAIMBENCH_DATA), results_root=DIR, force=true, verbose=false, checkpoint_every=SECONDS.")
+    return "\n\n".join(["\n".join(parts[:4]), *parts[4:]])
+
+
+def _section(title: str, entries: dict[str, str]) -> str:
+    width = max((len(name) for name in entries), default=0) + 2
+    return "\n".join([f"{title}:", *(f"  {name:<{width}}{sentence}" for name, sentence in entries.items())])
+
+
+def explain(error: Exception, arguments: list[str]) -> str:
+    """One line for an error of Hydra's or OmegaConf's composition."""
+    text = str(error)
+    missing = re.search(r"Could not find '([^']+)'|In '[^']*': Could not find '([^']+)'", text)
+    if missing:
+        group, _, option = (missing.group(1) or missing.group(2)).rpartition("/")
+        return _unknown_option(group, option)
+    unknown = re.search(r"Could not (?:override|append to config|delete from config)\.? ?'([^']+)'", text) or re.search(r"full_key: (\S+)", text)
+    if unknown:
+        return _unknown_key(unknown.group(1).strip("'"), arguments, text)
+    if "Ambiguous value" in text:
+        return text.splitlines()[0] + "; to sweep over it add -m, for a list write [a,b]"
+    return " ".join(line.strip() for line in text.splitlines()[:2])
+
+
+def _unknown_option(group: str, option: str) -> str:
+    from bench.config import CONF, options
+
+    while group and not (CONF / group).is_dir():
+        group, _, head = group.rpartition("/")
+        option = f"{head}/{option}"
+    names = options(group)
+    return f"{group} = '{option}': unknown; allowed: {allowed_list(names)}{nearest(option, names)}"
+
+
+def _unknown_key(key: str, arguments: list[str], text: str) -> str:
+    from bench.config import CONF
+
+    value = next((a.split("=", 1)[1] for a in arguments if a.lstrip("+~").split("=")[0] == key and "=" in a), None)
+    at = f"{key} = {value!r}" if value is not None else key
+    if "is not in struct" not in text and "No match in the defaults list" not in text:
+        return f"{at}: {text.splitlines()[0]}"
+    parent, _, leaf = key.rpartition(".")
+    names = _keys_of(parent, arguments)
+    if not parent:
+        names += [path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"]
+    return f"{at}: unknown key; allowed: {allowed_list(set(names))}{nearest(leaf, names)}"
+
+
+def _keys_of(parent: str, arguments: list[str]) -> list[str]:
+    """The keys below `parent` in the config that the group choices among the arguments compose to."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import DictConfig, OmegaConf
+
+    from bench.config import CONF
+
+    choices = [a for a in arguments if "=" in a and (CONF / a.split("=")[0].split("@")[0]).is_dir() and "," not in a]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            node = OmegaConf.select(compose("config", choices), parent) if parent else compose("config", choices)
+    except Exception:
+        return []
+    return [str(k) for k in node if k not in ("_target_", "tasks")] if isinstance(node, DictConfig) else []
+
+
+def run(hydra_main: Callable[[], None]) -> int:
+    """Run the program; returns its exit code."""
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print(help_text())
+        return 0
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed as tracebacks
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from bench.config import register_resolvers
+    from bench.runner import RunsFailed
+
+    register_resolvers()
+    try:
+        hydra_main()
+    except UserError as error:
+        return _say(str(error), 2)
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__
+        return _say(str(cause) if isinstance(cause, UserError) else explain(error, arguments), 2)
+    except RunsFailed as error:
+        return _say(f"failed: {error}", 1)
+    return 0
+
+
+def _say(line: str, code: int) -> int:
+    print(f"error: {line}" if code == 2 else line, file=sys.stderr)
+    return code

@@ -1,0 +1,60 @@
+"""The code a result depends on: the task's, method's, data set's and model's files and what they import from this repository."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from bench.signature import ROOT, parse, source_file
+
+
+def _imports(path: Path) -> Iterable[str]:
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def files_of(modules: Iterable[str]) -> list[Path]:
+    """Files of this repository that `modules` reach through imports, sorted."""
+    seen: set[Path] = set()
+    todo = list(modules)
+    while todo:
+        path = source_file(todo.pop())
+        if path is None or path in seen or not path.is_relative_to(ROOT) or ".venv" in path.parts:
+            continue
+        seen.add(path)
+        todo.extend(_imports(path))
+    return sorted(seen)
+
+
+@cache
+def meaning(path: Path) -> str:
+    """The source without comments, docstrings and blank lines: editing those makes no result stale."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            doc = node.body[0]
+            for row in range(doc.lineno - 1, doc.end_lineno or doc.lineno):
+                lines[row] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def code_hash(targets: Iterable[str]) -> str:
+    """12 hex digits over the meaning of every file that the targets ("package.module.Name") reach."""
+    digest = hashlib.sha256()
+    for path in files_of(target.rpartition(".")[0] for target in targets):
+        digest.update(f"{path.relative_to(ROOT)}\0{meaning(path)}\0".encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,73 @@
+"""What a person sees: one bar a session on a terminal, plain lines elsewhere, nothing with verbose=false."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+LINE_EVERY = 10.0  # seconds between plain lines
+
+
+def shown(value: Any) -> str:
+    """A number as in a table: 4 significant digits; integers whole."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+class Display:
+    """Progress of one session: `step(k)` moves the bar, `note(...)` shows figures that were measured anyway."""
+
+    def __init__(self, console: Console | None, title: str) -> None:
+        self._console, self._title = console, title
+        self._bar: Progress | None = None
+        self._total, self._last_line, self._begun, self._first = 0, 0.0, time.monotonic(), 0
+
+    def start(self, total: int, first: int = 0) -> None:
+        """`total` steps in all, `first` of them done before."""
+        self._total, self._first, self._begun = total, first, time.monotonic()
+        if self._console is None or not self._console.is_terminal:
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        self._bar = Progress(*columns, console=self._console, transient=True)
+        self._bar.start()
+        self._task = self._bar.add_task(self._title, total=total, completed=first, note="")
+
+    def step(self, step: int) -> None:
+        if self._bar:
+            self._bar.update(self._task, completed=step)
+
+    def note(self, step: int, **figures: Any) -> None:
+        """Figures beside the bar; a plain line at most every few seconds when there is no terminal, and always the last one."""
+        text = "  ".join(f"{name} {shown(value)}" for name, value in figures.items())
+        if self._bar:
+            self._bar.update(self._task, completed=step, note=text)
+        elif self._console is not None and (time.monotonic() - self._last_line >= LINE_EVERY or step >= self._total):
+            self._last_line = time.monotonic()
+            done = max(1, step - self._first)
+            left = (self._last_line - self._begun) / done * (self._total - step)
+            self._console.print(f"{self._title}  {step}/{self._total}  {text}  ETA {left:.0f} s", highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+
+def console(verbose: bool) -> Console | None:
+    """The terminal, or None for silence."""
+    return Console(file=sys.stdout) if verbose else None
+
+
+def closing_table(rows: list[dict[str, Any]], title: str) -> Table:
+    """One row a seed: status, the final metrics, cost."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="left" if name == "status" else "right")
+    for row in rows:
+        table.add_row(*(shown(row.get(name, "")) for name in columns))
+    return table

@@ -1,0 +1,149 @@
+"""A run on disk: one folder a seed, written so that a kill at any moment loses nothing that was finished.
+
+results.json exists = the run is done. It is written last: temporary file, fsync, rename. metrics.jsonl is flushed line by line.
+A lock (flock, released by the kernel when its process dies) keeps two processes from writing one folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+
+RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, CONFIG, LOCK = (
+    "result.json",
+    "metrics.jsonl",
+    "env.json",
+    "error.json",
+    "checkpoint.pt",
+    "config.yaml",
+    "lock",
+)
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REQUIRED = ("status", "seed", "key", "task", "method", "dataset", "metrics", "measured", "code")
+
+
+def plain(value: Any) -> Any:
+    """JSON without NaN: a non-finite number becomes null (the run's status says that it diverged)."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_atomic(path: Path, write: Callable[[Any], None]) -> None:
+    """Replace `path` by what `write(file)` writes: all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Atomic, indented, without NaN."""
+    text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file to `<name>.corrupt-<k>`; nothing is deleted."""
+    for k in range(1, 10_000):
+        target = path.with_name(f"{path.name}.corrupt-{k}")
+        if not target.exists():
+            os.replace(path, target)
+            return target
+    raise UserError(f"{path}: too many damaged copies beside it; remove them")
+
+
+def read_result(folder: Path, key: str | None = None, report: Callable[[str], None] = lambda line: None) -> dict[str, Any] | None:
+    """The finished result in `folder`, or None. A damaged one is moved aside and reported."""
+    path = folder / RESULT
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        text = ""
+    try:
+        result = json.loads(text)
+        damaged = not isinstance(result, dict) or any(name not in result for name in REQUIRED) or key not in (None, result["key"])
+    except json.JSONDecodeError:
+        damaged = True
+    if damaged:
+        report(f"{path} is damaged; moved to {set_aside(path).name}, computing it again")
+        return None
+    return result
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The curve: the complete lines of metrics.jsonl."""
+    with contextlib.suppress(FileNotFoundError):
+        lines = (folder / METRICS).read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines if line.strip()]
+    return []
+
+
+@contextlib.contextmanager
+def locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Hold the folder's lock; if another process holds it, say so once and wait for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            report(f"{folder} is being computed by process {file.read().strip() or '?'}; waiting for it")
+            while True:
+                time.sleep(0.2)
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+class MetricsFile:
+    """metrics.jsonl of one attempt, opened at a byte offset: what lies behind it came after the checkpoint and is dropped."""
+
+    def __init__(self, folder: Path, offset: int = 0) -> None:
+        path = folder / METRICS
+        path.touch()
+        os.truncate(path, offset)
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 closed by close()
+
+    def append(self, row: dict[str, Any]) -> None:
+        """One line, handed to the kernel at once."""
+        self._file.write(json.dumps(plain(row), allow_nan=False).encode() + b"\n")
+
+    def offset(self) -> int:
+        """Bytes written so far, on disk: a checkpoint never points behind the end of the file."""
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()

@@ -1,0 +1,16 @@
+"""Annotations for config values: read statically from a constructor's signature, checked by pydantic before torch is imported."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+__all__ = ["Fraction", "Literal", "NonNegativeFloat", "NonNegativeInt", "PositiveFloat", "PositiveInt", "Probability"]

@@ -1,0 +1,26 @@
+"""The front door: `python run.py method=ssvr dataset=cifar10 seeds=[0,1]`; `python run.py --help` lists what there is."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Compose the config with Hydra and run the job (in a sweep: each job)."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+    def job(cfg: DictConfig) -> None:
+        from bench.runner import run_job
+
+        run_job(cfg, HydraConfig.get().runtime.choices)
+
+    job()
+
+
+if __name__ == "__main__":
+    from bench.cli import run
+
+    sys.exit(run(main))

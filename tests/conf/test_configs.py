@@ -1,0 +1,62 @@
+"""Every YAML has exactly its constructor's arguments; every method, data set and experiment composes into a valid job."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import yaml
+from conftest import ROOT
+from hydra.utils import get_object
+
+from bench.config import options
+from bench.signature import signature
+
+NODES = [(group, name) for group in ("method", "dataset", "schedule", "task", "model") for name in options(group)]
+
+
+def targets(node) -> list[str]:
+    target = node["_target_"]
+    if target.startswith("${scaled:"):
+        return [part.strip() for part in target.removeprefix("${scaled:").removesuffix("}").split(",")]
+    return [target]
+
+
+@pytest.mark.parametrize(("group", "name"), NODES)
+def test_yaml_has_exactly_the_constructors_arguments(group, name):
+    node = yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text())
+    for target in targets(node):
+        keys = set(node) - {"_target_", "defaults"} - ({"tasks"} if group == "method" else set())
+        parameters = inspect.signature(get_object(target)).parameters.values()
+        assert keys == {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        assert keys == set(signature(target).keys), "the static reading agrees with Python's own"
+
+
+@pytest.mark.parametrize("dataset", options("dataset"))
+@pytest.mark.parametrize("method", options("method"))
+def test_every_pair_composes_or_says_why_not(method, dataset, job):
+    from bench.errors import UserError
+
+    try:
+        made = job(f"method={method}", f"dataset={dataset}")
+    except UserError as error:
+        assert "Data sets that fit:" in str(error)
+    else:
+        assert made.names["method"] == method
+        assert len(made.key) == 64
+
+
+@pytest.mark.parametrize("scale", ["smoke", "mini", "paper"])
+@pytest.mark.parametrize("experiment", options("experiment"))
+def test_every_experiment_composes_at_every_scale(experiment, scale, job):
+    made = job(f"experiment={experiment}", f"scale={scale}")
+    assert made.experiment == experiment
+
+
+def test_the_key_is_typed_and_blind_to_how_it_is_run(job):
+    base = job("method=ssvr", "method.lr=1.0").key
+    assert base == job("method=ssvr", "method.lr=1").key
+    for same in ("seeds=[3,4]", "hardware=cpu", "tracker=none", "results_root=elsewhere", "data_root=elsewhere", "force=true"):
+        assert base == job("method=ssvr", "method.lr=1.0", same).key
+    for other in ("method.beta=0.123", "task.epochs=77", "dataset=mnist", "model=small_cnn", "schedule=cosine", "scale=paper"):
+        assert base != job("method=ssvr", "method.lr=1.0", other).key

@@ -1,0 +1,78 @@
+"""Shared helpers: the real program in real processes, and configs composed as Hydra composes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+ROOT = Path(__file__).resolve().parent.parent
+QUIET = ["tracker=none", "hardware=cpu", "hardware.threads=1"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `python run.py ...` with results under tmp_path; `quiet` adds no tracker and one CPU thread."""
+
+    def run(*arguments: str, quiet: bool = True, env: dict[str, str] | None = None, **more) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "run.py"), f"results_root={tmp_path / 'results'}", *(QUIET if quiet else []), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=clean_env() | (env or {}), check=False, **more)
+
+    return run
+
+
+def clean_env() -> dict[str, str]:
+    """The environment without another process's wandb run, and without colours."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    return kept | {"NO_COLOR": "1", "COLUMNS": "200"}
+
+
+def seed_folders(tmp_path: Path) -> list[Path]:
+    """The seed folders below tmp_path/results, sorted."""
+    return sorted((tmp_path / "results" / "runs").glob("*/*/seed*"))
+
+
+def result_of(folder: Path) -> dict:
+    """result.json of a seed folder."""
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture
+def job() -> Iterator[Callable]:
+    """job("method=ssvr", ...) composes, validates and returns the Job, as run.py does."""
+    from bench.config import CONF, load, register_resolvers
+
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+
+        def make(*overrides: str):
+            cfg = compose("config", list(overrides), return_hydra_config=True)
+            choices = dict(cfg.hydra.runtime.choices)
+            return load(without_hydra(cfg), choices)
+
+        yield make
+    GlobalHydra.instance().clear()
+
+
+def without_hydra(cfg):
+    """The app's own part of a config composed with return_hydra_config=True."""
+    from omegaconf import open_dict
+
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg
