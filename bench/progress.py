@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from statistics import mean, stdev
 from typing import Any
 
 from rich.console import Console
@@ -58,16 +59,28 @@ class Display:
 
 
 def console(verbose: bool) -> Console | None:
-    """The terminal, or None for silence."""
-    return Console(file=sys.stdout) if verbose else None
+    """The terminal, or None for silence. Pipes and files get lines of up to 120 characters."""
+    if not verbose:
+        return None
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
 
 
-def closing_table(rows: list[dict[str, Any]], title: str) -> Table:
-    """One row a seed: status, the final metrics, cost."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
+def closing_table(rows: dict[int, dict[str, Any]], title: str) -> Table:
+    """One line a figure; one column a seed, or mean, standard deviation and range when there are many seeds."""
     table = Table(title=title, title_justify="left")
-    for name in columns:
-        table.add_column(name, justify="left" if name == "status" else "right")
-    for row in rows:
-        table.add_row(*(shown(row.get(name, "")) for name in columns))
+    table.add_column("")
+    many = len(rows) > 6
+    for name in ("mean", "sd", "min", "max") if many else [f"seed {seed}" for seed in rows]:
+        table.add_column(name, justify="right")
+    for name in dict.fromkeys(name for row in rows.values() for name in row):
+        values = [row.get(name, "") for row in rows.values()]
+        table.add_row(name, *(_summary(values) if many else map(shown, values)))
     return table
+
+
+def _summary(values: list[Any]) -> list[str]:
+    numbers = [v for v in values if isinstance(v, int | float)]
+    if len(numbers) < len(values):
+        kinds = {str(v): values.count(v) for v in values}
+        return [", ".join(f"{n} {kind}" for kind, n in kinds.items()), "", "", ""]
+    return [shown(float(v)) for v in (mean(numbers), stdev(numbers), min(numbers), max(numbers))]

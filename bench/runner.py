@@ -217,14 +217,13 @@ def _print_table(outcome: Outcome) -> None:
     from bench.progress import closing_table, console
 
     job = outcome.job
-    rows: list[dict[str, Any]] = []
+    rows: dict[int, dict[str, Any]] = {}
     for seed in sorted(job.settings.seeds):
         result = outcome.results.get(seed)
-        if result is None:
-            rows.append({"seed": seed, "status": "failed"})
-            continue
-        numbers = {k: v for k, v in result["metrics"].items() if not isinstance(v, dict | list)}
-        rows.append({"seed": seed, "status": result["status"], **numbers, "seconds": result["measured"]["wall_seconds"]})
+        rows[seed] = {"status": result["status"] if result else "failed"}
+        if result:
+            numbers = {k: v for k, v in result["metrics"].items() if not isinstance(v, dict | list)}
+            rows[seed] |= {**numbers, "seconds": result["measured"]["wall_seconds"]}
     screen = console(True)
     assert screen is not None
     screen.print(closing_table(rows, f"{job.names['method']} on {job.names['dataset']} ({job.settings.scale})"))

@@ -1,0 +1,62 @@
+"""torchvision, as a reader and downloader of data sets."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench.errors import UserError
+
+_LIBRARIES: list[Any] = []  # keeps operator definitions alive
+
+
+def torchvision() -> ModuleType:
+    """The torchvision module, also where its compiled operators do not match the installed torch: data sets need none of them."""
+    try:
+        import torchvision
+    except RuntimeError:
+        import torch
+
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _LIBRARIES.append(library)
+        import torchvision
+    return torchvision
+
+
+@contextlib.contextmanager
+def _impatient(seconds: float = 10.0) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def download(fetch: Callable[[], Any], name: str, looked: list[Path], archive: str) -> Any:
+    """`fetch()`, or one line that says where the data was looked for and the two ways to get it."""
+    try:
+        with _impatient(), contextlib.redirect_stdout(sys.stderr):
+            return fetch()
+    except (OSError, RuntimeError) as error:
+        places = " and ".join(str(path) for path in looked)
+        raise UserError(
+            f"data set '{name}' not found: looked in {places}, and the download failed ({error.__class__.__name__}). "
+            f"Either run once with a network, so that torchvision downloads it, or unpack {archive} there (another folder: data_root=DIR or CLAIMBENCH_DATA)"
+        ) from None
+
+
+def sized(path: Path, expected: int) -> bytes:
+    """The file's bytes; UserError with both sizes when it is truncated or overlong."""
+    content = path.read_bytes()
+    if len(content) != expected:
+        raise UserError(f"{path} is damaged: expected {expected} bytes, found {len(content)}; remove it and fetch it again")
+    return content
