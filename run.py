@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -11,11 +12,12 @@ def main() -> None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import DictConfig
 
-    @hydra.main(version_base="1.3", config_path="conf", config_name="config")
+    @hydra.main(version_base="1.3", config_path=str(Path(__file__).resolve().parent / "conf"), config_name="config")
     def job(cfg: DictConfig) -> None:
+        from bench.cli import guarded
         from bench.runner import run_job
 
-        run_job(cfg, HydraConfig.get().runtime.choices)
+        guarded(lambda: run_job(cfg, HydraConfig.get().runtime.choices))
 
     job()
 

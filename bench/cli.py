@@ -9,7 +9,16 @@ from collections.abc import Callable
 
 from bench.errors import UserError, allowed_list, nearest
 
-GROUPS = {"method": "Methods", "dataset": "Data sets", "model": "Models", "schedule": "Schedules", "hardware": "Hardware", "tracker": "Trackers"}
+GROUPS = {
+    "method": "Methods",
+    "dataset": "Data sets",
+    "model": "Models",
+    "schedule": "Schedules",
+    "hardware": "Hardware",
+    "tracker": "Trackers",
+}
+
+_problems: list[Exception] = []
 
 
 def help_text() -> str:
@@ -26,7 +35,9 @@ def help_text() -> str:
         parts.append(_section(f"{title} ({group}=...)", options(group)))
     parts.append(_section("Experiments (experiment=...)", options("experiment")))
     parts.append(_section("Scales (scale=..., default: paper with a GPU, else mini)", SCALES))
-    parts.append("Other keys: seeds=[0,1], data_root=DIR (or CLAIMBENCH_DATA), results_root=DIR, force=true, verbose=false, checkpoint_every=SECONDS.")
+    parts.append(
+        "Other keys: seeds=[0,1], data_root=DIR (or CLAIMBENCH_DATA), results_root=DIR, force=true, verbose=false, checkpoint_every=SECONDS."
+    )
     return "\n\n".join(["\n".join(parts[:4]), *parts[4:]])
 
 
@@ -42,31 +53,30 @@ def explain(error: Exception, arguments: list[str]) -> str:
     if missing:
         group, _, option = (missing.group(1) or missing.group(2)).rpartition("/")
         return _unknown_option(group, option)
-    unknown = re.search(r"Could not (?:override|append to config|delete from config)\.? ?'([^']+)'", text) or re.search(r"full_key: (\S+)", text)
+    unknown = re.search(r"Could not (?:override|append to config|delete from config)\.? ?'([^']+)'", text) or re.search(
+        r"full_key: (\S+)", text
+    )
     if unknown:
-        return _unknown_key(unknown.group(1).strip("'"), arguments, text)
+        return _unknown_key(unknown.group(1).strip("'"), arguments)
     if "Ambiguous value" in text:
         return text.splitlines()[0] + "; to sweep over it add -m, for a list write [a,b]"
     return " ".join(line.strip() for line in text.splitlines()[:2])
 
 
 def _unknown_option(group: str, option: str) -> str:
-    from bench.config import CONF, options
+    from bench.config import options
 
-    while group and not (CONF / group).is_dir():
-        group, _, head = group.rpartition("/")
-        option = f"{head}/{option}"
+    group, _, inner = group.partition("/")  # experiment/ssvr + cifar is the option ssvr/cifar of experiment
+    option = f"{inner}/{option}" if inner else option
     names = options(group)
     return f"{group} = '{option}': unknown; allowed: {allowed_list(names)}{nearest(option, names)}"
 
 
-def _unknown_key(key: str, arguments: list[str], text: str) -> str:
+def _unknown_key(key: str, arguments: list[str]) -> str:
     from bench.config import CONF
 
     value = next((a.split("=", 1)[1] for a in arguments if a.lstrip("+~").split("=")[0] == key and "=" in a), None)
     at = f"{key} = {value!r}" if value is not None else key
-    if "is not in struct" not in text and "No match in the defaults list" not in text:
-        return f"{at}: {text.splitlines()[0]}"
     parent, _, leaf = key.rpartition(".")
     names = _keys_of(parent, arguments)
     if not parent:
@@ -92,12 +102,28 @@ def _keys_of(parent: str, arguments: list[str]) -> list[str]:
     return [str(k) for k in node if k not in ("_target_", "tasks")] if isinstance(node, DictConfig) else []
 
 
+def guarded(work: Callable[[], object]) -> None:
+    """Run one job of a sweep. What goes wrong is kept for the end, so that Hydra goes on to the next job.
+
+    In a launcher's worker process the exception is raised instead: it is the launcher's way to tell the parent.
+    """
+    from bench.runner import RunsFailed
+
+    try:
+        work()
+    except (UserError, RunsFailed) as error:
+        if os.environ.get("CLAIMBENCH_MAIN") != str(os.getpid()):
+            raise
+        _problems.append(error)
+
+
 def run(hydra_main: Callable[[], None]) -> int:
     """Run the program; returns its exit code."""
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
         print(help_text())
         return 0
+    os.environ["CLAIMBENCH_MAIN"] = str(os.getpid())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed as tracebacks
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -108,16 +134,15 @@ def run(hydra_main: Callable[[], None]) -> int:
     register_resolvers()
     try:
         hydra_main()
-    except UserError as error:
-        return _say(str(error), 2)
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__
-        return _say(str(cause) if isinstance(cause, UserError) else explain(error, arguments), 2)
-    except RunsFailed as error:
-        return _say(f"failed: {error}", 1)
-    return 0
-
-
-def _say(line: str, code: int) -> int:
-    print(f"error: {line}" if code == 2 else line, file=sys.stderr)
-    return code
+        _problems.append(cause if isinstance(cause, UserError) else UserError(explain(error, arguments)))
+    except OSError as error:  # what happens inside a run is caught there
+        _problems.append(UserError(f"results_root: cannot write {error.filename}: {error.strerror}"))
+    except (UserError, RunsFailed) as error:  # from a worker process
+        _problems.append(error)
+    for problem in _problems:
+        print(f"error: {problem}" if isinstance(problem, UserError) else f"failed: {problem}", file=sys.stderr)
+    if not _problems:
+        return 0
+    return 1 if any(isinstance(problem, RunsFailed) for problem in _problems) else 2

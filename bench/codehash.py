@@ -45,7 +45,10 @@ def meaning(path: Path) -> str:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
     for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             doc = node.body[0]
             for row in range(doc.lineno - 1, doc.end_lineno or doc.lineno):
                 lines[row] = ""

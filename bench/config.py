@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,13 +113,15 @@ def options(group: str) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*.yaml")):
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
-        found[str(path.relative_to(folder).with_suffix(""))] = lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
+        found[str(path.relative_to(folder).with_suffix(""))] = (
+            lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
+        )
     return found
 
 
 def _line(prefix: str, error: ValidationError, allowed: Mapping[str, Any]) -> str:
-    """One line for the first error: key, value, what is allowed, nearest spelling."""
-    first = error.errors()[0]
+    """One line for one error (an unknown key before others): key, value, what is allowed, nearest spelling."""
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
     leaf = str(first["loc"][-1]) if first["loc"] else prefix
     if first["type"] == "extra_forbidden":
@@ -129,7 +130,11 @@ def _line(prefix: str, error: ValidationError, allowed: Mapping[str, Any]) -> st
     if first["type"] == "missing":
         return f"{where}: missing value; set it on the command line ({where}=...) or in its file"
     message = first["msg"].removeprefix("Value error, ")
-    hint = nearest(first["input"], [p.strip("' ") for p in message.replace(" or ", ",").split(",")]) if isinstance(first["input"], str) else ""
+    hint = (
+        nearest(first["input"], [p.strip("' ") for p in message.replace(" or ", ",").split(",")])
+        if isinstance(first["input"], str)
+        else ""
+    )
     return f"{where} = {first['input']!r}: {message[0].lower() + message[1:]}{hint}"
 
 
@@ -137,10 +142,14 @@ def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
     """The node's values with the types of its constructor's signature (1 becomes 1.0 for a float), defaults filled in."""
     target = node.get("_target_")
     if not isinstance(target, str):
-        raise UserError(f"{group}._target_: missing value; it names the class or function to build ('package.module.Name')")
+        raise UserError(
+            f"{group}._target_: missing value; it names the class or function to build ('package.module.Name')"
+        )
     sig = signature(target)
     fields = {name: (kind, ... if default is REQUIRED else default) for name, (kind, default) in sig.keys.items()}
-    model = create_model(f"{group}_{target}", __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **fields)
+    model = create_model(
+        f"{group}_{target}", __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **fields
+    )
     try:
         values = model.model_validate({k: v for k, v in node.items() if k != "_target_"})
     except ValidationError as error:
@@ -166,7 +175,9 @@ def _check_fit(names: Mapping[str, str], tasks: Any) -> None:
 
     task = names["task"]
     if not isinstance(tasks, list) or not tasks or set(tasks) - set(TASKS):
-        raise UserError(f"method.tasks = {tasks!r}: a list of tasks that '{names['method']}' serves; allowed: {allowed_list(TASKS)}")
+        raise UserError(
+            f"method.tasks = {tasks!r}: a list of tasks that '{names['method']}' serves; allowed: {allowed_list(TASKS)}"
+        )
     if task not in tasks:
         fitting = [name for name in options("dataset") if _task_of(name) in tasks]
         raise UserError(
@@ -189,7 +200,9 @@ def _resolved(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
     try:
         return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise UserError(f"{error.full_key or error}: missing value; set it on the command line or in its file") from None
+        raise UserError(
+            f"{error.full_key or error}: missing value; set it on the command line or in its file"
+        ) from None
     except OmegaConfBaseException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
@@ -197,11 +210,12 @@ def _resolved(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
 
 
 def load(cfg: DictConfig, choices: Mapping[str, str]) -> Job:
-    """Validate a composed config. `choices` maps each config group to the option chosen (Hydra's runtime.choices).
+    """Validate a composed config; scale auto becomes mini or paper. `choices` maps each config group to the option chosen (Hydra's runtime.choices).
 
     Raises:
         UserError: one line naming the key, the value, what is allowed and the nearest valid spelling.
     """
+    register_resolvers()  # again in a launcher's worker process
     values = _resolved(cfg, choices)
     values.pop("choices"), values.pop("per_method", None)
     nodes = {part: values.pop(part) for part in PARTS if values.get(part) is not None}
@@ -213,6 +227,8 @@ def load(cfg: DictConfig, choices: Mapping[str, str]) -> Job:
     _check_fit(names, nodes["method"].pop("tasks", None))
     parts = {part: typed(part, node) for part, node in nodes.items()}
     text = json.dumps(parts, sort_keys=True, allow_nan=False)
+    if settings.scale == "auto":
+        settings = settings.model_copy(update={"scale": auto_scale()})
     experiment = choices.get("experiment")
     return Job(
         parts=parts,
@@ -222,8 +238,3 @@ def load(cfg: DictConfig, choices: Mapping[str, str]) -> Job:
         key=hashlib.sha256(text.encode()).hexdigest(),
         code=code_hash(str(node["_target_"]) for node in parts.values()),
     )
-
-
-def default_data_root() -> str:
-    """CLAIMBENCH_DATA, else ./data beside run.py."""
-    return os.environ.get("CLAIMBENCH_DATA") or str(ROOT / "data")

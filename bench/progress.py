@@ -32,7 +32,13 @@ class Display:
         self._total, self._first, self._begun = total, first, time.monotonic()
         if self._console is None or not self._console.is_terminal:
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         self._bar = Progress(*columns, console=self._console, transient=True)
         self._bar.start()
         self._task = self._bar.add_task(self._title, total=total, completed=first, note="")
@@ -50,7 +56,9 @@ class Display:
             self._last_line = time.monotonic()
             done = max(1, step - self._first)
             left = (self._last_line - self._begun) / done * (self._total - step)
-            self._console.print(f"{self._title}  {step}/{self._total}  {text}  ETA {left:.0f} s", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"{self._title}  {step}/{self._total}  {text}  ETA {left:.0f} s", highlight=False, soft_wrap=True
+            )
 
     def stop(self) -> None:
         if self._bar:

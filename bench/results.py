@@ -78,7 +78,9 @@ def set_aside(path: Path) -> Path:
     raise UserError(f"{path}: too many damaged copies beside it; remove them")
 
 
-def read_result(folder: Path, key: str | None = None, report: Callable[[str], None] = lambda line: None) -> dict[str, Any] | None:
+def read_result(
+    folder: Path, key: str | None = None, report: Callable[[str], None] = lambda line: None
+) -> dict[str, Any] | None:
     """The finished result in `folder`, or None. A damaged one is moved aside and reported."""
     path = folder / RESULT
     try:
@@ -89,7 +91,11 @@ def read_result(folder: Path, key: str | None = None, report: Callable[[str], No
         text = ""
     try:
         result = json.loads(text)
-        damaged = not isinstance(result, dict) or any(name not in result for name in REQUIRED) or key not in (None, result["key"])
+        damaged = (
+            not isinstance(result, dict)
+            or any(name not in result for name in REQUIRED)
+            or key not in (None, result["key"])
+        )
     except json.JSONDecodeError:
         damaged = True
     if damaged:

@@ -81,24 +81,11 @@ def execute(job: Job) -> Outcome:
     for group in [seeds] if task.BATCHES_SEEDS else [[seed] for seed in seeds]:
         with contextlib.ExitStack() as stack:
             for seed in group:
-                stack.enter_context(_guard_disk(locked(seed_folder(job, seed), report)))
+                stack.enter_context(locked(seed_folder(job, seed), report))
             missing = [seed for seed in group if not _reused(job, seed, outcome, report)]
             if missing:
                 _compute(job, task, missing, outcome, report)
     return outcome
-
-
-@contextlib.contextmanager
-def _guard_disk(inner: contextlib.AbstractContextManager[None]) -> Any:
-    """A results folder that cannot be written is bad input, not a crash."""
-    try:
-        inner.__enter__()
-    except OSError as error:
-        raise UserError(f"results_root: cannot write {error.filename}: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        inner.__exit__(None, None, None)
 
 
 def _reused(job: Job, seed: int, outcome: Outcome, report: Any) -> bool:
@@ -120,12 +107,14 @@ def _reused(job: Job, seed: int, outcome: Outcome, report: Any) -> bool:
 def _compute(job: Job, task: Any, seeds: list[int], outcome: Outcome, report: Any) -> None:
     from bench.hardware import environment, open_device
     from bench.progress import Display, console
-    from bench.session import Run, Session, StopSignal, Stopped
+    from bench.session import Run, Session, Stopped, StopSignal
     from bench.tracking import open_mirror
 
     device = open_device(job.settings.hardware)
     runs = [Run(seed, seed_folder(job, seed)) for seed in seeds]
-    title = f"{job.names['method']} on {job.names['dataset']}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    title = (
+        f"{job.names['method']} on {job.names['dataset']}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    )
     display = Display(console(job.settings.verbose), title)
     ended = False
     with StopSignal() as stop:
@@ -203,7 +192,9 @@ def _write_result(session: Any, run: Any, attempt: int, evaluations: int) -> dic
 def _record_failure(runs: list[Any], error: Exception) -> str:
     """error.json with the traceback for each run of the session; returns the line for the person."""
     if isinstance(error, OSError) and error.errno in DISK_FULL:
-        line = f"disk full ({error.strerror}); free some space and run the same command again, what was finished is kept"
+        line = (
+            f"disk full ({error.strerror}); free some space and run the same command again, what was finished is kept"
+        )
     else:
         line = f"{error.__class__.__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     text = traceback.format_exc()

@@ -93,7 +93,9 @@ class Run:
 class Session:
     """The runs (seeds) that a task advances together."""
 
-    def __init__(self, job: Job, runs: list[Run], device: Device, stop: StopSignal, progress: Any, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, job: Job, runs: list[Run], device: Device, stop: StopSignal, progress: Any, report: Callable[[str], None]
+    ) -> None:
         self.job, self.runs, self.device, self.progress, self.report = job, runs, device, progress, report
         self.clock = Clock(device)
         self.gradient_evaluations: list[int] = [0] * len(runs)
@@ -131,7 +133,9 @@ class Session:
                 "examples": self.examples,
                 "state": state,
             }
-            write_atomic(self._checkpoint, lambda file: torch.save(content, file))
+            packed = io.BytesIO()  # torch.save on a full disk hides the reason; a plain write tells it
+            torch.save(content, packed)
+            write_atomic(self._checkpoint, lambda file: file.write(packed.getbuffer()))
         self._saved_at = time.monotonic()
         if self._stop.number is not None:
             self.report(f"stopped; checkpoint in {self._checkpoint.parent}, run the same command again to go on")
@@ -158,9 +162,13 @@ class Session:
             return None
         try:
             content = torch.load(io.BytesIO(path.read_bytes()), map_location=self.device.device, weights_only=True)
-            whole = all((run.folder / METRICS).stat().st_size >= offset for run, offset in zip(self.runs, content["offsets"]))
+            whole = all(
+                (run.folder / METRICS).stat().st_size >= offset for run, offset in zip(self.runs, content["offsets"])
+            )
         except Exception as error:  # torch.load raises many kinds on a damaged file
-            self.report(f"{path} is damaged ({error.__class__.__name__}); moved to {set_aside(path).name}, starting afresh")
+            self.report(
+                f"{path} is damaged ({error.__class__.__name__}); moved to {set_aside(path).name}, starting afresh"
+            )
             return None
         if (content["key"], content["seeds"]) != (self.job.key, self.seeds) or not whole:
             return None

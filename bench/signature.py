@@ -31,7 +31,10 @@ class Signature:
 def source_file(module: str) -> Path | None:
     """The file of a module, found without importing its parents."""
     for base in (ROOT, *map(Path, sys.path)):
-        for path in (base.joinpath(*module.split(".")).with_suffix(".py"), base.joinpath(*module.split("."), "__init__.py")):
+        for path in (
+            base.joinpath(*module.split(".")).with_suffix(".py"),
+            base.joinpath(*module.split("."), "__init__.py"),
+        ):
             if path.is_file():
                 return path
     return None
@@ -109,5 +112,9 @@ def _imported(target: str) -> Signature:
         parameters = list(inspect.signature(obj).parameters.values())[1:]
     except Exception as error:
         raise UserError(f"_target_ = '{target}': no such class or function ({error.__class__.__name__})") from None
-    keys = {p.name: (Any, REQUIRED if p.default is p.empty else p.default) for p in parameters if p.kind is not p.VAR_KEYWORD}
+    keys = {
+        p.name: (Any, REQUIRED if p.default is p.empty else p.default)
+        for p in parameters
+        if p.kind is not p.VAR_KEYWORD
+    }
     return Signature(keys, ("params",), Path(inspect.getfile(obj)))

@@ -54,7 +54,9 @@ def _settings(wandb: Any) -> Any:
     )
 
 
-def open_mirror(job: Job, run: Run, attempt: int, rows: list[dict[str, Any]], report: Callable[[str], None]) -> WandbMirror | None:
+def open_mirror(
+    job: Job, run: Run, attempt: int, rows: list[dict[str, Any]], report: Callable[[str], None]
+) -> WandbMirror | None:
     """A fresh wandb run that begins with the rows already on disk (those before the checkpoint), or None without a tracker."""
     tracker = job.settings.tracker
     if tracker.kind == "none":

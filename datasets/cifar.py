@@ -30,7 +30,9 @@ def cifar10(
 ) -> LabelledImages:
     """CIFAR-10 from `root`, in the binary layout or torchvision's. See datasets.images for the arguments."""
     files = ([f"data_batch_{k}.bin" for k in range(1, 6)], ["test_batch.bin"])
-    raw = _read(Path(root), "cifar10", "CIFAR10", "cifar-10-batches-bin", "cifar-10-batches-py", files, 1, "batches.meta.txt")
+    raw = _read(
+        Path(root), "cifar10", "CIFAR10", "cifar-10-batches-bin", "cifar-10-batches-py", files, 1, "batches.meta.txt"
+    )
     return select(raw, Selection(train_size, val_size, test_size, classes, label_noise, split_seed))
 
 
@@ -47,12 +49,21 @@ def cifar100(
 ) -> LabelledImages:
     """CIFAR-100 (fine labels) from `root`, in the binary layout or torchvision's. See datasets.images for the arguments."""
     files = (["train.bin"], ["test.bin"])
-    raw = _read(Path(root), "cifar100", "CIFAR100", "cifar-100-binary", "cifar-100-python", files, 2, "fine_label_names.txt")
+    raw = _read(
+        Path(root), "cifar100", "CIFAR100", "cifar-100-binary", "cifar-100-python", files, 2, "fine_label_names.txt"
+    )
     return select(raw, Selection(train_size, val_size, test_size, classes, label_noise, split_seed))
 
 
 def _read(
-    root: Path, name: str, reader: str, binary: str, python: str, files: tuple[list[str], list[str]], label_bytes: int, names: str
+    root: Path,
+    name: str,
+    reader: str,
+    binary: str,
+    python: str,
+    files: tuple[list[str], list[str]],
+    label_bytes: int,
+    names: str,
 ) -> RawImages:
     folder = root / binary
     if folder.is_dir():
@@ -60,7 +71,9 @@ def _read(
         labels = (folder / names).read_text(encoding="utf-8").split()
         return RawImages(*parts[0], *parts[1], class_names=labels, mirror=True)
     archive = f"the official binary archive (folder {binary})"
-    return download(lambda: _torchvision(root, reader, not (root / python).is_dir()), name, [folder, root / python], archive)
+    return download(
+        lambda: _torchvision(root, reader, not (root / python).is_dir()), name, [folder, root / python], archive
+    )
 
 
 def _records(folder: Path, files: list[str], total: int, label_bytes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +94,9 @@ def _torchvision(root: Path, reader: str, fetch: bool) -> RawImages:
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         if fetch:
             raise
-        raise UserError(f"{root}: torchvision cannot read its layout of {reader} ({error}); remove the folder and fetch it again") from None
+        raise UserError(
+            f"{root}: torchvision cannot read its layout of {reader} ({error}); remove the folder and fetch it again"
+        ) from None
     images = [np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)) for part in (train, test)]
     labels = [np.asarray(part.targets, dtype=np.int64) for part in (train, test)]
     return RawImages(images[0], labels[0], images[1], labels[1], class_names=list(train.classes), mirror=True)

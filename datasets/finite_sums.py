@@ -85,7 +85,13 @@ class PenalisedLeastSquares:
         penalty: NonNegativeFloat = 0.05,
         scale: PositiveFloat = 4.0,
     ) -> None:
-        self.seeds, self.device, self.dim, self.num_components, self._penalty = list(seeds), device, dim, num_components, penalty
+        self.seeds, self.device, self.dim, self.num_components, self._penalty = (
+            list(seeds),
+            device,
+            dim,
+            num_components,
+            penalty,
+        )
         rows, targets = [], []
         for seed in seeds:
             stream = generator(seed, "data")
@@ -105,7 +111,9 @@ class PenalisedLeastSquares:
 
     def draw(self, chunk: int, count: int) -> Tensor:
         """Component indices [count, S], uniform with replacement."""
-        return _stack(self.seeds, chunk, lambda g: torch.randint(self.num_components, (count,), generator=g)).to(self.device)
+        return _stack(self.seeds, chunk, lambda g: torch.randint(self.num_components, (count,), generator=g)).to(
+            self.device
+        )
 
     def gradient(self, x: Tensor, sample: Tensor) -> Tensor:
         """Gradients of f_i, i = sample [..., S]; x [..., S, d]."""

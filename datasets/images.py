@@ -47,12 +47,16 @@ def select(raw: RawImages, how: Selection) -> LabelledImages:
     test_x, test_y = torch.from_numpy(raw.test_x), torch.from_numpy(raw.test_y).long()
     names = raw.class_names
     if how.classes is not None:
-        (train_x, train_y), (test_x, test_y) = (_of_classes(x, y, how.classes, names) for x, y in ((train_x, train_y), (test_x, test_y)))
+        (train_x, train_y), (test_x, test_y) = (
+            _of_classes(x, y, how.classes, names) for x, y in ((train_x, train_y), (test_x, test_y))
+        )
         names = [names[c] for c in how.classes]
     available = len(train_y)
     wanted = available - how.val_size if how.train_size is None else how.train_size
     if how.val_size + wanted > available or wanted < 1:
-        raise UserError(f"dataset.train_size + dataset.val_size = {wanted} + {how.val_size}: the training set has {available} images")
+        raise UserError(
+            f"dataset.train_size + dataset.val_size = {wanted} + {how.val_size}: the training set has {available} images"
+        )
     if how.test_size is not None and how.test_size > len(test_y):
         raise UserError(f"dataset.test_size = {how.test_size}: the test set has {len(test_y)} images")
     val, rest = stratified(train_y, how.val_size, len(names), how.split_seed, 0)

@@ -30,7 +30,12 @@ def mnist(
     """MNIST from `root`/MNIST/raw (plain or .gz), else through torchvision's download. See datasets.images for the arguments."""
     folder = Path(root) / "MNIST" / "raw"
     if not all(_path(folder, name) for name in FILES):
-        download(lambda: torchvision().datasets.MNIST(root, download=True), "mnist", [folder], "the four IDX files (folder MNIST/raw)")
+        download(
+            lambda: torchvision().datasets.MNIST(root, download=True),
+            "mnist",
+            [folder],
+            "the four IDX files (folder MNIST/raw)",
+        )
     train_x, train_y, test_x, test_y = (read_idx(_path(folder, name) or folder / name) for name in FILES)
     raw = RawImages(train_x[:, None], train_y, test_x[:, None], test_y, [str(d) for d in range(10)], mirror=False)
     return select(raw, Selection(train_size, val_size, test_size, classes, label_noise, split_seed))
@@ -48,9 +53,13 @@ def read_idx(path: Path) -> np.ndarray:
         raise UserError(f"{path} is damaged ({error}); remove it and fetch it again") from None
     dimensions = content[3] if len(content) > 3 and content[:3] == b"\0\0\x08" else 0
     if dimensions == 0 or len(content) < 4 + 4 * dimensions:
-        raise UserError(f"{path} is damaged: not an IDX file of bytes, {len(content)} bytes found; remove it and fetch it again")
+        raise UserError(
+            f"{path} is damaged: not an IDX file of bytes, {len(content)} bytes found; remove it and fetch it again"
+        )
     shape = np.frombuffer(content, dtype=">u4", count=dimensions, offset=4).astype(int)
     expected = 4 + 4 * dimensions + int(np.prod(shape))
     if len(content) != expected:
-        raise UserError(f"{path} is damaged: expected {expected} bytes, found {len(content)}; remove it and fetch it again")
+        raise UserError(
+            f"{path} is damaged: expected {expected} bytes, found {len(content)}; remove it and fetch it again"
+        )
     return np.frombuffer(content, dtype=np.uint8, offset=4 + 4 * dimensions).reshape(shape).copy()

@@ -58,5 +58,7 @@ def sized(path: Path, expected: int) -> bytes:
     """The file's bytes; UserError with both sizes when it is truncated or overlong."""
     content = path.read_bytes()
     if len(content) != expected:
-        raise UserError(f"{path} is damaged: expected {expected} bytes, found {len(content)}; remove it and fetch it again")
+        raise UserError(
+            f"{path} is damaged: expected {expected} bytes, found {len(content)}; remove it and fetch it again"
+        )
     return content

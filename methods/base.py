@@ -37,7 +37,7 @@ class SignOptimizer(Optimizer):
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any], buffers: Iterable[Tensor] = ()) -> None:
-        _check(defaults)
+        check_ranges(defaults)
         self._buffers = list(buffers)
         super().__init__(params, defaults)
         self._cuda = {p.device for group in self.param_groups for p in group["params"] if p.is_cuda}
@@ -132,7 +132,9 @@ class SnapshotOptimizer(SignOptimizer):
 
     def _require_snapshot(self) -> None:
         if any(group.get("num_components") is None for group in self.param_groups):
-            raise RuntimeError(f"{type(self).__name__}: call snapshot(full_closure, num_components) before the first step")
+            raise RuntimeError(
+                f"{type(self).__name__}: call snapshot(full_closure, num_components) before the first step"
+            )
 
     @property
     def _fresh(self) -> bool:
@@ -143,7 +145,7 @@ class SnapshotOptimizer(SignOptimizer):
             group["fresh"] = False
 
 
-def _check(defaults: dict[str, Any]) -> None:
+def check_ranges(defaults: dict[str, Any]) -> None:
     """Ranges of the hyper-parameters that the family shares."""
     if not 0 < defaults["lr"] < float("inf"):
         raise ValueError(f"lr = {defaults['lr']}: a positive number")

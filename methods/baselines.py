@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from methods.base import check_ranges
+
 
 class SGD(torch.optim.SGD):
     """SGD with heavy-ball or Nesterov momentum and L2 regularisation (torch.optim.SGD, fused).
@@ -18,7 +20,10 @@ class SGD(torch.optim.SGD):
         weight_decay: coefficient of the L2 term, added to the gradient.
     """
 
-    def __init__(self, params: Any, *, lr: float, momentum: float = 0.9, nesterov: bool = False, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Any, *, lr: float, momentum: float = 0.9, nesterov: bool = False, weight_decay: float = 0.0
+    ) -> None:
+        check_ranges({"lr": lr, "weight_decay": weight_decay})
         super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
 
     @staticmethod
@@ -38,7 +43,10 @@ class AdamW(torch.optim.AdamW):
         weight_decay: decoupled weight decay.
     """
 
-    def __init__(self, params: Any, *, lr: float, beta1: float = 0.9, beta2: float = 0.999, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Any, *, lr: float, beta1: float = 0.9, beta2: float = 0.999, weight_decay: float = 0.0
+    ) -> None:
+        check_ranges({"lr": lr, "weight_decay": weight_decay})
         super().__init__(params, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
 
     @staticmethod

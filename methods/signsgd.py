@@ -17,7 +17,7 @@ class SignSGD(SignOptimizer):
     Args:
         params: parameters to optimise, x.
         lr: eta, step size.
-        weight_decay: decoupled weight decay, 1/steps in units of lr.
+        weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
     References: Bernstein et al., 2018, "signSGD: Compressed Optimisation for Non-Convex Problems".
     Known limits: where the noise is skewed, the sign of one stochastic gradient is biased and the method stalls.
     """
@@ -44,7 +44,7 @@ class SignSGDSIM(SignOptimizer):
         params: parameters to optimise, x.
         lr: eta, step size.
         beta: weight of the new gradient, in (0, 1]; 1 is signSGD.
-        weight_decay: decoupled weight decay, 1/steps in units of lr.
+        weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
     References: Sun et al., 2023, "Momentum Ensures Convergence of SIGNSGD under Weaker Assumptions".
     """
 
@@ -73,7 +73,7 @@ class EFSignSGD(SignOptimizer):
     Args:
         params: parameters to optimise, x.
         lr: gamma, step size (on SGD's scale, not on that of the sign methods).
-        weight_decay: decoupled weight decay, 1/steps in units of lr.
+        weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
     References: Karimireddy et al., 2019, "Error Feedback Fixes SignSGD and other Gradient Compression Schemes", Algorithm 1.
     """
 
@@ -119,12 +119,14 @@ class SignSVRG(SnapshotOptimizer):
         params: parameters to optimise, x.
         buffers: `model.buffers()`, left untouched by every pass but the one at x_t.
         lr: eta, step size.
-        weight_decay: decoupled weight decay, 1/steps in units of lr.
+        weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
     References: Chzhen and Schechtman, 2023, arXiv 2305.13187; the snapshot interval m is our choice.
     """
 
     def __init__(self, params: Any, buffers: Iterable[Tensor] = (), *, lr: float, weight_decay: float = 0.0) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "num_components": None, "fresh": False}, buffers)
+        super().__init__(
+            params, {"lr": lr, "weight_decay": weight_decay, "num_components": None, "fresh": False}, buffers
+        )
 
     @staticmethod
     def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:

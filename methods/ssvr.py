@@ -30,26 +30,37 @@ class SSVR(SignOptimizer):
         buffers: `model.buffers()`, left untouched by the pass at x_{t-1}.
         lr: eta, step size (the theory's choice is d^(-1/2) T^(-2/3) up to a constant).
         beta: weight of the new gradient, in (0, 1].
-        weight_decay: decoupled weight decay, 1/steps in units of lr.
+        weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
     References:
         Jiang et al., 2024, arXiv 2406.00489, Algorithm 1. Cutkosky and Orabona, 2019, for the estimator.
     Known limits:
         Gains need mean-squared smoothness that is small against the variance; at equal gradient calls momentum can be ahead.
     """
 
-    def __init__(self, params: Any, buffers: Iterable[Tensor] = (), *, lr: float, beta: float, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Any, buffers: Iterable[Tensor] = (), *, lr: float, beta: float, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, {"lr": lr, "beta": beta, "weight_decay": weight_decay}, buffers)
 
     @staticmethod
     def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:
         """Theorem 1: lr = d^(-1/2) T^(-2/3), beta = T^(-2/3), initial batch T^(1/3), up to constants."""
-        return {"lr": dim**-0.5 * horizon ** (-2 / 3), "beta": horizon ** (-2 / 3), "initial_batch": round(horizon ** (1 / 3))}
+        return {
+            "lr": dim**-0.5 * horizon ** (-2 / 3),
+            "beta": horizon ** (-2 / 3),
+            "initial_batch": round(horizon ** (1 / 3)),
+        }
 
     def _extra_passes(self) -> bool:
         return any(group["beta"] < 1 for group in self.param_groups) and bool(self.state)
 
     def _estimate(self, closure: Closure) -> None:
-        started = {p: self.state[p]["previous"] for group in self.param_groups for p in self._active(group)[0] if p in self.state}
+        started = {
+            p: self.state[p]["previous"]
+            for group in self.param_groups
+            for p in self._active(group)[0]
+            if p in self.state
+        }
         old = self._gradient_at(started, closure) if started and self._extra_passes() else {}
         for group in self.param_groups:
             params, grads = self._active(group)
@@ -92,7 +103,7 @@ class SSVRFS(SnapshotOptimizer):
         lr: eta, step size (theory: m^(-1/4) d^(-1/2) T^(-1/2) up to a constant).
         beta: weight of the new gradient in form "storm", in (0, 1]; None: 1/m. Form "spider" has none.
         form: "storm" or "spider".
-        weight_decay: decoupled weight decay, 1/steps in units of lr.
+        weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
     References:
         Jiang et al., 2024, arXiv 2406.00489, Theorem 2 (rate). Fang et al., 2018 (SPIDER).
     """
@@ -109,7 +120,14 @@ class SSVRFS(SnapshotOptimizer):
     ) -> None:
         if form not in ("storm", "spider"):
             raise ValueError(f"form = '{form}': 'storm' or 'spider'")
-        defaults = {"lr": lr, "beta": beta, "form": form, "weight_decay": weight_decay, "num_components": None, "fresh": False}
+        defaults = {
+            "lr": lr,
+            "beta": beta,
+            "form": form,
+            "weight_decay": weight_decay,
+            "num_components": None,
+            "fresh": False,
+        }
         super().__init__(params, defaults, buffers)
 
     @staticmethod
@@ -144,7 +162,9 @@ class SSVRFS(SnapshotOptimizer):
         """v_t out of v_{t-1} for parameters that have one; at a fresh snapshot g_i(x_s) is g_i(x_t)."""
         old = self._gradient_at({p: self.state[p]["previous"] for p in started}, closure)
         storm = self.param_groups[0]["form"] == "storm"
-        anchor = self._gradient_at({p: self.state[p]["snapshot"] for p in started}, closure) if storm and not fresh else None
+        anchor = (
+            self._gradient_at({p: self.state[p]["snapshot"] for p in started}, closure) if storm and not fresh else None
+        )
         for group in self.param_groups:
             params = [p for p in self._active(group)[0] if p in started]
             if not params:

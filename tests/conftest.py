@@ -28,9 +28,19 @@ def _one_thread() -> None:
 def program(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `python run.py ...` with results under tmp_path; `quiet` adds no tracker and one CPU thread."""
 
-    def run(*arguments: str, quiet: bool = True, env: dict[str, str] | None = None, **more) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "run.py"), f"results_root={tmp_path / 'results'}", *(QUIET if quiet else []), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=clean_env() | (env or {}), check=False, **more)
+    def run(
+        *arguments: str, quiet: bool = True, env: dict[str, str] | None = None, **more
+    ) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            str(ROOT / "run.py"),
+            f"results_root={tmp_path / 'results'}",
+            *(QUIET if quiet else []),
+            *arguments,
+        ]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env=clean_env() | (env or {}), check=False, **more
+        )
 
     return run
 

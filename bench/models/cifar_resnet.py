@@ -88,7 +88,9 @@ def load_published(root: str | Path, depth: int = 20) -> CifarResNet:
         raise UserError(f"depth = {depth}: published weights exist for {', '.join(map(str, PUBLISHED))}")
     path = Path(root) / "resnet_cifar10" / PUBLISHED[depth]
     if not path.is_file():
-        raise UserError(f"published weights not found: looked for {path}; fetch that file from the akamaster CIFAR-10 ResNet release")
+        raise UserError(
+            f"published weights not found: looked for {path}; fetch that file from the akamaster CIFAR-10 ResNet release"
+        )
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     model = CifarResNet(depth, 3, 10)
     model.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})

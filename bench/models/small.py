@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import nn
 
 from bench.types import PositiveInt
@@ -11,7 +13,7 @@ def mlp(in_channels: int, num_classes: int, image_size: int, *, hidden: list[Pos
     """Fully connected ReLU network on flattened images; `hidden` gives the widths of its hidden layers."""
     sizes = [in_channels * image_size**2, *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], num_classes))
 
@@ -20,5 +22,10 @@ def small_cnn(in_channels: int, num_classes: int, image_size: int, *, width: Pos
     """Two convolutions (width, 2 width) with BatchNorm, ReLU and 2 x 2 max-pooling each, global average pooling, a linear layer."""
     layers: list[nn.Module] = []
     for fan_in, fan_out in ((in_channels, width), (width, 2 * width)):
-        layers += [nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [
+            nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(fan_out),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, num_classes))

@@ -84,7 +84,9 @@ def run(
     gradient_subset: PositiveInt,
 ) -> None:
     """Train for `epochs`, log a row an epoch, finish with the metrics of the last epoch (or the best on validation data)."""
-    options = Options(epochs, batch_size, crop_padding, flip, cutout, label_smoothing, selection, evaluate_every, gradient_subset)
+    options = Options(
+        epochs, batch_size, crop_padding, flip, cutout, label_smoothing, selection, evaluate_every, gradient_subset
+    )
     Training(session, options).run(state)
 
 
@@ -110,7 +112,9 @@ class Training:
     def _check(self, data: LabelledImages) -> None:
         n = len(data.train_y)
         if n < self.options.batch_size:
-            raise UserError(f"task.batch_size = {self.options.batch_size}: more than the {n} training images; at most {n}")
+            raise UserError(
+                f"task.batch_size = {self.options.batch_size}: more than the {n} training images; at most {n}"
+            )
         if self.options.selection == "best_val" and len(data.val_y) == 0:
             raise UserError("task.selection = 'best_val': needs validation images; set dataset.val_size")
 
@@ -182,7 +186,9 @@ class Training:
             self._order = torch.randperm(len(self.data.train_y), generator=stream, device=device)
             self._order_epoch = epoch
         chosen = self._order[index * size : (index + 1) * size]
-        return self.images.batch(chosen, generator(self.seed, "augment", epoch, index, device=device)), self.data.train_y[chosen]
+        return self.images.batch(
+            chosen, generator(self.seed, "augment", epoch, index, device=device)
+        ), self.data.train_y[chosen]
 
     def _loss(self, x: Tensor, y: Tensor) -> Tensor:
         with self.device.autocast():
@@ -208,7 +214,11 @@ class Training:
     def _end_of_epoch(self, epoch: int) -> bool:
         """Log the epoch's row; False when the run has diverged."""
         assert self.at.loss_sum is not None
-        row = {"epoch": epoch, "train_loss": (self.at.loss_sum / self.batches).item(), "lr": self.optimizer.param_groups[0]["lr"]}
+        row = {
+            "epoch": epoch,
+            "train_loss": (self.at.loss_sum / self.batches).item(),
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
         last = epoch == self.options.epochs
         diverged = not math.isfinite(row["train_loss"])
         if epoch % self.options.evaluate_every == 0 or last or diverged:

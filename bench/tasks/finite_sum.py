@@ -70,7 +70,9 @@ class Descent:
             self._apply_theory()
         if hasattr(self.method, "snapshot") and self.problem.num_components is None:
             names = session.job.names
-            raise UserError(f"method '{names['method']}' needs a finite sum; data set '{names['dataset']}' is an expectation")
+            raise UserError(
+                f"method '{names['method']}' needs a finite sum; data set '{names['dataset']}' is an expectation"
+            )
         self.sums = torch.zeros(3, *self.x.shape[:2], dtype=self.x.dtype, device=self.x.device)  # l1, l2, squared error
         self.evaluations = [0] * len(horizons)  # component gradients of each horizon, a seed
         self.step = 0
@@ -161,7 +163,9 @@ class Descent:
                 run.log(self.step, **row)
                 self.session.gradient_evaluations[s] = self.evaluations[h]
                 if horizon == self.horizons[0]:
-                    finite = bool(torch.isfinite(self.x[:, s]).all()) and all(torch.isfinite(self.sums[:, :, s]).flatten())
+                    finite = bool(torch.isfinite(self.x[:, s]).all()) and all(
+                        torch.isfinite(self.sums[:, :, s]).flatten()
+                    )
                     run.finish("finished" if finite else "diverged", **row)
             self.session.progress.note(self.step, horizon=horizon, mean_grad_l1=sum(r[0] for r in rows) / len(rows))
 

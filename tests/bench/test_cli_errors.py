@@ -79,7 +79,9 @@ def test_pair_that_does_not_fit_names_those_that_do(job, monkeypatch):
     from bench import config
     from bench.errors import UserError
 
-    monkeypatch.setattr(config, "_task_of", lambda name: "classification" if name in ("digits", "mnist") else "finite_sum")
+    monkeypatch.setattr(
+        config, "_task_of", lambda name: "classification" if name in ("digits", "mnist") else "finite_sum"
+    )
     with pytest.raises(UserError) as caught:
         config._check_fit({"method": "mixup", "dataset": "least_squares", "task": "finite_sum"}, ["classification"])
     line = str(caught.value)
@@ -94,7 +96,9 @@ def test_validation_and_help_do_not_import_torch():
         "assert cli(run.main) == 2; sys.argv = ['run.py', '--help']; assert cli(run.main) == 0\n"
         "assert 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=clean_env(), timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=clean_env(), timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

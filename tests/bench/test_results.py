@@ -35,7 +35,9 @@ def test_a_result_says_what_it_was_computed_with(program, tmp_path):
     program(*RUN)
     folder = seed_folders(tmp_path)[0]
     result, environment = result_of(folder), json.loads((folder / "env.json").read_text())
-    assert {"test_accuracy", "test_nll", "test_ece", "train_loss", "grad_l1", "grad_l2", "gradient_evaluations"} <= set(result["metrics"])
+    assert {"test_accuracy", "test_nll", "test_ece", "train_loss", "grad_l1", "grad_l2", "gradient_evaluations"} <= set(
+        result["metrics"]
+    )
     assert result["metrics"]["gradient_evaluations"] == 1437 // 64 * 64
     assert result["measured"]["examples_per_second"] > 0
     assert result["measured"]["peak_memory_bytes"] > 2**20
@@ -90,7 +92,15 @@ def test_one_crashed_seed_leaves_error_json_and_the_sweep_goes_on(tmp_path):
         f"sys.argv = ['run.py', '-m', 'method=signsgd,sgd', 'dataset=digits', 'scale=smoke', 'seeds=[0,1]', 'results_root={tmp_path / 'results'}'] + {QUIET}\n"
         "import run; from bench.cli import run as cli; sys.exit(cli(run.main))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=clean_env(), timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=clean_env(),
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 1, done.stderr
     assert "planted" in done.stderr
     assert "Traceback" not in done.stderr

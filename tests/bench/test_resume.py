@@ -15,14 +15,35 @@ import pytest
 from conftest import QUIET, ROOT, clean_env, result_of
 
 RUNS = {
-    "ssvr": ["method=ssvr", "dataset=digits", "model=small_cnn", "task.epochs=6", "task.batch_size=32", "schedule=cosine"],
-    "ssvr_fs": ["method=ssvr_fs", "dataset=digits", "model=resnet8", "dataset.train_size=320", "task.epochs=3", "task.batch_size=32"],
+    "ssvr": [
+        "method=ssvr",
+        "dataset=digits",
+        "model=small_cnn",
+        "task.epochs=6",
+        "task.batch_size=32",
+        "schedule=cosine",
+    ],
+    "ssvr_fs": [
+        "method=ssvr_fs",
+        "dataset=digits",
+        "model=resnet8",
+        "dataset.train_size=320",
+        "task.epochs=3",
+        "task.batch_size=32",
+    ],
     "finite_sum": ["method=ssvr_fs", "dataset=least_squares", "seeds=[0,1]", "task.horizons=[500,3000]"],
 }
 
 
 def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(ROOT / "run.py"), f"results_root={results}", *QUIET, "checkpoint_every=0.0", *arguments]
+    command = [
+        sys.executable,
+        str(ROOT / "run.py"),
+        f"results_root={results}",
+        *QUIET,
+        "checkpoint_every=0.0",
+        *arguments,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_env())
 
 
@@ -51,7 +72,9 @@ def test_sigkill_at_any_moment_then_resume_is_bit_for_bit(name, tmp_path):
     for _ in range(12):
         process = start(tmp_path / "killed", *RUNS[name])
         found = folders(tmp_path / "killed")
-        before = (found[0] / "checkpoint.pt").stat().st_mtime_ns if found and (found[0] / "checkpoint.pt").exists() else 0
+        before = (
+            (found[0] / "checkpoint.pt").stat().st_mtime_ns if found and (found[0] / "checkpoint.pt").exists() else 0
+        )
         while process.poll() is None:  # until this attempt has written a checkpoint of its own
             found = folders(tmp_path / "killed")
             path = found[0] / "checkpoint.pt" if found else None
@@ -79,7 +102,13 @@ def test_sigkill_at_any_moment_then_resume_is_bit_for_bit(name, tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stop_checkpoints_and_exits(number, code, tmp_path):
-    arguments = ["method=signsgd", "dataset=digits", "task.epochs=2000", "task.evaluate_every=2000", "checkpoint_every=1000.0"]
+    arguments = [
+        "method=signsgd",
+        "dataset=digits",
+        "task.epochs=2000",
+        "task.evaluate_every=2000",
+        "checkpoint_every=1000.0",
+    ]
     process = start(tmp_path, *arguments)
     wait_for_metrics = time.monotonic() + 60
     while time.monotonic() < wait_for_metrics and not any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")):

@@ -18,7 +18,13 @@ RUN = ["method=signsgd", "dataset=digits", "scale=smoke", "task.epochs=2", "hard
 def inspect(folder: Path) -> dict:
     """Summary of an offline run, through `wandb leet inspect`."""
     wandb = Path(sys.executable).with_name("wandb")
-    done = subprocess.run([wandb, "leet", "inspect", "--summary", "--json", str(folder)], capture_output=True, text=True, env=clean_env(), check=False)
+    done = subprocess.run(
+        [wandb, "leet", "inspect", "--summary", "--json", str(folder)],
+        capture_output=True,
+        text=True,
+        env=clean_env(),
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
