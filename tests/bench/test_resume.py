@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,16 +38,42 @@ RUNS = {
 }
 
 
-def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        str(ROOT / "run.py"),
-        f"results_root={results}",
-        *QUIET,
-        "checkpoint_every=0.0",
-        *arguments,
-    ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_env())
+class Started:
+    """`python run.py ...` under way; its stderr goes to a file. Leaving the block kills it if it still runs."""
+
+    def __init__(self, results: Path, *arguments: str) -> None:
+        handle, name = tempfile.mkstemp(suffix=".stderr")
+        self.path = Path(name)
+        command = [sys.executable, str(ROOT / "run.py"), f"results_root={results}", *QUIET, "checkpoint_every=0.0"]
+        self.process = subprocess.Popen(
+            [*command, *arguments], stdout=subprocess.DEVNULL, stderr=handle, env=clean_env()
+        )
+        os.close(handle)
+
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.path.unlink()
+
+    def code(self) -> int:
+        """Wait for it; its exit code."""
+        return self.process.wait(120)
+
+    @property
+    def errors(self) -> str:
+        return self.path.read_text()
+
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Wait until `condition()` or the end of the process."""
+        deadline = time.monotonic() + 60
+        while self.running() and not condition() and time.monotonic() < deadline:
+            time.sleep(0.005)
 
 
 def lasting(folder: Path) -> dict:
@@ -54,45 +83,36 @@ def lasting(folder: Path) -> dict:
     return {"result": result, "curve": (folder / "metrics.jsonl").read_bytes()}
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
 def folders(results: Path) -> list[Path]:
     return sorted((results / "runs").glob("*/*/seed*"))
 
 
+def checkpoint_time(results: Path) -> int:
+    """When the first seed's checkpoint was last written; 0 before there is one."""
+    with contextlib.suppress(IndexError, FileNotFoundError):
+        return (folders(results)[0] / "checkpoint.pt").stat().st_mtime_ns
+    return 0
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_sigkill_at_any_moment_then_resume_is_bit_for_bit(name, tmp_path):
-    whole = start(tmp_path / "whole", *RUNS[name])
-    assert whole.wait(120) == 0, whole.stderr.read()
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    with Started(whole, *RUNS[name]) as run:
+        assert run.code() == 0, run.errors
     chance, kills = random.Random(0), 0
-    for _ in range(12):
-        process = start(tmp_path / "killed", *RUNS[name])
-        found = folders(tmp_path / "killed")
-        before = (
-            (found[0] / "checkpoint.pt").stat().st_mtime_ns if found and (found[0] / "checkpoint.pt").exists() else 0
-        )
-        while process.poll() is None:  # until this attempt has written a checkpoint of its own
-            found = folders(tmp_path / "killed")
-            path = found[0] / "checkpoint.pt" if found else None
-            if path and path.exists() and path.stat().st_mtime_ns > before:
-                time.sleep(chance.uniform(0, 0.4))
+    while kills < 3:
+        before = checkpoint_time(broken)
+        with Started(broken, *RUNS[name]) as run:
+            run.until(lambda before=before: checkpoint_time(broken) > before)  # each attempt gets a little further
+            time.sleep(chance.uniform(0, 0.2))
+            if not run.running():
                 break
-            time.sleep(0.005)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+            run.process.send_signal(signal.SIGKILL)
             kills += 1
-        process.wait()
-        if kills == 3:
-            break
-    last = start(tmp_path / "killed", *RUNS[name])
-    _, errors = last.communicate(timeout=120)
-    assert last.returncode == 0, errors
     assert kills >= 1
-    pairs = list(zip(folders(tmp_path / "whole"), folders(tmp_path / "killed")))
+    with Started(broken, *RUNS[name]) as run:
+        assert run.code() == 0, run.errors
+    pairs = list(zip(folders(whole), folders(broken)))
     assert pairs
     for expected, found in pairs:
         assert lasting(found) == lasting(expected)
@@ -102,69 +122,57 @@ def test_sigkill_at_any_moment_then_resume_is_bit_for_bit(name, tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stop_checkpoints_and_exits(number, code, tmp_path):
-    arguments = [
+    long = [
         "method=signsgd",
         "dataset=digits",
         "task.epochs=2000",
         "task.evaluate_every=2000",
         "checkpoint_every=1000.0",
     ]
-    process = start(tmp_path, *arguments)
-    wait_for_metrics = time.monotonic() + 60
-    while time.monotonic() < wait_for_metrics and not any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")):
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == code
-    assert "run the same command again to go on" in errors
+    with Started(tmp_path, *long) as run:
+        run.until(lambda: any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")))
+        run.process.send_signal(number)
+        assert run.code() == code
+        assert "run the same command again to go on" in run.errors
     folder = folders(tmp_path)[0]
     assert (folder / "checkpoint.pt").exists()
     assert not (folder / "result.json").exists()
-    again = start(tmp_path, *arguments)
-    time.sleep(0.1)
-    for line in again.stderr:
-        if "resuming" in line:
-            break
-    else:
-        pytest.fail("the second run did not resume")
-    again.kill()
-    again.wait()
+    with Started(tmp_path, *long) as run:
+        run.until(lambda: "resuming" in run.errors)
+        assert run.running()
+        assert "resuming" in run.errors
 
 
 def test_two_processes_on_one_key_compute_it_once(tmp_path):
-    arguments = ["method=signsgd", "dataset=digits", "task.epochs=20"]
-    first = start(tmp_path, *arguments)
-    second = start(tmp_path, *arguments)
-    outputs = [process.communicate(timeout=120) for process in (first, second)]
-    assert [first.returncode, second.returncode] == [0, 0]
-    assert sum("waiting for it" in errors for _, errors in outputs) == 1
+    short = ["method=signsgd", "dataset=digits", "task.epochs=20"]
+    with Started(tmp_path, *short) as first, Started(tmp_path, *short) as second:
+        assert [first.code(), second.code()] == [0, 0]
+        assert (first.errors + second.errors).count("waiting for it") == 1
     folder = folders(tmp_path)[0]
     assert json.loads((folder / "env.json").read_text())["attempt"] == 1
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 20
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    arguments = ["method=signsgd", "dataset=digits", "task.epochs=2000"]
-    process = start(tmp_path, *arguments)
-    while not list(tmp_path.rglob("lock")):
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    again = start(tmp_path, "method=signsgd", "dataset=digits", "task.epochs=2", "scale=smoke")
-    assert again.wait(60) == 0
+    with Started(tmp_path, "method=signsgd", "dataset=digits", "task.epochs=2000") as run:
+        run.until(lambda: checkpoint_time(tmp_path))
+        run.process.kill()
+    with Started(tmp_path, "method=signsgd", "dataset=digits", "task.epochs=2000") as run:
+        run.until(lambda: "resuming" in run.errors)
+        assert "waiting" not in run.errors
+        assert "resuming" in run.errors
 
 
 def test_a_damaged_checkpoint_is_moved_aside(tmp_path):
-    arguments = ["method=signsgd", "dataset=digits", "task.epochs=3"]
-    process = start(tmp_path, *arguments)
-    assert process.wait(60) == 0
+    short = ["method=signsgd", "dataset=digits", "task.epochs=3"]
+    with Started(tmp_path, *short) as run:
+        assert run.code() == 0
     folder = folders(tmp_path)[0]
     expected = lasting(folder)
     (folder / "result.json").unlink()
     (folder / "checkpoint.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
-    again = start(tmp_path, *arguments)
-    _, errors = again.communicate(timeout=60)
-    assert again.returncode == 0
-    assert "checkpoint.pt is damaged" in errors
+    with Started(tmp_path, *short) as run:
+        assert run.code() == 0
+        assert "checkpoint.pt is damaged" in run.errors
     assert (folder / "checkpoint.pt.corrupt-1").exists()
     assert lasting(folder) == expected
