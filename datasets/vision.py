@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,19 +18,29 @@ _LIBRARIES: list[Any] = []  # keeps operator definitions alive
 
 
 def torchvision() -> ModuleType:
-    """The torchvision module, also where its compiled operators do not match the installed torch: data sets need none of them."""
-    try:
-        import torchvision
-    except RuntimeError:
-        import torch
+    """The torchvision module, also where its compiled operators do not match the installed torch: data sets need none of them.
 
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _LIBRARIES.append(library)
-        import torchvision
-    return torchvision
+    Such a build fails at import, when it describes an operator that was not loaded. Declaring the operator lets it go on.
+    """
+    for _ in range(20):
+        try:
+            return import_module("torchvision")
+        except RuntimeError as error:
+            absent = re.search(r"operator torchvision::(\w+) does not exist", str(error))
+            if absent is None:
+                raise
+            _declare(absent.group(1))
+    raise RuntimeError("torchvision does not match the installed torch")
+
+
+def _declare(operator: str) -> None:
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define(f"{operator}() -> ()")
+    _LIBRARIES.append(library)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        del sys.modules[name]
 
 
 @contextlib.contextmanager
