@@ -1,0 +1,181 @@
+"""Speed, side by side in one run: `python scripts/speed.py [augment] [step] [--rounds N]`. Medians over interleaved rounds."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from bench.augment import Augmenter
+from bench.config import ROOT
+from bench.seeding import generator
+
+Row = tuple[str, str, str]
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes; on a GPU until it is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def interleaved(works: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each work in each round, after one round that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for k in range(rounds + 1):
+        for name, work in works.items():
+            spent = timed(work)
+            if k:
+                seconds[name].append(spent)
+    return seconds
+
+
+def cifar_images(count: int) -> Tensor:
+    """CIFAR-10 training images if they are at hand, else random ones of the same shape, uint8 [N, 3, 32, 32]."""
+    from bench.errors import UserError
+    from datasets.cifar import cifar10
+
+    try:
+        return cifar10(str(ROOT / "data"), 0, train_size=count).train_x
+    except UserError:
+        return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
+
+
+def augment(rounds: int) -> list[Row]:
+    """Random crop, flip and normalisation: batches on the device against torchvision's transforms in a DataLoader with 2 workers."""
+    from PIL import Image
+    from torch.utils.data import DataLoader, Dataset
+
+    from datasets.vision import torchvision
+
+    images, mean, std = cifar_images(20_000), [0.49, 0.48, 0.45], [0.25, 0.24, 0.26]
+    transforms = torchvision().transforms
+    pictures = [Image.fromarray(x) for x in images[:5000].permute(0, 2, 3, 1).numpy()]
+    steps = [
+        transforms.RandomCrop(32, 4),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+        transforms.Normalize(mean, std),
+    ]
+    pipeline = transforms.Compose(steps)
+
+    class Pictures(Dataset):
+        def __len__(self) -> int:
+            return len(pictures)
+
+        def __getitem__(self, index: int) -> Tensor:
+            return pipeline(pictures[index])
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    ours = Augmenter(images.to(device), mean, std, crop_padding=4, flip=True)
+    loader = DataLoader(Pictures(), batch_size=128, shuffle=True, num_workers=2)
+    order = torch.randperm(len(images), device=device)
+
+    def batches() -> None:
+        for k, chosen in enumerate(order.split(128)):
+            ours.batch(chosen, generator(0, "augment", k, device=device))
+
+    seconds = interleaved({"ours": batches, "theirs": lambda: [None for _ in loader]}, rounds)
+    ours_rate = statistics.median(len(images) / s for s in seconds["ours"])
+    their_rate = statistics.median(len(pictures) / s for s in seconds["theirs"])
+    return [
+        ("torchvision transforms, DataLoader, 2 workers", f"{their_rate:,.0f} images/s", "1"),
+        ("batches on the device (bench.augment)", f"{ours_rate:,.0f} images/s", f"{ours_rate / their_rate:.1f} x"),
+    ]
+
+
+def step(rounds: int) -> list[Row]:
+    """A ResNet-18 step of SSVR against one of SGD with momentum at equal batch, and the share of SSVR's own arithmetic."""
+    from torch.nn.functional import cross_entropy
+
+    from bench.models import resnet18
+    from methods.baselines import SGD
+    from methods.ssvr import SSVR
+
+    cuda = torch.cuda.is_available()
+    device, batch = ("cuda", 256) if cuda else ("cpu", 64)
+    x = torch.randn(batch, 3, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    y = torch.randint(0, 10, (batch,), device=device)
+    spent = {"passes": 0.0}
+
+    def stepper(make: Callable) -> Callable[[], object]:
+        model = resnet18(3, 10, 32).to(device, memory_format=torch.channels_last)
+        opt = make(model)
+
+        def closure() -> Tensor:
+            start = time.perf_counter()
+            opt.zero_grad()
+            with torch.autocast(device, torch.bfloat16, enabled=cuda):
+                loss = cross_entropy(model(x), y)
+            loss.backward()
+            if cuda:
+                torch.cuda.synchronize()
+            spent["passes"] += time.perf_counter() - start
+            return loss
+
+        return lambda: opt.step(closure)
+
+    works = {
+        "sgd": stepper(lambda m: SGD(m.parameters(), lr=0.1)),
+        "ssvr": stepper(lambda m: SSVR(m.parameters(), m.buffers(), lr=1e-3, beta=0.5)),
+    }
+    works["ssvr"]()  # its first step has one pass
+    seconds = interleaved(works, rounds)
+    spent["passes"] = 0.0
+    total = sum(timed(works["ssvr"]) for _ in range(rounds))
+    ratio = statistics.median(a / b for a, b in zip(seconds["ssvr"], seconds["sgd"]))
+    return [
+        (
+            f"SGD with momentum, ResNet-18, batch {batch}",
+            f"{1e3 * statistics.median(seconds['sgd']):.1f} ms a step",
+            "1",
+        ),
+        ("SSVR", f"{1e3 * statistics.median(seconds['ssvr']):.1f} ms a step", f"{ratio:.2f} x"),
+        (
+            "SSVR: optimizer arithmetic",
+            f"{1e3 * (total - spent['passes']) / rounds:.1f} ms a step",
+            f"{1 - spent['passes'] / total:.1%} of its step",
+        ),
+    ]
+
+
+BENCHMARKS = {"augment": augment, "step": step}
+
+
+def main() -> None:
+    """Run the benchmarks named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"out of {', '.join(BENCHMARKS)}; default: all")
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    unknown = set(chosen.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; allowed: {', '.join(BENCHMARKS)}")
+    place = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    for name in chosen.names or BENCHMARKS:
+        benchmark = BENCHMARKS[name]
+        table = Table(title=f"{name}: {benchmark.__doc__} ({place}, median of {chosen.rounds})", title_justify="left")
+        for column in ("what", "speed", "ratio"):
+            table.add_column(column, justify="left" if column == "what" else "right")
+        for row in benchmark(chosen.rounds):
+            table.add_row(*row)
+        Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
