@@ -1,0 +1,55 @@
+"""Every experiment runs through the real program at smoke scale, and a launcher spreads one over processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, result_of, seed_folders
+
+from bench.config import options
+
+DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
+
+
+@pytest.mark.parametrize("name", options("experiment"))
+def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
+    if "cifar10" in name and not list(DATA.glob("cifar-10-batches-*")):
+        pytest.skip(f"no CIFAR-10 in {DATA.name}/")
+    seeds = ["seeds=[0,1]"] if "rate" in name else ["seeds=[0]"]
+    done = program(f"experiment={name}", "scale=smoke", "verbose=false", *seeds)
+    assert done.returncode == 0, done.stderr
+    results = [result_of(folder) for folder in seed_folders(tmp_path)]
+    assert len(results) >= 3
+    assert {result["status"] for result in results} <= {"finished", "diverged"}
+    assert sum(result["status"] == "finished" for result in results) >= 3
+
+
+def test_joblib_spreads_a_sweep_over_processes(program, tmp_path):
+    sweep = [
+        "-m",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        "method=signsgd,sgd",
+        "dataset=digits",
+        "scale=smoke",
+    ]
+    done = program(*sweep)
+    assert done.returncode == 0, done.stderr
+    assert len(seed_folders(tmp_path)) == 2
+
+
+def test_a_bad_value_in_a_worker_process_is_still_exit_code_2(program, tmp_path):
+    sweep = [
+        "-m",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        "method=signsgd",
+        "task.epochs=1,-1",
+        "scale=smoke",
+    ]
+    done = program(*sweep)
+    assert done.returncode == 2
+    assert "error: task.epochs = -1" in done.stderr
+    assert len(seed_folders(tmp_path)) == 1
