@@ -45,7 +45,7 @@ def losses(method: str, steps: int = 20, batch: int = 64) -> list[float]:
 
     if hasattr(opt, "snapshot"):
         opt.snapshot(closure, steps)
-    return [float(opt.step(lambda i=i: closure(i))) for i in range(steps)]
+    return [opt.step(lambda i=i: closure(i)).item() for i in range(steps)]
 
 
 @pytest.mark.parametrize("method", METHODS)

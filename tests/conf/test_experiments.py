@@ -28,7 +28,7 @@ def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
 
 def test_joblib_spreads_a_sweep_over_processes(program, tmp_path):
     sweep = [
-        "-m",
+        "hydra.mode=MULTIRUN",
         "hydra/launcher=joblib",
         "hydra.launcher.n_jobs=2",
         "method=signsgd,sgd",
@@ -42,7 +42,7 @@ def test_joblib_spreads_a_sweep_over_processes(program, tmp_path):
 
 def test_a_bad_value_in_a_worker_process_is_still_exit_code_2(program, tmp_path):
     sweep = [
-        "-m",
+        "hydra.mode=MULTIRUN",
         "hydra/launcher=joblib",
         "hydra.launcher.n_jobs=2",
         "method=signsgd",
