@@ -1,7 +1,7 @@
 """Augmentation by batch, on the device that holds the images; one code path for CPU and GPU.
 
-The uint8 set is padded once. A random crop is then one gather out of a view of all windows; mirroring, blanking and normalising
-follow on the batch. Every random number comes from the generator passed in.
+The uint8 set is padded once. A random crop is then one selection out of an overlapping view that holds every window; mirroring,
+blanking and normalising follow on the batch. Every random number comes from the generator passed in.
 """
 
 from __future__ import annotations
@@ -43,23 +43,22 @@ class Augmenter:
         self._scale = 1 / (255 * sigma)
         self._shift = -torch.tensor(mean, dtype=dtype, device=images.device).view(shape) / sigma
         padded = F.pad(images, (crop_padding,) * 4)
-        n, self._channels, self._height, self._width = images.shape
-        self._row = self._width + 2 * crop_padding
-        self._flat = padded.reshape(n, -1)
-        self._windows = padded.unfold(2, self._height, 1).unfold(3, self._width, 1)  # [N, C, 2p+1, 2p+1, H, W], a view
+        self._size, self._row = padded[0].numel(), padded.shape[3]
+        _, channels, self._height, self._width = images.shape
+        starts = padded.numel() - self._size + 2 * crop_padding * (self._row + 1) + 1  # of windows, at any byte
+        strides = (1, padded.stride(1), self._row, 1)
+        self._windows = padded.as_strided((starts, channels, self._height, self._width), strides)  # overlapping, a view
 
     def batch(self, indices: Tensor, generator: torch.Generator) -> Tensor:
         """Augmented images [B, C, H, W] of `indices` [B]."""
         size, device = len(indices), self.images.device
         span = 2 * self._padding + 1
         uniform = torch.rand(5, size, generator=generator, device=device)
-        if self._padding:
-            top, left = (uniform[:2] * span).long().clamp_(max=span - 1)
-            x = self._windows[indices, :, top, left]
-        else:
-            x = self.images[indices]
+        top, left = (uniform[:2] * span).long().clamp_(max=span - 1)
+        x = self._windows.index_select(0, indices * self._size + top * self._row + left)
         if self._flip:
-            x = torch.where((uniform[2] < 0.5).view(-1, 1, 1, 1), x.flip(3), x)
+            mirrored = torch.arange(size, device=device) + size * (uniform[2] < 0.5)
+            x = torch.cat([x, x.flip(3)]).index_select(0, mirrored)
         x = self.normalise(x)
         return self._blank(x, uniform[3], uniform[4]) if self._cutout else x
 
@@ -70,7 +69,7 @@ class Augmenter:
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 [B, C, H, W] -> (x / 255 - mean) / std in the layout and dtype asked for."""
         x = images.to(self._scale.dtype, memory_format=self._layout)
-        return torch.addcmul(self._shift, x, self._scale).contiguous(memory_format=self._layout)
+        return x.mul_(self._scale).add_(self._shift)
 
     def _blank(self, x: Tensor, u: Tensor, v: Tensor) -> Tensor:
         rows, columns = (

@@ -65,7 +65,7 @@ def augment(rounds: int) -> list[Row]:
 
     images, mean, std = cifar_images(20_000), [0.49, 0.48, 0.45], [0.25, 0.24, 0.26]
     transforms = torchvision().transforms
-    pictures = [Image.fromarray(x) for x in images[:5000].permute(0, 2, 3, 1).numpy()]
+    pictures = [Image.fromarray(x) for x in images.permute(0, 2, 3, 1).numpy()]
     steps = [
         transforms.RandomCrop(32, 4),
         transforms.RandomHorizontalFlip(),
@@ -83,7 +83,7 @@ def augment(rounds: int) -> list[Row]:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     ours = Augmenter(images.to(device), mean, std, crop_padding=4, flip=True)
-    loader = DataLoader(Pictures(), batch_size=128, shuffle=True, num_workers=2)
+    loader = DataLoader(Pictures(), batch_size=128, shuffle=True, num_workers=2, persistent_workers=True)
     order = torch.randperm(len(images), device=device)
 
     def batches() -> None:
