@@ -49,6 +49,7 @@ def _settings(wandb: Any) -> Any:
         x_disable_meta=True,
         x_disable_stats=True,
         x_disable_machine_info=True,
+        host="-",
         x_save_requirements=False,
         init_timeout=20,
     )

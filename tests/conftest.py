@@ -51,6 +51,22 @@ def clean_env() -> dict[str, str]:
     return kept | {"NO_COLOR": "1", "COLUMNS": "200"}
 
 
+def crashing_program(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """run.py with a signSGD whose third step raises RuntimeError("planted")."""
+    code = (
+        "import sys; sys.path.insert(0, '.'); import methods.signsgd as m; step = m.SignSGD.step; calls = []\n"
+        "def crash(self, closure):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 3: raise RuntimeError('planted')\n"
+        "    return step(self, closure)\n"
+        "m.SignSGD.step = crash\n"
+        f"sys.argv = {['run.py', *arguments]}\n"
+        "import run; from bench.cli import run as cli; sys.exit(cli(run.main))"
+    )
+    command, options = [sys.executable, "-c", code], {"capture_output": True, "text": True, "check": False}
+    return subprocess.run(command, cwd=ROOT, env=clean_env(), timeout=120, **options)
+
+
 def seed_folders(tmp_path: Path) -> list[Path]:
     """The seed folders below tmp_path/results, sorted."""
     return sorted((tmp_path / "results" / "runs").glob("*/*/seed*"))

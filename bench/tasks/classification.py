@@ -228,7 +228,9 @@ class Training:
         run = self.session.runs[0]
         run.log(self.at.step, **row)
         diverged = diverged or not all(math.isfinite(v) for v in row.values())
-        figures = {"epoch": epoch, "loss": row["train_loss"], "accuracy": row.get("test_accuracy", float("nan"))}
+        figures = {"epoch": epoch, "loss": row["train_loss"]}
+        if "test_accuracy" in row:
+            figures["accuracy"] = row["test_accuracy"]
         self.session.progress.note(self.at.step, **figures)
         if row.get("val_accuracy", -1.0) > self.at.best_val:
             self.at.best_val, self.at.best = row["val_accuracy"], dict(row)

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from conftest import clean_env, seed_folders
+from conftest import ROOT, clean_env, crashing_program, seed_folders
 
 RUN = ["method=signsgd", "dataset=digits", "scale=smoke", "task.epochs=2", "hardware=cpu"]
 
 
-def inspect(folder: Path) -> dict:
-    """Summary of an offline run, through `wandb leet inspect`."""
+def inspect(folder: Path, *options: str) -> str:
+    """JSON of an offline run, through `wandb leet inspect`."""
     wandb = Path(sys.executable).with_name("wandb")
-    done = subprocess.run(
-        [wandb, "leet", "inspect", "--summary", "--json", str(folder)],
-        capture_output=True,
-        text=True,
-        env=clean_env(),
-        check=False,
-    )
+    command = [wandb, "leet", "inspect", *options, "--json", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean_env(), check=False)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return done.stdout
+
+
+def summary(folder: Path) -> dict:
+    """State, config and latest metrics of an offline run."""
+    return json.loads(inspect(folder, "--summary"))
+
+
+def records(folder: Path, kind: str) -> list[dict]:
+    """The records of one kind (run, history, ...) of an offline run."""
+    return [row[kind] for row in map(json.loads, inspect(folder).splitlines()) if row["type"] == kind]
 
 
 def offline_runs(tmp_path: Path) -> list[Path]:
@@ -41,11 +46,41 @@ def test_an_offline_run_mirrors_the_numbers(program, tmp_path):
     folder = seed_folders(tmp_path)[0]
     result = json.loads((folder / "result.json").read_text())
     assert any(run.name.endswith(f"{folder.parent.name}-s0-a1") for run in runs)
-    text = json.dumps(inspect(next(run for run in runs if run.name.endswith("s0-a1"))))
-    assert f"{result['metrics']['test_accuracy']:.6f}"[:8] in text
+    mirrored = summary(next(run for run in runs if run.name.endswith("s0-a1")))
+    for name, value in result["metrics"].items():
+        assert mirrored["summary"][name] == pytest.approx(value)
+    assert mirrored["config"]["method"]["_target_"] == "methods.signsgd.SignSGD"
+    assert (mirrored["exit_code"], mirrored["state"], mirrored["console"]) == (0, "finished", [])
+    (about,) = records(runs[0], "run")
+    assert (about["run_group"], about["job_type"]) == ("signsgd-digits", "smoke")
+    assert any(row.get("step_metric") == "step" for row in records(runs[0], "metric"))
     raw = b"".join(path.read_bytes() for run in runs for path in run.rglob("*.wandb"))
-    assert b"classification" in raw, "the config is in the run"
-    assert len(platform.node()) < 5 or platform.node().encode() not in raw
+    assert about["host"] == "-"
+    assert str(Path.home()).encode() not in raw
+
+
+def test_a_crashed_run_is_marked_failed(tmp_path):
+    done = crashing_program(*RUN, f"results_root={tmp_path / 'results'}")
+    assert done.returncode == 1
+    (folder,) = offline_runs(tmp_path)
+    assert (summary(folder)["exit_code"], summary(folder)["state"]) == (1, "failed")
+
+
+def test_a_resumed_run_holds_the_whole_curve(tmp_path):
+    epochs = 60
+    long = [*RUN, f"task.epochs={epochs}", f"results_root={tmp_path / 'results'}", "checkpoint_every=0.0"]
+    command = [sys.executable, str(ROOT / "run.py"), *long]
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": clean_env()}
+    with subprocess.Popen(command, **options) as first:
+        while first.poll() is None and not any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")):
+            time.sleep(0.01)
+        first.terminate()
+    assert first.returncode == 143
+    assert subprocess.run(command, check=False, **options).returncode == 0
+    stopped, whole = offline_runs(tmp_path)
+    assert (stopped.name[-3:], whole.name[-3:]) == ("-a1", "-a2")
+    assert summary(stopped)["exit_code"] == 1
+    assert [row["item"]["epoch"] for row in records(whole, "history")] == list(range(1, epochs + 1))
 
 
 def test_deleting_the_wandb_folder_loses_nothing(program, tmp_path):
