@@ -1,6 +1,6 @@
 """The first 20 training losses of every method on the digits, float64 on a CPU: a change of any of them is a change of the method.
 
-`python tests/bench/test_golden.py` writes the file anew after a deliberate change.
+`PYTHONPATH=. python tests/bench/test_golden.py` writes the file anew after a deliberate change.
 """
 
 from __future__ import annotations
