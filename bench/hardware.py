@@ -72,27 +72,31 @@ def open_device(settings: Hardware) -> Device:
 
 
 class Clock:
-    """Seconds of work, without what is paused (evaluation); goes on from a checkpoint's reading."""
+    """Seconds of work: from `start`, without what is paused (evaluation), added to a checkpoint's reading."""
 
     def __init__(self, device: Device, elapsed: float = 0.0) -> None:
         self._device = device
         self._elapsed = elapsed
+        self._since: float | None = None
+
+    def start(self) -> None:
+        """Count from now."""
+        self._device.synchronize()
         self._since = time.perf_counter()
 
     def read(self) -> float:
         """Seconds so far; on a GPU after the work queued is done."""
         self._device.synchronize()
-        return self._elapsed + time.perf_counter() - self._since
+        return self._elapsed + (0.0 if self._since is None else time.perf_counter() - self._since)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """What runs inside is not counted."""
-        self._elapsed = self.read()
+        self._elapsed, self._since = self.read(), None
         try:
             yield
         finally:
-            self._device.synchronize()
-            self._since = time.perf_counter()
+            self.start()
 
 
 def _git(*args: str) -> str | None:

@@ -111,6 +111,11 @@ class Session:
     def _checkpoint(self) -> Path:
         return self.runs[0].folder / CHECKPOINT
 
+    def begin(self, total: int, first: int = 0) -> None:
+        """The task starts its loop: `total` steps in all, `first` of them done before."""
+        self.progress.start(total, first)
+        self.clock.start()
+
     def due(self) -> bool:
         """Is it time for a checkpoint? Asked at every step; costs a clock reading."""
         return self._stop.number is not None or time.monotonic() - self._saved_at >= self.job.settings.checkpoint_every

@@ -151,7 +151,7 @@ class Training:
             self._restore(state)
         self.model.train()
         session, total = self.session, self.options.epochs * self.batches
-        session.progress.start(total, self.at.step)
+        session.begin(total, self.at.step)
         while self.at.step < total:
             epoch, index = divmod(self.at.step, self.batches)
             self._step(epoch, index)

@@ -92,7 +92,7 @@ class Descent:
         if state is not None:
             self._restore(state)
         total = self.horizons[0]
-        self.session.progress.start(total, self.step)
+        self.session.begin(total, self.step)
         draws = None
         while self.step < total:
             chunk, offset = divmod(self.step, CHUNK)

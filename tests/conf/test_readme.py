@@ -1,0 +1,53 @@
+"""What the README shows works: its method and its data set, written to the files that it names, run through the program."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import QUIET, ROOT, clean_env, result_of, seed_folders
+
+BLOCKS = dict(
+    re.findall(r"```(?:python|yaml)\n# ([\w/]+\.(?:py|yaml))\b[^\n]*\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the project with the README's files added."""
+    for name in ("bench", "conf", "datasets", "methods"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("run.py", "README.md"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    text = (ROOT / "README.md").read_text()
+    for name in BLOCKS:
+        start = text.index(f"# {name}")
+        (tmp_path / name).write_text(text[start : text.index("```", start)])
+    return tmp_path
+
+
+def test_the_readme_s_method_and_data_set_run(checkout):
+    assert set(BLOCKS) == {"methods/lion.py", "conf/method/lion.yaml", "datasets/mine.py", "conf/dataset/mine.yaml"}
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (96, 3, 16, 16), dtype=np.uint8), np.arange(96) % 2
+    (checkout / "data").mkdir()
+    np.savez(checkout / "data/mine.npz", x=x, y=y, test_x=x[:32], test_y=y[:32])
+    command = [sys.executable, "run.py", "-m", "method=lion,ssvr", "dataset=digits,mine", "scale=smoke", *QUIET]
+    options = {"capture_output": True, "text": True, "check": False}
+    done = subprocess.run(command, cwd=checkout, env=clean_env(), timeout=300, **options)
+    assert done.returncode == 0, done.stderr
+    folders = seed_folders(checkout)
+    assert sorted(f.parent.name.rsplit("-", 1)[0] for f in folders) == [
+        "lion-digits",
+        "lion-mine",
+        "ssvr-digits",
+        "ssvr-mine",
+    ]
+    assert all(result_of(folder)["status"] == "finished" for folder in folders)
+    listing = subprocess.run([sys.executable, "run.py", "--help"], cwd=checkout, env=clean_env(), **options).stdout
+    assert "Lion, the sign of an interpolated momentum" in listing
