@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 ARGS ?=
+MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test smoke bench lint
@@ -18,7 +19,7 @@ $(VENV)/.done: pyproject.toml
 	@touch $@
 
 run: setup  ## the main job: SSVR on the embedded digits, or ARGS="method=... dataset=..."
-	$(PY) run.py $(or $(ARGS),method=ssvr dataset=digits seeds=[0,1])
+	$(PY) run.py $(or $(ARGS),$(MAIN_JOB))
 
 test: setup  ## all tests; those on real data run where the data is
 	$(PY) -m pytest -n 2 $(ARGS)

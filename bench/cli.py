@@ -60,6 +60,8 @@ def explain(error: Exception, arguments: list[str]) -> str:
         return _unknown_key(unknown.group(1).strip("'"), arguments)
     if "Ambiguous value" in text:
         return text.splitlines()[0] + "; to sweep over it add -m, for a list write [a,b]"
+    if "See https://hydra.cc" in text:
+        return text.splitlines()[0] + "; write key=value, lists as [a,b], and quote what the shell would split"
     return " ".join(line.strip() for line in text.splitlines()[:2])
 
 

@@ -236,5 +236,5 @@ def load(cfg: DictConfig, choices: Mapping[str, str]) -> Job:
         experiment=None if experiment in (None, "null") else str(experiment),
         settings=settings,
         key=hashlib.sha256(text.encode()).hexdigest(),
-        code=code_hash(str(node["_target_"]) for node in parts.values()),
+        code=code_hash(frozenset(str(node["_target_"]) for node in parts.values())),
     )

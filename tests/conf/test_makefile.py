@@ -1,0 +1,24 @@
+"""The targets say what they do, and the main job is one command line that the program accepts."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+from conftest import ROOT
+
+
+def make(*arguments: str) -> str:
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_help_lists_every_target():
+    listed = {line.split()[0] for line in make("help").splitlines()}
+    assert {"help", "setup", "run", "test", "smoke", "bench", "lint"} <= listed
+
+
+def test_the_main_job_is_a_command_that_composes(program):
+    command = next(line for line in make("--no-print-directory", "-n", "run").splitlines() if "run.py" in line)
+    arguments = shlex.split(command)[2:]
+    assert "seeds=[0,1]" in arguments
+    assert program(*arguments, "--cfg", "job", quiet=False).returncode == 0
