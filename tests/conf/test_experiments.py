@@ -40,11 +40,11 @@ def test_joblib_spreads_a_sweep_over_processes(program, tmp_path):
     assert len(seed_folders(tmp_path)) == 2
 
 
-def test_a_bad_value_in_a_worker_process_is_still_exit_code_2(program, tmp_path):
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_bad_value_in_a_later_job_ends_the_sweep_before_the_first(launcher, program, tmp_path):
     sweep = [
         "hydra.mode=MULTIRUN",
-        "hydra/launcher=joblib",
-        "hydra.launcher.n_jobs=2",
+        f"hydra/launcher={launcher}",
         "method=signsgd",
         "task.epochs=1,-1",
         "scale=smoke",
@@ -52,4 +52,5 @@ def test_a_bad_value_in_a_worker_process_is_still_exit_code_2(program, tmp_path)
     done = program(*sweep)
     assert done.returncode == 2
     assert "error: task.epochs = -1" in done.stderr
-    assert len(seed_folders(tmp_path)) == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert seed_folders(tmp_path) == []

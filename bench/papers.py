@@ -1,0 +1,232 @@
+"""conf/paper/<paper>.yaml: a paper's identity, its claims and audits, typed and validated. No number without a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from bench.config import CONF, Strict, options, task_of_experiment
+from bench.errors import UserError, allowed_list, nearest
+from bench.tasks import TASKS
+
+Where = dict[str, str | int | float | bool | None]  # {method: ssvr, dataset.num_components: 256}
+Kind = Literal["read", "repository", "secondary", "derived", "recalled"]
+HOW = {
+    "read": "read in the paper",
+    "repository": "from released code or its logs",
+    "secondary": "from a summary of the paper",
+    "derived": "derived here",
+    "recalled": "recalled, unverified",
+}
+
+
+class Source(Strict):
+    """Where a statement stands and how it is known."""
+
+    where: str
+    how: Kind
+    url: str | None = None
+
+
+class _Check(Strict):
+    """`of` selects runs; `at` a row of their curve (default: the final metrics)."""
+
+    metric: str
+    of: Where
+    at: dict[str, int | float] | None = None
+
+    def groups(self) -> list[Where]:
+        """The groups of runs that the check looks at."""
+        return [self.of]
+
+
+class Value(_Check):
+    """The mean equals `target` within `margin` (two one-sided tests)."""
+
+    kind: Literal["value"]
+    target: float
+    margin: Annotated[float, Field(gt=0)]
+
+
+class Bound(_Check):
+    """The mean is at most or at least a number. curve: the smallest or largest entry of each seed's curve instead of one row."""
+
+    kind: Literal["bound"]
+    at_most: float | None = None
+    at_least: float | None = None
+    curve: Literal["min", "max"] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Bound:
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("exactly one of at_most and at_least")
+        return self
+
+
+class Slope(_Check):
+    """The log-log slope of the metric over `over` (a column of the curve or a config key) lies within an interval, for the mean over seeds.
+
+    below: another group whose slope, seed by seed, is to be larger.
+    """
+
+    kind: Literal["slope"]
+    over: str
+    within: tuple[float, float] = Field(strict=False)
+    below: Where | None = None
+
+    @model_validator(mode="after")
+    def _order(self) -> Slope:
+        if not self.within[0] < self.within[1]:
+            raise ValueError("within: two increasing numbers")
+        return self
+
+    def groups(self) -> list[Where]:
+        return [self.of] if self.below is None else [self.of, self.below]
+
+
+Budget = Literal["gradient_evaluations", "epochs", "iterations"]
+
+
+class Better(_Check):
+    """Paired over seeds: `of` is better than `than` by more than `by`, or its metric is below `factor` times the other's.
+
+    budget: what the compared runs have in common. tune: a config key; the first half of the seeds chooses its value for each group,
+    the other half is judged.
+    """
+
+    kind: Literal["better"]
+    than: Where
+    by: Annotated[float, Field(ge=0)] = 0.0
+    factor: Annotated[float, Field(gt=0)] | None = None
+    budget: Budget = "gradient_evaluations"
+    tune: str | None = None
+
+    def groups(self) -> list[Where]:
+        return [self.of, self.than]
+
+
+class Ordering(Strict):
+    """Every group of a tier is better than every group of the tiers after it: all pairs, paired over seeds, Holm."""
+
+    kind: Literal["ordering"]
+    metric: str
+    tiers: Annotated[list[Annotated[list[Where], Field(min_length=1)]], Field(min_length=2)]
+    at: dict[str, int | float] | None = None
+    budget: Budget = "gradient_evaluations"
+    tune: str | None = None
+
+    def groups(self) -> list[Where]:
+        return [group for tier in self.tiers for group in tier]
+
+
+class Identity(_Check):
+    """Each seed's value equals a number, or that of another group, up to rounding."""
+
+    kind: Literal["identity"]
+    equals: float | Where
+    tolerance: Annotated[float, Field(gt=0)]
+
+    def groups(self) -> list[Where]:
+        return [self.of, self.equals] if isinstance(self.equals, dict) else [self.of]
+
+
+Check = Annotated[Value | Bound | Slope | Better | Ordering | Identity, Field(discriminator="kind")]
+
+
+class Claim(Strict):
+    """What is said, where, and how it is decided. scales: those at which the experiment can decide it."""
+
+    says: str
+    source: Source
+    experiment: str
+    check: Check
+    scales: Annotated[list[Literal["smoke", "mini", "paper"]], Field(min_length=1)] = ["mini", "paper"]
+    published: str | None = None
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> Claim:
+        if self.source.how == "recalled":
+            raise ValueError("source.how = 'recalled': may be shown in a note, never checked against")
+        known = options("experiment")
+        if self.experiment not in known:
+            raise ValueError(f"experiment '{self.experiment}' does not exist{nearest(self.experiment, known)}")
+        metrics = TASKS[task_of_experiment(self.experiment)].metrics
+        if self.check.metric not in metrics:
+            hint = f"allowed: {allowed_list(metrics)}{nearest(self.check.metric, metrics)}"
+            raise ValueError(
+                f"check.metric '{self.check.metric}' is not computed by the task of {self.experiment}; {hint}"
+            )
+        return self
+
+
+class Figure(Strict):
+    """A line figure of an experiment: metric `y` over a column of the curve or a config key, a line for each value of `by`."""
+
+    experiment: str
+    caption: str
+    x: str
+    y: str
+    by: str = "method"
+    log: Literal["", "x", "y", "xy"] = ""
+    only: Where = {}
+    theory: dict[str, float] = {}  # name -> log-log slope, drawn as a reference line
+
+
+class Code(Strict):
+    """Released code, or the statement that there is none."""
+
+    url: str | None
+    commit: str | None = None
+    note: str | None = None
+
+
+class Paper(Strict):
+    """One paper."""
+
+    title: str
+    authors: str
+    year: int
+    venue: str
+    arxiv: str
+    code: Code
+    summary: str
+    claims: dict[str, Claim]
+    audits: dict[str, Claim] = {}
+    figures: dict[str, Figure] = {}
+    notes: list[str] = []
+
+    def judged(self) -> Iterator[tuple[str, Claim, bool]]:
+        """(name, claim, is an audit) of every claim and audit."""
+        yield from ((name, claim, False) for name, claim in self.claims.items())
+        yield from ((name, claim, True) for name, claim in self.audits.items())
+
+
+def load_paper(path: Path) -> Paper:
+    """Read and validate one file.
+
+    Raises:
+        UserError: the file, the field and what is wrong with it, in one line.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Paper.model_validate(content)
+    except yaml.YAMLError as error:
+        raise UserError(f"conf/paper/{path.name}: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"conf/paper/{path.name}: {where}: {message[0].lower()}{message[1:]}") from None
+
+
+def load_papers(name: str | None = None) -> dict[str, Paper]:
+    """All papers, or the one named, by file name."""
+    names = options("paper")
+    if name is not None and name not in names:
+        raise UserError(f"paper = '{name}': unknown; allowed: {allowed_list(names)}{nearest(name, names)}")
+    return {key: load_paper(CONF / "paper" / f"{key}.yaml") for key in names if name in (None, key)}

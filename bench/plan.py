@@ -1,0 +1,193 @@
+"""Which runs an experiment consists of, which of them are done, and what the rest will cost. Composes as Hydra does; imports no torch."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.config import CONF, Job, load, options, register_resolvers
+from bench.errors import UserError
+from bench.results import CHECKPOINT, ERROR, LOCK, read_result
+
+STATES = ("done", "stale", "diverged", "running", "stopped", "failed", "missing")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run: a seed of a job of an experiment at a scale. `result` is result.json where there is one."""
+
+    experiment: str
+    scale: str
+    job: Job
+    seed: int
+    state: str
+    result: dict[str, Any] | None
+
+    @property
+    def folder(self) -> Path:
+        return self.job.folder / f"seed{self.seed}"
+
+
+def experiments(paper: str | None = None) -> list[str]:
+    """Names of the experiments (of one paper), in alphabetical order."""
+    return [name for name in options("experiment") if paper in (None, name.split("/")[0])]
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+    GlobalHydra.instance().clear()
+
+
+def jobs(experiment: str, scale: str, overrides: Iterable[str] = ()) -> list[Job]:
+    """The jobs that `python run.py experiment=... scale=... <overrides>` runs, in Hydra's order.
+
+    Args:
+        overrides: plain ones, as results_root=DIR; what is swept is the experiment's own.
+
+    Raises:
+        UserError, HydraException: as run.py would.
+    """
+    fixed = (f"experiment={experiment}", f"scale={scale}", *overrides)
+    with _hydra():
+        return [_job(line) for line in _lines(_composed(fixed[:1])[2], fixed)]
+
+
+def _lines(params: DictConfig | None, arguments: Iterable[str]) -> list[tuple[str, ...]]:
+    """The command lines that Hydra's sweeper makes of an experiment's parameters and the arguments."""
+    swept = [f"{key}={value}" for key, value in (params or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*swept, *arguments])
+    (lines,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [tuple(line) for line in lines]
+
+
+class CheckSweep(Callback):
+    """Hydra callback: a multirun whose job 40 has a wrong value ends before job 1, with one line and exit code 2."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            for line in _lines(config.hydra.sweeper.params, config.hydra.overrides.task):
+                _job(line)
+        except (UserError, HydraException, OmegaConfBaseException) as error:
+            from bench.cli import explain
+
+            print(f"error: {error if isinstance(error, UserError) else explain(error, sys.argv[1:])}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+
+def _job(line: tuple[str, ...]) -> Job:
+    """One composition for each choice of config groups; values are set on a copy, last and unresolved, as Hydra sets them."""
+    parsed = OverridesParser.create().parse_overrides(list(line))
+    values = [o for o in parsed if not (CONF / o.key_or_group).is_dir()]
+    if any(o.is_add() or o.is_force_add() or o.is_delete() for o in values):
+        cfg, choices, _ = _composed(line)
+        return load(cfg, choices)
+    cfg, choices, _ = _composed(tuple(text for text, o in zip(line, parsed) if o not in values))
+    cfg = cfg.copy()
+    for o in values:
+        OmegaConf.update(cfg, o.key_or_group, o.value(), merge=False)
+    return load(cfg, choices)
+
+
+@cache
+def _composed(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], DictConfig]:
+    """The config of a command line, the options chosen, and the parameters that its sweeper goes through."""
+    cfg = compose("config", list(line), return_hydra_config=True)
+    choices, swept = dict(cfg.hydra.runtime.choices), cfg.hydra.sweeper.params
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices, swept
+
+
+def plan(
+    names: Iterable[str],
+    scale: str,
+    overrides: Iterable[str] = (),
+    *,
+    report: Callable[[str], None] = lambda line: None,
+) -> list[Planned]:
+    """Every run of the experiments `names` at one scale, with what is on disk of it."""
+    found = []
+    for name in names:
+        for job in jobs(name, scale, overrides):
+            found += [_planned(name, job, seed, report) for seed in job.settings.seeds]
+    return found
+
+
+def _planned(experiment: str, job: Job, seed: int, report: Callable[[str], None]) -> Planned:
+    folder = job.folder / f"seed{seed}"
+    result = read_result(folder, job.key, report) if folder.exists() else None
+    if result is not None:
+        state = "stale" if result["code"] != job.code else "diverged" if result["status"] == "diverged" else "done"
+    elif not folder.exists():
+        state = "missing"
+    elif _held(folder / LOCK):
+        state = "running"
+    else:
+        state = "failed" if (folder / ERROR).exists() else "stopped" if (folder / CHECKPOINT).exists() else "missing"
+    return Planned(experiment, job.settings.scale, job, seed, state, result)
+
+
+def _held(lock: Path) -> bool:
+    """Does a process hold the lock of this run?"""
+    try:
+        with open(lock) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of the finished runs, and an estimate for the rest: None where no finished sibling tells."""
+
+    spent: float
+    left: float | None
+
+
+def cost(runs: list[Planned]) -> Cost:
+    """What `runs` of one experiment and scale cost: measured for finished ones; for the rest the median of finished runs of the same
+    method (scaled by nothing: an experiment's runs share their budget), else of any method."""
+    seconds: dict[str, list[float]] = {}
+    for run in runs:
+        if run.result is not None:
+            own = run.result["measured"]["wall_seconds"] / run.result["measured"]["seeds_in_batch"]
+            seconds.setdefault(run.job.names["method"], []).append(own)
+    spent = sum(sum(values) for values in seconds.values())
+    left = 0.0
+    for run in runs:
+        if run.result is None:
+            siblings = seconds.get(run.job.names["method"]) or [v for values in seconds.values() for v in values]
+            if not siblings:
+                return Cost(spent, None)
+            left += median(siblings)
+    return Cost(spent, left)
+
+
+def counts(runs: Iterable[Planned]) -> dict[str, int]:
+    """Number of runs in each state."""
+    found = Counter(run.state for run in runs)
+    return {state: found[state] for state in STATES}
