@@ -13,7 +13,10 @@ from pathlib import Path
 from bench.signature import ROOT, parse, source_file
 
 # How a run is asked for and stored, never what it computes: editing these makes no result stale.
-MECHANICS = {f"bench/{name}.py" for name in ("codehash", "config", "errors", "gpu", "results", "signature", "types")}
+MECHANICS = {
+    f"bench/{name}.py"
+    for name in ("codehash", "config", "errors", "gpu", "results", "signature", "tasks/__init__", "types")
+}
 
 
 def _imports(path: Path) -> Iterable[str]:

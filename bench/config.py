@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
@@ -191,6 +192,14 @@ def _task_of(dataset: str) -> str | None:
         if "/task@_global_.task:" in line:
             return line.split(":")[-1].strip()
     return None
+
+
+def task_of_experiment(experiment: str) -> str:
+    """The task of the data set that an experiment chooses."""
+    content = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8"))
+    chosen = [entry["override /dataset"] for entry in content.get("defaults", []) if "override /dataset" in entry]
+    swept = str(content.get("hydra", {}).get("sweeper", {}).get("params", {}).get("dataset", "digits"))
+    return _task_of((chosen or swept.split(","))[0].strip()) or ""
 
 
 def _resolved(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:

@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How reports speak of a number: its label, and which direction is better (None: neither)."""
+
+    label: str
+    better: Literal["higher", "lower"] | None = None
 
 
 @dataclass(frozen=True)
 class TaskNote:
-    """How error lines speak of a task: what its methods do, what its data sets are."""
+    """How error lines and reports speak of a task: what its methods do, what its data sets are, what it measures (main metrics first)."""
 
     method: str
     data: str
+    metrics: dict[str, Metric]
 
+
+COST = {"gradient_evaluations": Metric("gradient evaluations", "lower")}
 
 TASKS = {
-    "classification": TaskNote("trains a classifier", "is a set of labelled images"),
-    "finite_sum": TaskNote("minimises a sum of components", "is a stochastic or finite-sum objective"),
+    "classification": TaskNote(
+        "trains a classifier",
+        "is a set of labelled images",
+        {
+            "test_accuracy": Metric("test accuracy", "higher"),
+            "train_loss": Metric("train loss", "lower"),
+            "grad_l1": Metric("gradient norm, l1", "lower"),
+            "test_nll": Metric("test NLL", "lower"),
+            "test_ece": Metric("test ECE", "lower"),
+            "grad_l2": Metric("gradient norm, l2", "lower"),
+            "val_accuracy": Metric("validation accuracy", "higher"),
+            "val_nll": Metric("validation NLL", "lower"),
+            "val_ece": Metric("validation ECE", "lower"),
+            "epoch": Metric("epoch"),
+            "lr": Metric("step size"),
+            **COST,
+        },
+    ),
+    "finite_sum": TaskNote(
+        "minimises a sum of components",
+        "is a stochastic or finite-sum objective",
+        {
+            "mean_grad_l1_per_dim": Metric("mean gradient norm, l1 / d", "lower"),
+            "mean_grad_l1": Metric("mean gradient norm, l1", "lower"),
+            "mean_grad_l2": Metric("mean gradient norm, l2", "lower"),
+            "last_grad_l1": Metric("last gradient norm, l1", "lower"),
+            "tracking_mse": Metric("mean squared error of the estimate", "lower"),
+            "iterations": Metric("iterations T"),
+            **COST,
+        },
+    ),
 }
