@@ -23,6 +23,7 @@ from bench.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 SCALES = {"smoke": "seconds, for tests", "mini": "minutes on two CPU cores", "paper": "the paper's own protocol"}
 PARTS = ("task", "method", "dataset", "model", "schedule")  # what defines a result; everything else is how it is run
 CONF = ROOT / "conf"
+LEFT_OUT = "<left out>"
 
 
 class Strict(BaseModel):
@@ -102,9 +103,15 @@ def _scaled(smoke: Any, mini: Any, paper: Any, *, _root_: DictConfig) -> Any:
     return {"smoke": smoke, "mini": mini, "paper": paper}[scale]
 
 
+def _only_for(method: str, value: Any, *, _root_: DictConfig) -> Any:
+    return value if _root_.choices.method == method else LEFT_OUT
+
+
 def register_resolvers() -> None:
-    """`${scaled:smoke,mini,paper}`, the value of the scale at hand, and `${root:}`, this repository."""
+    """`${scaled:smoke,mini,paper}`, the value of the scale at hand; `${only_for:ssvr,0.5}`, a key that only one method of a sweep has;
+    `${root:}`, this repository."""
     OmegaConf.register_new_resolver("scaled", _scaled, replace=True)
+    OmegaConf.register_new_resolver("only_for", _only_for, replace=True)
     OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
 
 
@@ -218,6 +225,10 @@ def _resolved(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
 
 
+def _present(node: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if value != LEFT_OUT}
+
+
 def load(cfg: DictConfig, choices: Mapping[str, str]) -> Job:
     """Validate a composed config; scale auto becomes mini or paper. `choices` maps each config group to the option chosen (Hydra's runtime.choices).
 
@@ -227,7 +238,7 @@ def load(cfg: DictConfig, choices: Mapping[str, str]) -> Job:
     register_resolvers()  # again in a launcher's worker process
     values = _resolved(cfg, choices)
     values.pop("choices"), values.pop("per_method", None)
-    nodes = {part: values.pop(part) for part in PARTS if values.get(part) is not None}
+    nodes = {part: _present(values.pop(part)) for part in PARTS if values.get(part) is not None}
     settings = _settings({k: v for k, v in values.items() if k not in PARTS})
     for part in ("method", "dataset", "task"):
         if part not in nodes:
