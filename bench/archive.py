@@ -23,6 +23,7 @@ COLUMNS = (
     "key",
     "seed",
     "state",
+    "status",
     "code",
     "precision",
     "seconds",
@@ -35,7 +36,10 @@ DIGITS = 8  # significant digits of a curve; final metrics keep all of theirs
 
 @dataclass(frozen=True)
 class Record:
-    """One seed of one job. `experiments` are "name@scale"; `config` the typed parts; `metrics` empty unless the run ended."""
+    """One seed of one job. `experiments` are "name@scale"; `config` the typed parts; `metrics` empty unless the run ended.
+
+    `state` is what the plan says of it; `status`, "finished" or "diverged", is kept when the state becomes stale.
+    """
 
     experiments: tuple[str, ...]
     task: str
@@ -45,6 +49,7 @@ class Record:
     key: str
     seed: int
     state: str
+    status: str
     code: str
     precision: str
     seconds: float | None
@@ -55,7 +60,12 @@ class Record:
     @property
     def ended(self) -> bool:
         """Has it a result (of this code or of other code, finite or diverged)?"""
-        return bool(self.metrics)
+        return bool(self.status)
+
+    @property
+    def diverged(self) -> bool:
+        """Did a loss or parameter become NaN or infinite?"""
+        return self.status == "diverged"
 
     def get(self, path: str) -> Any:
         """An option's name (method, dataset, model, task) or a config value by its dotted path; None where there is none."""
@@ -68,7 +78,7 @@ class Record:
 
 
 def collect(planned: Iterable[Planned], old: Iterable[Record]) -> list[Record]:
-    """A row for every planned run: from its folder, or else from the row that `old` has of it, or else without numbers."""
+    """A row for every planned run, in the plan's order: from its folder, else the row that `old` has of it, else without numbers."""
     before = {(record.key, record.seed): record for record in old}
     rows: dict[tuple[str, int], Record] = {}
     for run in planned:
@@ -77,15 +87,15 @@ def collect(planned: Iterable[Planned], old: Iterable[Record]) -> list[Record]:
             rows[where] = replace(rows[where], experiments=tuple(sorted({*rows[where].experiments, name})))
         else:
             rows[where] = replace(_record(run, before.get(where)), experiments=(name,))
-    return sorted(rows.values(), key=lambda r: (r.experiments, r.method, r.key, r.seed))
+    return list(rows.values())
 
 
 def _record(run: Planned, old: Record | None) -> Record:
     job, names = run.job, run.job.names
     if run.result is None and old is not None and old.ended:
-        diverged = "diverged" if any(v is None for v in old.metrics.values()) or old.state == "diverged" else "done"
-        return replace(old, state=diverged if old.code == job.code else "stale")
-    result = run.result or {"metrics": {}, "code": "", "precision": "", "measured": {}}
+        current = "diverged" if old.diverged else "done"
+        return replace(old, state=current if old.code == job.code else "stale")
+    result = run.result or {"status": "", "metrics": {}, "code": "", "precision": "", "measured": {}}
     seconds = result["measured"].get("wall_seconds")
     return Record(
         experiments=(),
@@ -96,6 +106,7 @@ def _record(run: Planned, old: Record | None) -> Record:
         key=job.key,
         seed=run.seed,
         state=run.state,
+        status=result["status"],
         code=result["code"],
         precision=result["precision"],
         seconds=None if seconds is None else round(seconds / result["measured"]["seeds_in_batch"], 3),
@@ -118,11 +129,14 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
+    written: set[str] = set()  # keys whose config stands in an earlier row
     for r in records:
         values = [getattr(r, name) for name in COLUMNS]
         values[0] = " ".join(r.experiments)
-        values[10] = "" if r.seconds is None else r.seconds
-        values[11:] = [_json(r.config), _json(r.metrics) if r.ended else "", _json(r.curve) if r.curve else ""]
+        values[11] = "" if r.seconds is None else r.seconds
+        config = "" if r.key in written else _json(r.config)
+        written.add(r.key)
+        values[12:] = [config, _json(r.metrics) if r.ended else "", _json(r.curve) if r.curve else ""]
         writer.writerow(values)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, lambda file: file.write(text.getvalue().encode()))
@@ -137,7 +151,8 @@ def read_records(path: Path) -> list[Record]:
     if not path.exists():
         return []
     csv.field_size_limit(2**30)
-    records = []
+    records: list[Record] = []
+    configs: dict[str, Any] = {}
     with open(path, newline="", encoding="utf-8") as file:
         rows = csv.reader(file)
         if tuple(next(rows, ())) != COLUMNS:
@@ -145,17 +160,21 @@ def read_records(path: Path) -> list[Record]:
         for number, row in enumerate(rows, 2):
             try:
                 values = dict(zip(COLUMNS, row, strict=True))
-                records.append(_parsed(values))
-            except ValueError:
-                raise UserError(f"{path}: line {number} is damaged; restore the file from git and run `make report`") from None
+                records.append(_parsed(values, configs))
+            except (ValueError, KeyError):
+                raise UserError(
+                    f"{path}: line {number} is damaged; restore the file from git and run `make report`"
+                ) from None
     return records
 
 
-def _parsed(values: dict[str, Any]) -> Record:
+def _parsed(values: dict[str, Any], configs: dict[str, Any]) -> Record:
+    if values["config"]:
+        configs[values["key"]] = json.loads(values["config"])
     values["experiments"] = tuple(values["experiments"].split())
     values["seed"] = int(values["seed"])
     values["seconds"] = float(values["seconds"]) if values["seconds"] else None
-    values["config"] = json.loads(values["config"])
+    values["config"] = configs[values["key"]]
     values["metrics"] = json.loads(values["metrics"] or "{}")
     values["curve"] = json.loads(values["curve"] or "[]")
     return Record(**values)

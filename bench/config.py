@@ -203,10 +203,18 @@ def _task_of(dataset: str) -> str | None:
 
 def task_of_experiment(experiment: str) -> str:
     """The task of the data set that an experiment chooses."""
-    content = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8"))
+    content = _experiment(experiment)
     chosen = [entry["override /dataset"] for entry in content.get("defaults", []) if "override /dataset" in entry]
-    swept = str(content.get("hydra", {}).get("sweeper", {}).get("params", {}).get("dataset", "digits"))
-    return _task_of((chosen or swept.split(","))[0].strip()) or ""
+    return _task_of((chosen or str(swept(experiment).get("dataset", "digits")).split(","))[0].strip()) or ""
+
+
+def swept(experiment: str) -> dict[str, Any]:
+    """The keys that an experiment sweeps over, with what its file says of each."""
+    return _experiment(experiment).get("hydra", {}).get("sweeper", {}).get("params", {})
+
+
+def _experiment(name: str) -> dict[str, Any]:
+    return yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _resolved(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:

@@ -25,19 +25,23 @@ HOW = {
 
 
 class Source(Strict):
-    """Where a statement stands and how it is known."""
+    """Where a statement stands, how it is known, and in which paper, page or repository."""
 
     where: str
     how: Kind
-    url: str | None = None
+    reference: str
 
 
 class _Check(Strict):
-    """`of` selects runs; `at` a row of their curve (default: the final metrics)."""
+    """`of` selects runs; `at` a row of their curve (default: the final metrics).
+
+    budget: the metric that the compared runs have in common, as gradient_evaluations, epoch or iterations.
+    """
 
     metric: str
     of: Where
     at: dict[str, int | float] | None = None
+    budget: str = "gradient_evaluations"
 
     def groups(self) -> list[Where]:
         """The groups of runs that the check looks at."""
@@ -45,11 +49,14 @@ class _Check(Strict):
 
 
 class Value(_Check):
-    """The mean equals `target` within `margin` (two one-sided tests)."""
+    """The mean equals `target`, a number or another group's mean, within `margin` (two one-sided tests, paired over seeds)."""
 
     kind: Literal["value"]
-    target: float
+    target: float | Where
     margin: Annotated[float, Field(gt=0)]
+
+    def groups(self) -> list[Where]:
+        return [self.of, self.target] if isinstance(self.target, dict) else [self.of]
 
 
 class Bound(_Check):
@@ -88,25 +95,26 @@ class Slope(_Check):
         return [self.of] if self.below is None else [self.of, self.below]
 
 
-Budget = Literal["gradient_evaluations", "epochs", "iterations"]
-
-
 class Better(_Check):
-    """Paired over seeds: `of` is better than `than` by more than `by`, or its metric is below `factor` times the other's.
+    """Paired over seeds: `of` is better than `than` by more than `by`, or better than `factor` times the other's number.
 
-    budget: what the compared runs have in common. tune: a config key; the first half of the seeds chooses its value for each group,
-    the other half is judged.
+    tune: a config key; the first half of the seeds chooses its value for each group, the other half is judged.
     """
 
     kind: Literal["better"]
     than: Where
     by: Annotated[float, Field(ge=0)] = 0.0
     factor: Annotated[float, Field(gt=0)] | None = None
-    budget: Budget = "gradient_evaluations"
     tune: str | None = None
 
     def groups(self) -> list[Where]:
         return [self.of, self.than]
+
+    @model_validator(mode="after")
+    def _one(self) -> Better:
+        if self.by and self.factor is not None:
+            raise ValueError("by or factor, not both")
+        return self
 
 
 class Ordering(Strict):
@@ -116,7 +124,7 @@ class Ordering(Strict):
     metric: str
     tiers: Annotated[list[Annotated[list[Where], Field(min_length=1)]], Field(min_length=2)]
     at: dict[str, int | float] | None = None
-    budget: Budget = "gradient_evaluations"
+    budget: str = "gradient_evaluations"
     tune: str | None = None
 
     def groups(self) -> list[Where]:
@@ -144,7 +152,7 @@ class Claim(Strict):
     source: Source
     experiment: str
     check: Check
-    scales: Annotated[list[Literal["smoke", "mini", "paper"]], Field(min_length=1)] = ["mini", "paper"]
+    scales: tuple[Literal["smoke", "mini", "paper"], ...] = Field(("mini", "paper"), strict=False, min_length=1)
     published: str | None = None
     note: str | None = None
 
@@ -156,11 +164,13 @@ class Claim(Strict):
         if self.experiment not in known:
             raise ValueError(f"experiment '{self.experiment}' does not exist{nearest(self.experiment, known)}")
         metrics = TASKS[task_of_experiment(self.experiment)].metrics
-        if self.check.metric not in metrics:
-            hint = f"allowed: {allowed_list(metrics)}{nearest(self.check.metric, metrics)}"
-            raise ValueError(
-                f"check.metric '{self.check.metric}' is not computed by the task of {self.experiment}; {hint}"
-            )
+        for field in ("metric", "budget"):
+            name = getattr(self.check, field)
+            if name not in metrics:
+                hint = f"allowed: {allowed_list(metrics)}{nearest(name, metrics)}"
+                raise ValueError(f"check.{field} '{name}' is not computed by the task of {self.experiment}; {hint}")
+        if self.check.kind in ("better", "ordering") and metrics[self.check.metric].better is None:
+            raise ValueError(f"check.metric '{self.check.metric}' is neither better high nor low: nothing to order by")
         return self
 
 
@@ -173,8 +183,8 @@ class Figure(Strict):
     y: str
     by: str = "method"
     log: Literal["", "x", "y", "xy"] = ""
-    only: Where = {}
-    theory: dict[str, float] = {}  # name -> log-log slope, drawn as a reference line
+    only: Where = Field(default_factory=dict)
+    theory: dict[str, float] = Field(default_factory=dict)  # name -> log-log slope, drawn as a reference line
 
 
 class Code(Strict):
@@ -196,9 +206,9 @@ class Paper(Strict):
     code: Code
     summary: str
     claims: dict[str, Claim]
-    audits: dict[str, Claim] = {}
-    figures: dict[str, Figure] = {}
-    notes: list[str] = []
+    audits: dict[str, Claim] = Field(default_factory=dict)
+    figures: dict[str, Figure] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
 
     def judged(self) -> Iterator[tuple[str, Claim, bool]]:
         """(name, claim, is an audit) of every claim and audit."""

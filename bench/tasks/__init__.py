@@ -16,11 +16,15 @@ class Metric:
 
 @dataclass(frozen=True)
 class TaskNote:
-    """How error lines and reports speak of a task: what its methods do, what its data sets are, what it measures (main metrics first)."""
+    """How error lines and reports speak of a task: what its methods do, what its data sets are, what it measures (main metrics first).
+
+    length: the task's keys that say how long a run is; runs compared at an equal budget may differ in them.
+    """
 
     method: str
     data: str
     metrics: dict[str, Metric]
+    length: tuple[str, ...] = ()
 
 
 COST = {"gradient_evaluations": Metric("gradient evaluations", "lower")}
@@ -43,6 +47,7 @@ TASKS = {
             "lr": Metric("step size"),
             **COST,
         },
+        ("epochs",),
     ),
     "finite_sum": TaskNote(
         "minimises a sum of components",
@@ -56,5 +61,6 @@ TASKS = {
             "iterations": Metric("iterations T"),
             **COST,
         },
+        ("horizons",),
     ),
 }

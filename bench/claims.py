@@ -1,0 +1,327 @@
+"""Claims against runs: one verdict each, by tests that stand in conf/paper before the runs. Functions of records alone; imports no torch.
+
+A verdict is "reproduced" when the claim's own test rejects its opposite at the 5 % level, "not reproduced" when the opposite's test
+rejects the claim, else "inconclusive": not significant is never called reproduced.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bench import stats
+from bench.archive import Record
+from bench.groups import Diverged, Group, Undecided, check_comparable, differences, per_seed, row, select, tuned
+from bench.papers import Better, Bound, Claim, Identity, Ordering, Paper, Slope, Value
+from bench.stats import ALPHA, Interval
+from bench.tasks import TASKS, Metric
+
+VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "not run")
+MANY = 20  # seeds from which on an interval is BCa's
+SIZES = (5, 10, 20)  # seeds at which the planner states the power
+
+
+@dataclass(frozen=True)
+class Part:
+    """One test of a claim. The estimate is to lie in `accept` = (low, high); p is of the claim, `against` of its opposite.
+
+    effect: distance of the estimate from the border of what is accepted, in standard deviations over seeds; negative outside.
+    """
+
+    label: str
+    interval: Interval
+    accept: tuple[float, float]
+    p: float | None
+    against: float | None
+    effect: float | None = None
+    paired: bool = False
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Power of the claim's weakest part at the effect measured: at 5, 10 and 20 seeds, and the seeds that 80 % need (None: over 1000)."""
+
+    power: dict[int, float]
+    needed: int | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the runs say of a claim at a scale. `groups` are the means of what was compared; `stale` counts runs of other code."""
+
+    verdict: str
+    reason: str
+    parts: tuple[Part, ...] = ()
+    groups: tuple[tuple[str, Interval], ...] = ()
+    seeds: int | None = None
+    stale: int = 0
+    planner: Planner | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim of a paper with its verdict at one scale."""
+
+    paper: str
+    name: str
+    claim: Claim
+    audit: bool
+    scale: str
+    verdict: Verdict
+
+
+def judge_all(papers: Mapping[str, Paper], records: Iterable[Record], scales: Sequence[str]) -> list[Judged]:
+    """Every claim and audit of every paper at every scale."""
+    by_experiment: dict[str, list[Record]] = {}
+    for record in records:
+        for name in record.experiments:
+            by_experiment.setdefault(name, []).append(record)
+    return [
+        Judged(
+            paper, name, claim, audit, scale, judge(claim, by_experiment.get(f"{claim.experiment}@{scale}", []), scale)
+        )
+        for paper, content in papers.items()
+        for name, claim, audit in content.judged()
+        for scale in scales
+    ]
+
+
+def judge(claim: Claim, runs: Sequence[Record], scale: str) -> Verdict:
+    """The verdict on one claim from its experiment's runs at `scale`."""
+    if scale not in claim.scales:
+        return Verdict("not comparable", f"decided at {' and '.join(claim.scales)} scale only")
+    if not any(r.ended for r in runs):
+        crashed = sum(r.state == "failed" for r in runs)
+        return Verdict("not run", f"no run has ended{f', {crashed} crashed' if crashed else ''}")
+    stale = sum(r.state == "stale" for r in runs)
+    try:
+        found = _KINDS[claim.check.kind](claim.check, runs, TASKS[runs[0].task].metrics[claim.check.metric])
+    except Diverged as error:
+        subject = getattr(claim.check, "of", None)
+        verdict = "not reproduced" if error.where == subject else error.verdict
+        return Verdict(verdict, error.reason, stale=stale)
+    except Undecided as error:
+        return Verdict(error.verdict, error.reason, stale=stale)
+    return replace(found, stale=stale)
+
+
+# ---- the kinds
+
+
+def _value(check: Value, runs: Sequence[Record], metric: Metric) -> Verdict:
+    groups = [select(where, runs) for where in check.groups()]
+    values = _numbers(groups, check.budget, check.metric, check.at)
+    accept = (-check.margin, check.margin)
+    if len(groups) == 2:
+        part = _equivalence(f"{groups[0].label} minus {groups[1].label}", values[0] - values[1], accept)
+    else:
+        assert isinstance(check.target, float)
+        low, high = (check.target + edge for edge in accept)
+        part = _equivalence(groups[0].label, values[0], (low, high))
+    return _decide([part], groups, values)
+
+
+def _bound(check: Bound, runs: Sequence[Record], metric: Metric) -> Verdict:
+    group = select(check.of, runs)
+    extreme = {"min": min, "max": max, None: None}[check.curve]
+
+    def number(r: Record) -> Any:
+        if extreme is None:
+            return row(r, check.at).get(check.metric)
+        return extreme((x[check.metric] for x in r.curve if check.metric in x), default=None)
+
+    values = np.array(list(per_seed(group, number).values()))
+    accept = (-math.inf, check.at_most) if check.at_most is not None else (check.at_least, math.inf)
+    name = group.label if check.curve is None else f"{check.curve}imum over the curve of {group.label}"
+    return _decide([_one_sided(name, values, accept)], [group], [values])
+
+
+def _slope(check: Slope, runs: Sequence[Record], metric: Metric) -> Verdict:
+    groups = [select(where, runs, free=[check.over]) for where in check.groups()]
+    slopes = [_slopes(group, check) for group in groups]
+    parts = [_equivalence(f"slope of {groups[0].label}", slopes[0], check.within)]
+    if len(groups) == 2:
+        if groups[0].seeds != groups[1].seeds:
+            raise Undecided("not comparable", f"{groups[0].label} and {groups[1].label} have different seeds")
+        parts.append(
+            _paired(f"slope of {groups[0].label} minus that of {groups[1].label}", slopes[1] - slopes[0], -1.0)
+        )
+    return _decide(parts, groups, slopes)
+
+
+def _better(check: Better, runs: Sequence[Record], metric: Metric) -> Verdict:
+    return _comparisons(check, [(0, 1)], runs, metric, check.by, check.factor)
+
+
+def _ordering(check: Ordering, runs: Sequence[Record], metric: Metric) -> Verdict:
+    places = [tier for tier, groups in enumerate(check.tiers) for _ in groups]
+    pairs = [(i, j) for i, a in enumerate(places) for j, b in enumerate(places) if a < b]
+    return _comparisons(check, pairs, runs, metric, 0.0, None)
+
+
+def _identity(check: Identity, runs: Sequence[Record], metric: Metric) -> Verdict:
+    wheres = check.groups()
+    free = [] if len(wheres) == 2 else sorted({k for r in runs for k in differences(r, runs[0])})
+    groups = [select(where, runs, free) for where in wheres]
+    if len(groups) == 2:
+        values = _numbers(groups, check.budget, check.metric, check.at)
+        errors = np.abs(values[0] - values[1])
+    else:
+        values = [np.array([row(r, check.at)[check.metric] for r in groups[0].runs], float)]
+        errors = np.abs(values[0] - check.equals)
+    worst = float(errors.max()) if np.isfinite(errors).all() else math.inf
+    verdict = "reproduced" if worst <= check.tolerance else "not reproduced"
+    interval = Interval(worst, math.nan, math.nan, len(errors), "largest difference")
+    part = Part("largest difference", interval, (-math.inf, check.tolerance), None, None)
+    shown = tuple((g.label, stats.mean_interval(v)) for g, v in zip(groups, values))
+    return Verdict(
+        verdict, f"largest difference {worst:.2g} over {len(errors)} runs", (part,), shown, len(groups[0].seeds)
+    )
+
+
+_KINDS: dict[str, Callable[..., Verdict]] = {
+    "value": _value,
+    "bound": _bound,
+    "slope": _slope,
+    "better": _better,
+    "ordering": _ordering,
+    "identity": _identity,
+}
+
+
+# ---- numbers and tests
+
+
+def _numbers(groups: Sequence[Group], budget: str, metric: str, at: Any) -> list[np.ndarray]:
+    """One number a seed for each group, once they may be compared."""
+    check_comparable(groups, budget, at)
+    return [np.array(list(per_seed(g, lambda r: row(r, at).get(metric)).values())) for g in groups]
+
+
+def _slopes(group: Group, check: Slope) -> np.ndarray:
+    """Log-log slope of each seed, over a column of the curve or over a config key."""
+    if "." not in check.over:
+        points = {r.seed: [(x[check.over], x[check.metric]) for x in r.curve if check.metric in x] for r in group.runs}
+    else:
+        points = {seed: [] for seed in group.seeds}
+        for r in group.runs:
+            per_seed(Group(group.where, (r,)), lambda r: row(r, check.at).get(check.metric))
+            points[r.seed].append((r.get(check.over), row(r, check.at)[check.metric]))
+    per_seed(group, lambda r: float(len(points[r.seed])))  # refuses diverged runs
+    xs = {tuple(x for x, _ in sorted(p)) for p in points.values()}
+    if len(xs) != 1 or len(next(iter(xs))) < 2:
+        raise Undecided("not comparable", f"{group.label}: seeds have different or too few values of {check.over}")
+    y = np.array([[y for _, y in sorted(points[seed])] for seed in group.seeds], float)
+    if not (y > 0).all():
+        raise Undecided("not comparable", f"{group.label}: {check.metric} is not positive, it has no log-log slope")
+    return stats.log_log_slopes(next(iter(xs)), y)
+
+
+def _comparisons(
+    check: Better | Ordering,
+    pairs: Sequence[tuple[int, int]],
+    runs: Sequence[Record],
+    metric: Metric,
+    by: float,
+    factor: float | None,
+) -> Verdict:
+    """Paired tests that the first group of each pair is better than the second."""
+    assert metric.better is not None
+    groups = [select(where, runs, free=[check.tune] if check.tune else []) for where in check.groups()]
+    notes = []
+    if check.tune:
+        chosen = [tuned(g, check.tune, check.metric, metric.better, check.at) for g in groups]
+        notes = [f"{g.label}: {phrase}" for g, (_, phrase) in zip(groups, chosen)]
+        groups = [group for group, _ in chosen]
+    values = _numbers(groups, check.budget, check.metric, check.at)
+    sign = 1.0 if metric.better == "higher" else -1.0
+    parts = []
+    for i, j in pairs:
+        names = [groups[k].label for k in (i, j)]
+        if factor is None:
+            parts.append(_paired(" minus ".join(names), sign * (values[i] - values[j]) - by, sign, by))
+        else:
+            gains = sign * (values[i] - factor * values[j])
+            ratio = _interval(values[i] / values[j])
+            accept = (factor, math.inf) if sign > 0 else (-math.inf, factor)
+            parts.append(replace(_paired(" over ".join(names), gains, sign), interval=ratio, accept=accept))
+    return _decide(parts, groups, values, notes)
+
+
+def _interval(values: np.ndarray) -> Interval:
+    return stats.mean_interval(values) if len(values) < MANY else stats.bootstrap_interval(values, np.mean)
+
+
+def _effect(margins: np.ndarray) -> float | None:
+    """Mean over standard deviation."""
+    spread = float(margins.std(ddof=1)) if len(margins) > 1 else 0.0
+    return None if spread == 0.0 else float(margins.mean()) / spread
+
+
+def _paired(name: str, gains: np.ndarray, sign: float, by: float = 0.0) -> Part:
+    """Exact sign-flip test of positive mean gain; the interval is of the difference itself."""
+    accept = (by, math.inf) if sign > 0 else (-math.inf, 0.0 - by)
+    interval = _interval(sign * (gains + by))
+    return Part(name, interval, accept, stats.sign_flip(gains), stats.sign_flip(-gains), _effect(gains), paired=True)
+
+
+def _one_sided(name: str, values: np.ndarray, accept: tuple[float, float]) -> Part:
+    low, high = accept
+    if math.isinf(low):
+        tests, margins = (stats.below(values, high), stats.above(values, high)), high - values
+    else:
+        tests, margins = (stats.above(values, low), stats.below(values, low)), values - low
+    return Part(name, _interval(values), accept, *tests, _effect(margins))
+
+
+def _equivalence(name: str, values: np.ndarray, accept: tuple[float, float]) -> Part:
+    """Two one-sided tests of a mean within (low, high); the opposite: below low, or above high."""
+    low, high = accept
+    if math.isinf(low) or math.isinf(high):
+        return _one_sided(name, values, accept)
+    against = min(stats.below(values, low), stats.above(values, high))
+    margins = values - low if values.mean() - low < high - values.mean() else high - values
+    return Part(name, _interval(values), accept, stats.equivalent(values, low, high), against, _effect(margins))
+
+
+def _decide(
+    parts: Sequence[Part], groups: Sequence[Group], values: Sequence[np.ndarray], notes: Sequence[str] = ()
+) -> Verdict:
+    """All parts must hold, each at level alpha (an intersection-union test has level alpha as a whole); one part refuted, with
+    Holm's correction since any of them would do, refutes the claim."""
+    p = max(part.p for part in parts if part.p is not None)
+    against = min(stats.holm([part.against for part in parts if part.against is not None]))
+    n = len(values[0])
+    weakest = max(parts, key=lambda part: part.p or 0.0)
+    if p <= ALPHA:
+        verdict, reason = "reproduced", f"p = {_short(p)}"
+    elif against <= ALPHA:
+        verdict = "not reproduced"
+        refuted = min(parts, key=lambda part: part.against or 0.0)
+        reason = f"the opposite holds for {refuted.label}, p = {_short(against)}"
+        weakest = replace(refuted, effect=None if refuted.effect is None else -refuted.effect)
+    else:
+        verdict, reason = "inconclusive", f"p = {_short(p)} for {weakest.label}"
+        if weakest.paired and 2.0**-n > ALPHA:
+            reason = f"{n} seeds cannot decide: a sign-flip test needs 5"
+    planner = _planner(weakest, ALPHA if (weakest.effect or 0.0) > 0 else ALPHA / len(parts))
+    if verdict == "inconclusive" and planner:
+        reason += f"; needs {planner.needed or 'over 1000'} seeds for 80 % power at the effect measured"
+    shown = tuple((g.label, _interval(v)) for g, v in zip(groups, values))
+    return Verdict(verdict, "; ".join([reason, *notes]), tuple(parts), shown, n, planner=planner)
+
+
+def _planner(part: Part, alpha: float) -> Planner | None:
+    if part.effect is None:
+        return None
+    effect = abs(part.effect)
+    power = {n: (0.0 if part.paired and 2.0**-n > alpha else stats.power(effect, n, alpha)) for n in SIZES}
+    return Planner(power, stats.seeds_needed(effect, part.paired, alpha))
+
+
+def _short(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-4 else "< 0.0001"

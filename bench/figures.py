@@ -1,0 +1,201 @@
+"""Line figures of experiments as svg: means with 95 % intervals over seeds, direct labels, colours that colour-blind readers tell apart."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+
+matplotlib.use("svg")
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatter
+
+from bench import stats
+from bench.archive import Record
+from bench.groups import NAMES
+from bench.papers import Figure
+from bench.tasks import TASKS
+
+COLOURS = (
+    "#0077BB",
+    "#EE7733",
+    "#009988",
+    "#CC3311",
+    "#33BBEE",
+    "#EE3377",
+    "#AA8800",
+    "#7A5FBE",
+)  # after Paul Tol's "vibrant"
+MARKERS = "osD^vPX*"
+INK = "#3b3f46"  # axes and text; the page replaces it by the colour of its own text
+SIZE = (4.4, 3.0)  # inches; set at half a text width the labels are still 7 pt
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "claimbench",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+    "savefig.transparent": True,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: points x with the mean over seeds and the ends of its interval (NaN with one seed)."""
+
+    label: str
+    x: list[float]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    seeds: int
+
+
+def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
+    """The lines of a figure from an experiment's runs; runs that have not ended, or diverged, are left out."""
+    points: dict[str, dict[float, list[float]]] = {}
+    for run in runs:
+        if not run.ended or run.diverged or any(run.get(k) != v for k, v in figure.only.items()):
+            continue
+        mine = points.setdefault(_label(figure.by, run.get(figure.by)), {})
+        if "." in figure.x:
+            rows = [{figure.x: run.get(figure.x), figure.y: run.metrics.get(figure.y)}]
+        else:
+            rows = run.curve
+        for row in rows:
+            x, y = row.get(figure.x), row.get(figure.y)
+            if isinstance(x, int | float) and isinstance(y, int | float):
+                mine.setdefault(float(x), []).append(float(y))
+    return [_line(label, mine) for label, mine in points.items() if mine]
+
+
+def _label(by: str, value: object) -> str:
+    return str(value) if by in NAMES else f"{by.rpartition('.')[2]} {value:g}"
+
+
+def _line(label: str, points: dict[float, list[float]]) -> Line:
+    x = sorted(points)
+    found = [stats.mean_interval(points[v]) for v in x]
+    mean, low, high = ([getattr(i, name) for i in found] for name in ("estimate", "low", "high"))
+    return Line(label, x, mean, low, high, max(i.n for i in found))
+
+
+def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> str:
+    """The figure as svg text; the same lines give the same bytes.
+
+    Args:
+        palette: names whose places say their colours, so that a method looks the same in all figures of a paper.
+    """
+    places = [palette.index(line.label) if line.label in palette else k for k, line in enumerate(found)]
+    colours = [COLOURS[k % len(COLOURS)] for k in places]
+    with matplotlib.rc_context(STYLE):
+        canvas, axes = plt.subplots(figsize=SIZE, layout="constrained")
+        _scales(axes, figure, found)
+        for line, colour, k in zip(found, colours, places):
+            axes.plot(line.x, line.mean, color=colour, marker=MARKERS[k % len(MARKERS)], markersize=4, linewidth=1.6)
+            if not any(math.isnan(v) for v in line.low):
+                floor = min(line.mean) / 10 if "y" in figure.log else -math.inf
+                axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=colour, alpha=0.18, linewidth=0)
+        _theory(axes, figure, found)
+        metrics = TASKS[task].metrics
+        axes.set_xlabel(
+            metrics[figure.x].label if figure.x in metrics else figure.x.rpartition(".")[2].replace("_", " ")
+        )
+        axes.set_ylabel(metrics[figure.y].label)
+        _direct_labels(axes, found, colours)
+        text = io.StringIO()
+        canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        plt.close(canvas)
+    return re.sub(r"[ \t]+\n", "\n", text.getvalue())
+
+
+def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
+    if "x" in figure.log:
+        axes.set_xscale("log")
+        ticks = sorted({x for line in found for x in line.x})
+        if len(ticks) <= 7:
+            axes.set_xticks(ticks, [f"{t:,.10g}" for t in ticks])
+            axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=all(x == int(x) for line in found for x in line.x)))
+    if "y" in figure.log:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
+
+
+def _theory(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
+    """Dashed reference lines of the theory's slopes, from the geometric middle of the data."""
+    if not figure.theory or not found:
+        return
+    x = np.array([min(min(line.x) for line in found), max(max(line.x) for line in found)])
+    for k, (name, slope) in enumerate(figure.theory.items()):
+        line = found[-1 - k % len(found)]
+        y = 1.25 * line.mean[0] * (x / line.x[0]) ** slope
+        axes.plot(x, y, color=INK, linestyle=(0, (4, 3)), linewidth=1, alpha=0.7)
+        axes.annotate(name, (x[0], y[0]), xytext=(2, 3), textcoords="offset points", fontsize=8, alpha=0.9)
+
+
+def _direct_labels(axes: Axes, found: Sequence[Line], colours: Sequence[str]) -> None:
+    """Each line's name at its right end, moved apart where they would overlap."""
+    if not found:
+        return
+    height = SIZE[1] * 0.78 * 72  # points, nearly: the axes' share of the figure
+    axes.margins(x=0.03)
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ends = [float(to_axes.transform((line.x[-1], line.mean[-1]))[1]) for line in found]
+    gap = 11.5 / height
+    order = np.argsort(ends)
+    places = [ends[i] for i in order]
+    for _ in range(200):  # push neighbours apart until none overlap
+        moved = False
+        for i in range(len(places) - 1):
+            overlap = gap - (places[i + 1] - places[i])
+            if overlap > 1e-6:
+                places[i], places[i + 1], moved = places[i] - overlap / 2, places[i + 1] + overlap / 2, True
+        if not moved:
+            break
+    for i, place in zip(order, places):
+        axes.annotate(
+            found[i].label,
+            (1.0, place),
+            xycoords="axes fraction",
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=colours[i],
+            fontweight="bold",
+        )
+
+
+def for_page(svg: str, name: str, title: str) -> str:
+    """An svg to stand inside a page: text in the page's colour, ids of its own, a title for screen readers."""
+    body = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    body = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
+    body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
+    body = re.sub(
+        r'<svg ([^>]*?)width="[^"]*"',
+        r"<svg \1",
+        re.sub(r'<svg ([^>]*?)height="[^"]*" ', r"<svg \1", body, count=1),
+        count=1,
+    )
+    return body.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)

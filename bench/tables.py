@@ -1,0 +1,170 @@
+"""Tables of experiments and of verdicts, as data frames, and as csv, markdown and LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+import yaml
+
+from bench import stats
+from bench.archive import Record
+from bench.claims import Judged
+from bench.config import swept
+from bench.stats import Interval
+from bench.tasks import TASKS
+
+MAIN = 5  # metrics beside the cost in the tables that people read; the csv has all of them
+
+
+def short(value: float) -> str:
+    """Four significant digits; no exponent where a person would write none."""
+    if not math.isfinite(value):
+        return str(value)
+    if value and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.3g}"
+    return f"{value:.{max(0, 3 - math.floor(math.log10(abs(value))))}f}" if value else "0"
+
+
+def interval_text(interval: Interval) -> str:
+    """0.4120 [0.3900, 0.4340]; the estimate alone where nothing tells of the spread."""
+    if math.isnan(interval.low):
+        return short(interval.estimate)
+    return f"{short(interval.estimate)} [{short(interval.low)}, {short(interval.high)}]"
+
+
+def by_job(experiment: str, runs: Iterable[Record]) -> list[list[Record]]:
+    """The runs of each job (seeds of one key), in the order in which the experiment sweeps."""
+    jobs: dict[str, list[Record]] = {}
+    for run in runs:
+        jobs.setdefault(run.key, []).append(run)
+    order = {key: [yaml.safe_load(v) for v in str(spec).split(",")] for key, spec in swept(experiment).items()}
+
+    def place(job: list[Record]) -> list[int]:
+        values = [(known, job[0].get(key)) for key, known in order.items()]
+        return [known.index(value) if value in known else len(known) for known, value in values]
+
+    return sorted(jobs.values(), key=place)
+
+
+def finals(runs: Sequence[Record], metric: str) -> list[float]:
+    """The final values of the runs that ended without divergence."""
+    values = [r.metrics.get(metric) for r in runs if r.ended and not r.diverged]
+    return [float(v) for v in values if isinstance(v, int | float)]
+
+
+def metrics_of(runs: Sequence[Record]) -> list[str]:
+    """The metrics among the runs' final numbers that a reader compares: those with a better direction, cost last."""
+    known = TASKS[runs[0].task].metrics
+    return [name for name, metric in known.items() if metric.better and any(finals([r], name) for r in runs)]
+
+
+def experiment_table(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
+    """A row a job: what was swept, then mean, low and high of each metric, seeds, states and seconds a seed."""
+    rows = []
+    for job in by_job(experiment, runs):
+        row: dict[str, object] = {key: job[0].get(key) for key in swept(experiment)}
+        for metric in metrics_of(runs):
+            values = finals(job, metric)
+            if values:
+                found = stats.mean_interval(values)
+                row |= {metric: found.estimate, f"{metric}_low": found.low, f"{metric}_high": found.high}
+        seconds = [r.seconds for r in job if r.seconds is not None]
+        row |= {"seeds": len(finals(job, metrics_of(runs)[0])) if metrics_of(runs) else 0, "states": states(job)}
+        row["seconds"] = sum(seconds) / len(seconds) if seconds else None
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def states(runs: Iterable[Record]) -> str:
+    """8 done, 2 missing"""
+    found = [r.state for r in runs]
+    return ", ".join(f"{found.count(s)} {s}" for s in dict.fromkeys(found))
+
+
+def readable(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
+    """The experiment's table as people read it: a cell a metric, mean and 95 % interval."""
+    labels = TASKS[runs[0].task].metrics
+    known = metrics_of(runs)
+    chosen = [*known[:MAIN], *[m for m in known[MAIN:] if m == "gradient_evaluations"]]
+    rows = []
+    for job in by_job(experiment, runs):
+        row = {key.rpartition(".")[2]: _plain(job[0].get(key)) for key in swept(experiment)}
+        for metric in chosen:
+            values = finals(job, metric)
+            constant = len(set(values)) == 1
+            text = f"{values[0]:,.0f}" if constant and values[0] == int(values[0]) else ""
+            row[labels[metric].label] = text or (interval_text(stats.mean_interval(values)) if values else "")
+        row["seeds"] = str(len(finals(job, chosen[0])) if chosen else 0)
+        if any(r.state != "done" for r in job):
+            row["state"] = states(job)
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("")
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
+    """A row a claim and scale, with the first test's numbers; every digit."""
+    rows = []
+    for j in judged:
+        v, part = j.verdict, j.verdict.parts[0] if j.verdict.parts else None
+        row = {
+            "paper": j.paper,
+            "claim": j.name,
+            "audit": j.audit,
+            "scale": j.scale,
+            "verdict": v.verdict,
+            "reason": v.reason,
+        }
+        row |= {"measured": part.label, "estimate": part.interval.estimate} if part else {}
+        row |= {"low": part.interval.low, "high": part.interval.high, "p": part.p} if part else {}
+        rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
+    return pd.DataFrame(rows)
+
+
+def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
+    """The verdicts as people read them."""
+    rows = []
+    for j in judged:
+        part = j.verdict.parts[0] if j.verdict.parts else None
+        more = f" (and {len(j.verdict.parts) - 1} more)" if len(j.verdict.parts) > 1 else ""
+        rows.append(
+            {
+                "claim": j.name,
+                "scale": j.scale,
+                "published": j.claim.published or "",
+                "ours": f"{part.label}: {interval_text(part.interval)}{more}" if part else "",
+                "seeds": "" if j.verdict.seeds is None else str(j.verdict.seeds),
+                "verdict": j.verdict.verdict,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, lineterminator="\n")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    return table.to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def latex(table: pd.DataFrame, caption: str, label: str) -> str:
+    """booktabs; special characters escaped."""
+    escaped = table.rename(columns=_escape)
+    text = (
+        escaped.style.hide(axis="index")
+        .format(escape="latex")
+        .to_latex(hrules=True, caption=_escape(caption), label=f"tab:{label}", column_format="l" * len(table.columns))
+    )
+    return text
+
+
+def _escape(text: str) -> str:
+    from pandas.io.formats.style_render import _escape_latex
+
+    return _escape_latex(text)
