@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 ARGS ?=
+SCALE ?=
+PAPER ?=
+LAUNCHER ?=
+STRICT ?=
+CHOICE = $(if $(PAPER),--paper $(PAPER)) $(if $(SCALE),--scale $(SCALE))
 MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test smoke bench lint
+.PHONY: help setup run test smoke plan reproduce-all report selftest bench lint
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.done  ## make the virtual environment (torch and torchvision resolved together)
 
@@ -27,6 +32,18 @@ test: setup  ## all tests; those on real data run where the data is
 smoke: setup  ## every experiment at smoke scale, in a folder of its own
 	@set -e; for f in $$(cd conf/experiment && ls */*.yaml); do \
 		$(PY) run.py experiment=$${f%.yaml} scale=smoke tracker=none verbose=false results_root=results/smoke; echo "$${f%.yaml}: done"; done
+
+plan: setup  ## what is done, missing, stale or failed, and what the rest costs: [PAPER=ssvr] [SCALE=mini] [ARGS=--time]
+	$(PY) scripts/reproduce_all.py --dry-run $(CHOICE) $(ARGS)
+
+reproduce-all: setup  ## every experiment, then the report: [SCALE=mini] [PAPER=ssvr] [LAUNCHER=joblib] [STRICT=1]
+	$(PY) scripts/reproduce_all.py $(CHOICE) $(if $(LAUNCHER),--launcher $(LAUNCHER)) $(if $(STRICT),--strict) $(ARGS)
+
+report: setup  ## verdicts, tables, figures and results/index.html from what is on disk: [PAPER=ssvr]
+	$(PY) scripts/report.py $(if $(PAPER),--paper $(PAPER)) $(ARGS)
+
+selftest: setup  ## plant each paper's classic mistakes and see that its claims notice: [PAPER=ssvr]
+	$(PY) scripts/selftest.py $(if $(PAPER),--paper $(PAPER)) $(ARGS)
 
 bench: setup  ## speed, side by side with the usual way of doing it
 	$(PY) scripts/speed.py $(ARGS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.config import lookup
 from bench.errors import UserError
 from bench.plan import Planned
 from bench.results import read_metrics, write_atomic
@@ -69,12 +70,8 @@ class Record:
 
     def get(self, path: str) -> Any:
         """An option's name (method, dataset, model, task) or a config value by its dotted path; None where there is none."""
-        if path in ("method", "dataset", "model", "task"):
-            return getattr(self, path)
-        node: Any = self.config
-        for part in path.split("."):
-            node = node.get(part) if isinstance(node, dict) else None
-        return node
+        names = {"method": self.method, "dataset": self.dataset, "model": self.model, "task": self.task}
+        return lookup(path, names, self.config)
 
 
 def collect(planned: Iterable[Planned], old: Iterable[Record]) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -36,7 +37,7 @@ def help_text() -> str:
     parts.append(_section("Experiments (experiment=...)", options("experiment")))
     parts.append(_section("Scales (scale=..., default: paper with a GPU, else mini)", SCALES))
     parts.append(
-        "Other keys: seeds=[0,1], data_root=DIR (or CLAIMBENCH_DATA), results_root=DIR, force=true, verbose=false, checkpoint_every=SECONDS."
+        "Other keys: seeds=[0,1], data_root=DIR (or CLAIMBENCH_DATA), results_root=DIR, force=true|stale, verbose=false, checkpoint_every=SECONDS."
     )
     return "\n\n".join(["\n".join(parts[:4]), *parts[4:]])
 
@@ -117,6 +118,28 @@ def guarded(work: Callable[[], object]) -> None:
         if os.environ.get("CLAIMBENCH_MAIN") != str(os.getpid()):
             raise
         _problems.append(error)
+
+
+def one_line(program: Callable[[], int]) -> Callable[[], int]:
+    """For the scripts beside run.py: bad input ends with one line and exit code 2."""
+
+    @functools.wraps(program)
+    def guarded_program() -> int:
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        try:
+            return program()
+        except UserError as error:
+            line = str(error)
+        except (HydraException, OmegaConfBaseException) as error:
+            line = str(error.__cause__) if isinstance(error.__cause__, UserError) else explain(error, sys.argv[1:])
+        except OSError as error:
+            line = f"{error.filename}: {error.strerror}"
+        print(f"error: {line}", file=sys.stderr)
+        return 2
+
+    return guarded_program
 
 
 def run(hydra_main: Callable[[], None]) -> int:

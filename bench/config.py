@@ -59,7 +59,7 @@ class Settings(Strict):
     data_root: str
     results_root: str
     checkpoint_every: NonNegativeFloat
-    force: bool
+    force: bool | Literal["stale"]
     verbose: bool
 
     @field_validator("seeds")
@@ -87,6 +87,20 @@ class Job:
         """results_root/runs/<task>/<method>-<dataset>-<key12>"""
         name = f"{self.names['method']}-{self.names['dataset']}-{self.key[:12]}"
         return Path(self.settings.results_root) / "runs" / self.names["task"] / name
+
+    def get(self, path: str) -> Any:
+        """The name of an option chosen (method, dataset, model, task) or a value by its dotted path (method.lr); None where there is none."""
+        return lookup(path, self.names, self.parts)
+
+
+def lookup(path: str, names: Mapping[str, str], parts: Mapping[str, Any]) -> Any:
+    """An option's name, or a value of the typed parts by its dotted path; None where there is none."""
+    if path in names:
+        return names[path]
+    node: Any = parts
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
 
 
 def auto_scale() -> str:

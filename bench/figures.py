@@ -75,10 +75,8 @@ def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
         if not run.ended or run.diverged or any(run.get(k) != v for k, v in figure.only.items()):
             continue
         mine = points.setdefault(_label(figure.by, run.get(figure.by)), {})
-        if "." in figure.x:
-            rows = [{figure.x: run.get(figure.x), figure.y: run.metrics.get(figure.y)}]
-        else:
-            rows = run.curve
+        final = {figure.x: run.get(figure.x), figure.y: run.metrics.get(figure.y)}
+        rows = [final] if "." in figure.x else run.curve
         for row in rows:
             x, y = row.get(figure.x), row.get(figure.y)
             if isinstance(x, int | float) and isinstance(y, int | float):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from bench.config import CONF, Strict, options, task_of_experiment
+from bench.config import CONF, Job, Strict, options, task_of_experiment
 from bench.errors import UserError, allowed_list, nearest
+from bench.stats import ALPHA
 from bench.tasks import TASKS
 
 Where = dict[str, str | int | float | bool | None]  # {method: ssvr, dataset.num_components: 256}
@@ -240,3 +241,39 @@ def load_papers(name: str | None = None) -> dict[str, Paper]:
     if name is not None and name not in names:
         raise UserError(f"paper = '{name}': unknown; allowed: {allowed_list(names)}{nearest(name, names)}")
     return {key: load_paper(CONF / "paper" / f"{key}.yaml") for key in names if name in (None, key)}
+
+
+def check_decidable(papers: Mapping[str, Paper], jobs: Callable[[str, str], Sequence[Job]]) -> None:
+    """Each claim's check selects runs of its experiment, and has the seeds that its tests need to say yes or no.
+
+    Args:
+        jobs: the jobs of an experiment at a scale, as bench.plan.jobs.
+
+    Raises:
+        UserError: file, field and what is wrong, in one line.
+    """
+    for name, paper in papers.items():
+        for key, claim, audit in paper.judged():
+            for scale in claim.scales:
+                problem = _undecidable(claim.check, jobs(claim.experiment, scale))
+                if problem:
+                    field = f"{'audits' if audit else 'claims'}.{key}.check"
+                    raise UserError(f"conf/paper/{name}.yaml: {field}: {problem} ({claim.experiment} at {scale} scale)")
+
+
+def _undecidable(check: Check, jobs: Sequence[Job]) -> str | None:
+    for where in check.groups():
+        if not any(all(job.get(k) == v for k, v in where.items()) for job in jobs):
+            return f"no run has {', '.join(f'{k} = {v}' for k, v in where.items())}"
+    seeds = min(len(job.settings.seeds) for job in jobs)
+    if isinstance(check, Identity):
+        return None
+    if isinstance(check, Better | Ordering):
+        judging = seeds - seeds // 2 if check.tune else seeds
+        tests = 1
+        if isinstance(check, Ordering):
+            sizes = [len(tier) for tier in check.tiers]
+            tests = sum(a * b for i, a in enumerate(sizes) for b in sizes[i + 1 :])
+        if tests * 2.0**-judging > ALPHA:
+            return f"{judging} seeds cannot decide {tests} paired tests at the 5 % level"
+    return "one seed tells nothing of the spread" if seeds < 2 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +44,11 @@ class Planned:
     def folder(self) -> Path:
         return self.job.folder / f"seed{self.seed}"
 
+    @property
+    def to_do(self) -> bool:
+        """Would `make reproduce-all` run it?"""
+        return self.state not in ("done", "diverged")
+
 
 def experiments(paper: str | None = None) -> list[str]:
     """Names of the experiments (of one paper), in alphabetical order."""
@@ -59,7 +64,8 @@ def _hydra() -> Iterator[None]:
     GlobalHydra.instance().clear()
 
 
-def jobs(experiment: str, scale: str, overrides: Iterable[str] = ()) -> list[Job]:
+@cache
+def jobs(experiment: str, scale: str, overrides: tuple[str, ...] = ()) -> list[Job]:
     """The jobs that `python run.py experiment=... scale=... <overrides>` runs, in Hydra's order.
 
     Args:
@@ -129,7 +135,7 @@ def plan(
     """Every run of the experiments `names` at one scale, with what is on disk of it."""
     found = []
     for name in names:
-        for job in jobs(name, scale, overrides):
+        for job in jobs(name, scale, tuple(overrides)):
             found += [_planned(name, job, seed, report) for seed in job.settings.seeds]
     return found
 
@@ -162,28 +168,31 @@ def _held(lock: Path) -> bool:
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of the finished runs, and an estimate for the rest: None where no finished sibling tells."""
+    """Seconds of the runs that ended, and an estimate for the rest: None where neither a sibling nor timed steps tell."""
 
     spent: float
     left: float | None
 
 
-def cost(runs: list[Planned]) -> Cost:
-    """What `runs` of one experiment and scale cost: measured for finished ones; for the rest the median of finished runs of the same
-    method (scaled by nothing: an experiment's runs share their budget), else of any method."""
+def cost(runs: Iterable[Planned], timed: Mapping[str, float] | None = None) -> Cost:
+    """What `runs` of one experiment and scale cost: measured for those that ended; for each other one the median of the runs of the
+    same job or else method that ended, or else `timed` (seconds a seed by job key, from a few steps)."""
+    runs, timed = list(runs), timed or {}
     seconds: dict[str, list[float]] = {}
     for run in runs:
         if run.result is not None:
             own = run.result["measured"]["wall_seconds"] / run.result["measured"]["seeds_in_batch"]
-            seconds.setdefault(run.job.names["method"], []).append(own)
-    spent = sum(sum(values) for values in seconds.values())
+            for name in (run.job.key, run.job.names["method"]):
+                seconds.setdefault(name, []).append(own)
+    spent = sum(sum(values) for name, values in seconds.items() if len(name) == 64)
     left = 0.0
     for run in runs:
-        if run.result is None:
-            siblings = seconds.get(run.job.names["method"]) or [v for values in seconds.values() for v in values]
-            if not siblings:
+        if run.to_do:
+            siblings = seconds.get(run.job.key) or seconds.get(run.job.names["method"])
+            own = median(siblings) if siblings else timed.get(run.job.key)
+            if own is None:
                 return Cost(spent, None)
-            left += median(siblings)
+            left += own
     return Cost(spent, left)
 
 

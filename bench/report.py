@@ -14,9 +14,10 @@ from markupsafe import Markup, escape
 from bench import figures, tables
 from bench.archive import Record, collect, read_records, write_records
 from bench.claims import VERDICTS, Judged, judge_all
-from bench.papers import HOW, Paper
+from bench.papers import HOW, Paper, load_papers
 from bench.plan import Planned
 from bench.results import write_atomic
+from bench.signature import ROOT
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCALES = ("mini", "paper")
@@ -62,6 +63,32 @@ def write_report(
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, lambda file, content=content: file.write(content))
     return judged
+
+
+def publish(root: Path, planned: Iterable[Planned], scales: Sequence[str]) -> list[Judged]:
+    """The report over everything known, at the scales that are always shown and those at hand. The project's own results also bring
+    README's table up to date."""
+    papers, records = load_papers(), refresh(root, planned)
+    judged = write_report(root, papers, records, list(dict.fromkeys([*SCALES, *scales])))
+    if root == ROOT / "results":
+        readme = ROOT / "README.md"
+        text = with_coverage(readme.read_text(encoding="utf-8"), papers, judged)
+        write_atomic(readme, lambda file: file.write(text.encode()))
+    return judged
+
+
+def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES) -> list[str]:
+    """Files of the report that are not what runs.csv and the papers give (among them README.md for the project's own results)."""
+    records = read_records(root / RUNS)
+    judged = judge_all(papers, records, scales)
+    files = build(papers, records, judged, scales)
+    there = {str(p.relative_to(root)) for folder in ("tables", "figures") for p in (root / folder).rglob("*.*")}
+    different = [n for n, text in files.items() if not (root / n).exists() or (root / n).read_bytes() != text.encode()]
+    different += sorted(there - set(files))
+    if root == ROOT / "results":
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        different += ["README.md"] if with_coverage(text, papers, judged) != text else []
+    return different
 
 
 def build(
@@ -196,25 +223,17 @@ def strip(part: Any) -> dict[str, float] | None:
 # ---- the README's table
 
 
-def coverage(papers: Mapping[str, Paper], judged: Sequence[Judged], scales: Sequence[str]) -> str:
-    """A row a paper and scale: how many of its claims got which verdict."""
+def with_coverage(readme: str, papers: Mapping[str, Paper], judged: Sequence[Judged]) -> str:
+    """README's text with the coverage table between its markers: a row a paper and scale, how many claims got which verdict."""
     lines = ["| paper | scale | claims | " + " | ".join(VERDICTS) + " |", "|---|---|" + "---:|" * (len(VERDICTS) + 1)]
     for key, paper in papers.items():
-        for scale in scales:
-            counts = _counts(j for j in judged if j.paper == key)
+        counts = _counts(j for j in judged if j.paper == key)
+        for scale in SCALES:
             numbers = [counts[scale, verdict] for verdict in VERDICTS]
             cells = [f"{key} ([{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv}))", scale, sum(numbers), *numbers]
             lines.append("| " + " | ".join(str(c) for c in cells) + " |")
-    return "\n".join(lines)
-
-
-def update_readme(path: Path, table: str) -> None:
-    """Replace what stands between the markers; a README without them is left alone."""
-    text = path.read_text(encoding="utf-8")
-    pattern = re.compile(re.escape(MARKERS[0]) + ".*?" + re.escape(MARKERS[1]), re.S)
-    new = pattern.sub(lambda _: f"{MARKERS[0]}\n{table}\n{MARKERS[1]}", text)
-    if new != text:
-        write_atomic(path, lambda file: file.write(new.encode()))
+    table = "\n".join([MARKERS[0], *lines, MARKERS[1]])
+    return re.sub(re.escape(MARKERS[0]) + ".*?" + re.escape(MARKERS[1]), lambda _: table, readme, flags=re.S)
 
 
 # ---- the terminal

@@ -7,7 +7,7 @@ import json
 import sys
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -90,13 +90,16 @@ def execute(job: Job) -> Outcome:
 
 def _reused(job: Job, seed: int, outcome: Outcome, report: Any) -> bool:
     """Take the result that is already there, saying so when it comes from other code or another precision."""
-    if job.settings.force:
+    if job.settings.force is True:
         return False
     folder = seed_folder(job, seed)
     result = read_result(folder, job.key, report)
     if result is None:
         return False
     if result["code"] != job.code:
+        if job.settings.force == "stale":
+            (folder / RESULT).unlink()
+            return False
         report(f"{folder} is stale: it was computed by other code; force=true recomputes it")
     if result["precision"] != job.settings.hardware.precision:
         report(f"{folder} was computed in {result['precision']}; force=true recomputes it")
@@ -110,6 +113,10 @@ def _compute(job: Job, task: Any, seeds: list[int], outcome: Outcome, report: An
     from bench.session import Run, Session, Stopped, StopSignal
     from bench.tracking import open_mirror
 
+    afresh = job.settings.model_copy(update={"force": job.settings.force is True})
+    job = replace(
+        job, settings=afresh
+    )  # what other code computed is gone by now: a checkpoint of this code may be resumed
     device = open_device(job.settings.hardware)
     runs = [Run(seed, seed_folder(job, seed)) for seed in seeds]
     title = (

@@ -1,0 +1,110 @@
+"""What a job costs, from a few timed steps of it, where no finished run tells."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from bench.config import Job
+from bench.plan import Planned
+from bench.results import write_json
+
+TIMINGS = "timings.json"
+SECONDS = 10.0  # of stepping, after the first step
+LEAST = 2  # steps after the first
+
+
+class Enough(Exception):
+    """The steps timed are enough."""
+
+
+class Stopwatch:
+    """Stands where a run's progress display stands: counts steps, and ends the run when they are enough."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.total, self.first, self.last = 0, (0, 0.0), (0, 0.0)
+
+    def start(self, total: int, first: int = 0) -> None:
+        self.total = total
+
+    def step(self, step: int) -> None:
+        now = (step, time.perf_counter())
+        if self.first[0] == 0:
+            self.first = now  # the first step pays for allocations and compilation
+        self.last = now
+        if step - self.first[0] >= LEAST and now[1] - self.first[1] >= self._seconds:
+            raise Enough
+
+    def note(self, step: int, **figures: Any) -> None:
+        pass
+
+    def estimate(self) -> float | None:
+        """Seconds of the whole run; None when too few steps were seen."""
+        steps = self.last[0] - self.first[0]
+        return (self.last[1] - self.first[1]) / steps * self.total if steps else None
+
+
+def time_steps(job: Job, seconds: float = SECONDS) -> float | None:
+    """Seconds a seed that `job` would take, without its evaluations, from about `seconds` of its steps. Leaves no results behind."""
+    from bench.hardware import open_device
+    from bench.session import Run, Session, StopSignal
+
+    task = import_module(job.parts["task"]["_target_"].rpartition(".")[0])
+    seeds = list(job.settings.seeds) if task.BATCHES_SEEDS else [job.settings.seeds[0]]
+    watch = Stopwatch(seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        job = replace(job, settings=job.settings.model_copy(update={"results_root": folder, "checkpoint_every": 1e9}))
+        runs = [Run(seed, Path(folder) / f"seed{seed}") for seed in seeds]
+        for run in runs:
+            run.folder.mkdir()
+        session = Session(job, runs, open_device(job.settings.hardware), StopSignal(), watch, lambda line: None)
+        try:
+            task.run(session, session.start(), **{k: v for k, v in job.parts["task"].items() if k != "_target_"})
+        except Enough:
+            pass
+        finally:
+            for run in runs:
+                run.close()
+    found = watch.estimate()
+    return None if found is None else found / len(seeds)
+
+
+def timings(root: Path) -> dict[str, float]:
+    """Seconds a seed by job key that were timed before."""
+    path = root / TIMINGS
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def time_missing(
+    root: Path, runs: Iterable[Planned], report: Callable[[str], None], seconds: float = SECONDS
+) -> dict[str, float]:
+    """Time one job a method of each experiment and scale that has nothing finished; kept in timings.json by job key.
+
+    Jobs of one method in one experiment share their cost, so the others of the method are given its time.
+    """
+    known = timings(root)
+    groups: dict[tuple[str, str, str], list[Planned]] = {}
+    for run in runs:
+        groups.setdefault((run.experiment, run.scale, run.job.names["method"]), []).append(run)
+    for (experiment, scale, method), group in groups.items():
+        keys = {run.job.key for run in group}
+        if any(run.result is not None for run in group) or not any(run.to_do for run in group) or keys <= set(known):
+            continue
+        own = next((known[key] for key in keys if key in known), None)
+        if own is None:
+            report(f"timing {method} in {experiment} at {scale} scale")
+            own = time_steps(group[0].job, seconds)
+        if own is not None:
+            known |= dict.fromkeys(keys, own)
+            write_json(root / TIMINGS, known)
+    return known
+
+
+__all__ = ["time_missing", "time_steps", "timings"]

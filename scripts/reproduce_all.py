@@ -1,0 +1,88 @@
+"""Run every experiment of every paper (or of one) and report: `make reproduce-all [SCALE=mini] [PAPER=ssvr] [LAUNCHER=joblib] [STRICT=1]`.
+
+What is done is skipped, so it may be stopped with Ctrl-C and started again. `--dry-run` (`make plan`) says what is done, what is missing
+and what the rest will cost. Exit codes: 0; 1 a run crashed, or with --strict a claim that the last commit's results call reproduced no
+longer is; 2 bad input; 130 and 143 stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rich.console import Console
+
+from bench.cli import one_line
+from bench.config import SCALES, auto_scale
+from bench.errors import UserError, allowed_list, nearest
+from bench.papers import check_decidable, load_papers
+from bench.plan import experiments, jobs, plan
+from bench.report import PAGE, print_verdicts, publish
+from bench.report import SCALES as REPORTED
+from bench.reproduce import committed_verdicts, plan_table, regressions, reproduce, results_root
+from bench.timing import time_missing, timings
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n\n")[0], formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--paper", help="one paper (a file of conf/paper); default: all")
+    parser.add_argument(
+        "--scale", help="smoke, mini or paper; default: paper with a GPU, else mini; with --dry-run: mini and paper"
+    )
+    parser.add_argument("--launcher", help="a Hydra launcher, as joblib or submitit_slurm")
+    parser.add_argument("--strict", action="store_true", help="exit 1 if a claim that was reproduced no longer is")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing")
+    parser.add_argument(
+        "--time", action="store_true", help="with --dry-run: time a few steps where no finished run tells the cost"
+    )
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides for every run, as results_root=DIR hardware=cpu")
+    return parser.parse_intermixed_args()
+
+
+@one_line
+def main() -> int:
+    """The program; returns its exit code."""
+    args = arguments()
+    if args.scale not in (None, *SCALES):
+        raise UserError(f"--scale {args.scale}: allowed: {allowed_list(SCALES)}{nearest(args.scale, SCALES)}")
+    papers, overrides, root = load_papers(args.paper), args.overrides, results_root(args.overrides)
+    check_decidable(papers, jobs)
+    names = [name for paper in papers for name in experiments(paper)]
+    scales = [args.scale] if args.scale else list(REPORTED) if args.dry_run else [auto_scale()]
+    screen = Console(width=None if sys.stdout.isatty() else 150)
+    runs = [run for scale in scales for run in plan(names, scale, overrides)]
+    timed = time_missing(root, runs, lambda line: print(line, file=sys.stderr)) if args.time else timings(root)
+    screen.print(plan_table(runs, timed))
+    if args.dry_run:
+        return 0
+    (scale,) = scales
+    launcher = [f"hydra/launcher={args.launcher}"] if args.launcher else []
+    done = reproduce(
+        runs,
+        scale,
+        [*launcher, *overrides],
+        after_each=lambda: publish(root, plan(names, scale, overrides), scales),
+        report=lambda line: screen.print(line, highlight=False),
+    )
+    judged = [j for j in publish(root, plan(names, scale, overrides), scales) if j.paper in papers]
+    print_verdicts([j for j in judged if j.scale == scale], screen.print)
+    screen.print(str(root / PAGE), soft_wrap=True, highlight=False)
+    if done.stopped is not None:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return 128 + done.stopped
+    for name, code in done.failures.items():
+        print(f"failed: {name} (exit code {code}); python run.py experiment={name} says more", file=sys.stderr)
+    lost = regressions(committed_verdicts(), judged) if args.strict else []
+    for line in lost:
+        print(f"strict: {line}", file=sys.stderr)
+    return 1 if done.failures or lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
