@@ -19,25 +19,32 @@ MECHANICS = {
 }
 
 
-def _imports(path: Path) -> Iterable[str]:
+@cache
+def _imported_files(path: Path) -> frozenset[Path]:
+    """Files of this repository that one file imports."""
+    names: set[str] = set()
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+    return frozenset(file for name in names if (file := _own(name)) is not None)
+
+
+def _own(module: str) -> Path | None:
+    path = source_file(module)
+    return path if path and path.is_relative_to(ROOT) and ".venv" not in path.parts else None
 
 
 def files_of(modules: Iterable[str]) -> list[Path]:
     """Files of this repository that `modules` reach through imports, sorted."""
     seen: set[Path] = set()
-    todo = list(modules)
+    todo = [file for module in modules if (file := _own(module)) is not None]
     while todo:
-        path = source_file(todo.pop())
-        if path is None or path in seen or not path.is_relative_to(ROOT) or ".venv" in path.parts:
-            continue
-        seen.add(path)
-        todo.extend(_imports(path))
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            todo.extend(_imported_files(path))
     return sorted(seen)
 
 
