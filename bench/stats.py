@@ -150,7 +150,11 @@ def seeds_needed(
     effect: float, paired: bool, alpha: float = ALPHA, target: float = POWER, most: int = 1000
 ) -> int | None:
     """Smallest n with the power aimed at; a sign-flip test (`paired`) also needs 2^-n <= alpha. None: more than `most`."""
-    first = max(2, math.ceil(-math.log2(alpha))) if paired else 2
-    if not effect > 0:
+    low = max(2, math.ceil(-math.log2(alpha))) if paired else 2
+    if not effect > 0 or power(effect, most, alpha) < target:
         return None
-    return next((n for n in range(first, most + 1) if power(effect, n, alpha) >= target), None)
+    high = most
+    while low < high:  # power grows with n
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(effect, middle, alpha) >= target else (middle + 1, high)
+    return low

@@ -102,6 +102,7 @@ def time_missing(
             report(f"timing {method} in {experiment} at {scale} scale")
             own = time_steps(group[0].job, seconds)
         if own is not None:
+            root.mkdir(parents=True, exist_ok=True)
             known |= dict.fromkeys(keys, own)
             write_json(root / TIMINGS, known)
     return known

@@ -66,7 +66,8 @@ class SineQuadratic:
 class PenalisedLeastSquares:
     """f(x) = (1/m) sum_i (a_i . x - b_i)^2 / 2 + penalty sum_k x_k^2 / (1 + x_k^2): a non-convex finite sum.
 
-    a_i ~ N(0, (4 / d) I), b = A x* + N(0, 1), x* ~ N(0, I), x_0 = 0. The instance belongs to the seed (stream "data").
+    a_i ~ N(0, (4 / d) I), b = A x* + N(0, 1), x* ~ N(0, I), x_0 = 0. The instance belongs to the seed (stream "data"); a seed's
+    instances of different m share x* and their first components, so that a comparison over m is paired.
 
     Args:
         seeds: one instance and run each (S of them).
@@ -95,10 +96,11 @@ class PenalisedLeastSquares:
         rows, targets = [], []
         for seed in seeds:
             stream = generator(seed, "data")
-            a = torch.randn(num_components, dim, generator=stream, dtype=torch.float64) * (scale / dim) ** 0.5
             truth = torch.randn(dim, generator=stream, dtype=torch.float64)
+            drawn = torch.randn(num_components, dim + 1, generator=stream, dtype=torch.float64)
+            a = drawn[:, :dim] * (scale / dim) ** 0.5
             rows.append(a)
-            targets.append(a @ truth + torch.randn(num_components, generator=stream, dtype=torch.float64))
+            targets.append(a @ truth + drawn[:, dim])
         self.a = torch.stack(rows).to(device)  # [S, m, d]
         self.b = torch.stack(targets).to(device)  # [S, m]
         self._gram = self.a.mT @ self.a / num_components  # [S, d, d]
