@@ -69,12 +69,13 @@ def jobs(experiment: str, scale: str, overrides: tuple[str, ...] = ()) -> list[J
     """The jobs that `python run.py experiment=... scale=... <overrides>` runs, in Hydra's order.
 
     Args:
-        overrides: plain ones, as results_root=DIR; what is swept is the experiment's own.
+        overrides: plain ones, as results_root=DIR; what is swept is the experiment's own. Those of Hydra itself change no job.
 
     Raises:
         UserError, HydraException: as run.py would.
     """
-    fixed = (f"experiment={experiment}", f"scale={scale}", *overrides)
+    own = [o for o in overrides if not o.startswith(("hydra.", "hydra/"))]
+    fixed = (f"experiment={experiment}", f"scale={scale}", *own)
     with _hydra():
         return [_job(line) for line in _lines(_composed(fixed[:1])[2], fixed)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -49,6 +50,14 @@ def clean_env() -> dict[str, str]:
     """The environment without another process's wandb run, and without colours."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     return kept | {"NO_COLOR": "1", "COLUMNS": "200"}
+
+
+def copy_project(target: Path) -> None:
+    """The project's code and configs, without results and data."""
+    for name in ("bench", "conf", "datasets", "methods", "mistakes", "scripts"):
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("run.py", "README.md", "Makefile"):
+        shutil.copy(ROOT / name, target / name)
 
 
 def crashing_program(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -38,7 +38,7 @@ def test_a_damaged_file_is_one_line(tmp_path, damage):
     path = tmp_path / "runs.csv"
     write_records(path, runs("a", [1.0, 2.0]))
     path.write_text(damage(path.read_text()))
-    with pytest.raises(UserError, match="runs.csv"):
+    with pytest.raises(UserError, match=r"runs\.csv"):
         read_records(path)
 
 

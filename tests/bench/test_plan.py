@@ -89,6 +89,7 @@ def test_bad_input_is_one_line():
     with pytest.raises(UserError, match="scale"):
         jobs(NAME, "smole")
     assert experiments("nobody") == []
+    assert jobs(NAME, "smoke", ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")) == jobs(NAME, "smoke")
 
 
 def test_make_plan_prints_each_scale(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT, result_of, seed_folders
 
 from bench.config import options
+from bench.plan import plan
 
 DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
 
@@ -23,6 +24,8 @@ def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
     results = [result_of(folder) for folder in seed_folders(tmp_path)]
     assert len(results) >= 3
     assert {result["status"] for result in results} <= {"finished", "diverged"}
+    planned = plan([name], "smoke", [f"results_root={tmp_path / 'results'}", *seeds])
+    assert sorted({run.folder for run in planned}) == seed_folders(tmp_path), "the plan is what Hydra's multirun ran"
     assert sum(result["status"] == "finished" for result in results) >= 3
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUIET, ROOT, clean_env, result_of, seed_folders
+from conftest import QUIET, ROOT, clean_env, copy_project, result_of, seed_folders
 
 BLOCKS = dict(
     re.findall(r"```(?:python|yaml)\n# ([\w/]+\.(?:py|yaml))\b[^\n]*\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
@@ -20,10 +19,7 @@ BLOCKS = dict(
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of the project with the README's files added."""
-    for name in ("bench", "conf", "datasets", "methods"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("run.py", "README.md"):
-        shutil.copy(ROOT / name, tmp_path / name)
+    copy_project(tmp_path)
     text = (ROOT / "README.md").read_text()
     for name in BLOCKS:
         start = text.index(f"# {name}")
