@@ -298,14 +298,14 @@ def _decide(
     n = len(values[0])
     weakest = max(parts, key=lambda part: part.p or 0.0)
     if p <= ALPHA:
-        verdict, reason = "reproduced", _short(p)
+        verdict, reason = "reproduced", p_text(p)
     elif against <= ALPHA:
         verdict = "not reproduced"
         refuted = min(parts, key=lambda part: part.against or 0.0)
-        reason = f"the opposite holds for {refuted.label}, {_short(against)}"
+        reason = f"the opposite holds for {refuted.label}, {p_text(against)}"
         weakest = replace(refuted, effect=None if refuted.effect is None else -refuted.effect)
     else:
-        verdict, reason = "inconclusive", f"{_short(p)} for {weakest.label}"
+        verdict, reason = "inconclusive", f"{p_text(p)} for {weakest.label}"
         if weakest.paired and 2.0**-n > ALPHA:
             reason = f"{n} seeds cannot decide: a sign-flip test needs 5"
     planner = _planner(weakest, ALPHA if (weakest.effect or 0.0) > 0 else ALPHA / len(parts))
@@ -323,5 +323,6 @@ def _planner(part: Part, alpha: float) -> Planner | None:
     return Planner(power, stats.seeds_needed(effect, part.paired, alpha))
 
 
-def _short(p: float) -> str:
+def p_text(p: float) -> str:
+    """p = 0.031"""
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"

@@ -139,15 +139,18 @@ def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
 
 
 def _theory(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
-    """Dashed reference lines of the theory's slopes, from the geometric middle of the data."""
-    if not figure.theory or not found:
-        return
-    x = np.array([min(min(line.x) for line in found), max(max(line.x) for line in found)])
-    for k, (name, slope) in enumerate(figure.theory.items()):
-        line = found[-1 - k % len(found)]
-        y = 1.25 * line.mean[0] * (x / line.x[0]) ** slope
-        axes.plot(x, y, color=INK, linestyle=(0, (4, 3)), linewidth=1, alpha=0.7)
-        axes.annotate(name, (x[0], y[0]), xytext=(2, 3), textcoords="offset points", fontsize=8, alpha=0.9)
+    """Dashed lines of the theory's slopes, a little below the lines that they speak of."""
+    by_label = {line.label: line for line in found}
+    for name, theory in figure.theory.items():
+        line = by_label.get(theory.of)
+        if line is None or len(line.x) < 2:
+            continue
+        x, y = np.log(line.x), np.log(line.mean)
+        below = np.exp(y.mean() + theory.slope * (x - x.mean())) * 0.86
+        axes.plot(line.x, below, color=INK, linestyle=(0, (4, 3)), linewidth=1, alpha=0.75)
+        middle = float(np.exp(x.mean())), float(np.exp(y.mean()) * 0.86)
+        raised = re.sub(r"(\w+)\^(-?[\w/.]+)", r"$\1^{\2}$", name)
+        axes.annotate(raised, middle, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=9)
 
 
 def _direct_labels(axes: Axes, found: Sequence[Line], colours: Sequence[str]) -> None:

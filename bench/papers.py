@@ -175,6 +175,13 @@ class Claim(Strict):
         return self
 
 
+class Theory(Strict):
+    """A log-log slope to compare a line with; `of` is the line's label."""
+
+    slope: float
+    of: str
+
+
 class Figure(Strict):
     """A line figure of an experiment: metric `y` over a column of the curve or a config key, a line for each value of `by`."""
 
@@ -185,7 +192,7 @@ class Figure(Strict):
     by: str = "method"
     log: Literal["", "x", "y", "xy"] = ""
     only: Where = Field(default_factory=dict)
-    theory: dict[str, float] = Field(default_factory=dict)  # name -> log-log slope, drawn as a reference line
+    theory: dict[str, Theory] = Field(default_factory=dict)  # dashed reference lines by name, as T^-1/2
 
 
 class Code(Strict):

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from bench import figures, tables
 from bench.archive import Record, collect, read_records, write_records
-from bench.claims import VERDICTS, Judged, judge_all
+from bench.claims import VERDICTS, Judged, judge_all, p_text
 from bench.papers import HOW, Paper, load_papers
 from bench.plan import Planned
 from bench.results import write_atomic
@@ -177,6 +177,7 @@ def _page(sections: Sequence[dict[str, Any]], judged: Sequence[Judged], scales: 
     environment.filters |= {
         "interval": tables.interval_text,
         "short": tables.short,
+        "pvalue": p_text,
         "slug": slug,
         "strip": strip,
         "maths": maths,

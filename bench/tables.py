@@ -15,6 +15,7 @@ from bench.config import swept
 from bench.stats import Interval
 from bench.tasks import TASKS
 
+LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"})
 MAIN = 5  # metrics beside the cost in the tables that people read; the csv has all of them
 
 
@@ -61,7 +62,7 @@ def metrics_of(runs: Sequence[Record]) -> list[str]:
 
 
 def experiment_table(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
-    """A row a job: what was swept, then mean, low and high of each metric, seeds, states and seconds a seed."""
+    """A row a job: what was swept, then mean, its interval and interquartile mean of each metric, seeds, states and seconds a seed."""
     rows = []
     for job in by_job(experiment, runs):
         row: dict[str, object] = {key: job[0].get(key) for key in swept(experiment)}
@@ -70,6 +71,7 @@ def experiment_table(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
             if values:
                 found = stats.mean_interval(values)
                 row |= {metric: found.estimate, f"{metric}_low": found.low, f"{metric}_high": found.high}
+                row |= {f"{metric}_iqm": stats.iqm(values)}
         seconds = [r.seconds for r in job if r.seconds is not None]
         row |= {"seeds": len(finals(job, metrics_of(runs)[0])) if metrics_of(runs) else 0, "states": states(job)}
         row["seconds"] = sum(seconds) / len(seconds) if seconds else None
@@ -146,7 +148,8 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
 
 
 def csv(table: pd.DataFrame) -> str:
-    return table.to_csv(index=False, lineterminator="\n")
+    """Ten significant digits: the last ones of a sum depend on the processor."""
+    return table.to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -155,16 +158,6 @@ def markdown(table: pd.DataFrame) -> str:
 
 def latex(table: pd.DataFrame, caption: str, label: str) -> str:
     """booktabs; special characters escaped."""
-    escaped = table.rename(columns=_escape)
-    text = (
-        escaped.style.hide(axis="index")
-        .format(escape="latex")
-        .to_latex(hrules=True, caption=_escape(caption), label=f"tab:{label}", column_format="l" * len(table.columns))
-    )
-    return text
-
-
-def _escape(text: str) -> str:
-    from pandas.io.formats.style_render import _escape_latex
-
-    return _escape_latex(text)
+    style = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    columns = "l" * len(table.columns)
+    return style.to_latex(hrules=True, caption=caption.translate(LATEX), label=f"tab:{label}", column_format=columns)

@@ -1,10 +1,12 @@
-"""Speed, side by side in one run: `python scripts/speed.py [augment] [step] [--rounds N]`. Medians over interleaved rounds."""
+"""Speed, side by side in one run: `python scripts/speed.py [augment] [step] [verdicts] [--rounds N]`. Medians over interleaved rounds."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -154,7 +156,37 @@ def step(rounds: int) -> list[Row]:
     ]
 
 
-BENCHMARKS = {"augment": augment, "step": step}
+def verdicts(rounds: int) -> list[Row]:
+    """The verdict pass over at least 10,000 results: the committed runs and papers, as often as it takes, each copy under its own name."""
+    from bench.archive import read_records, write_records
+    from bench.claims import judge_all
+    from bench.papers import load_papers
+
+    records = [r for r in read_records(ROOT / "results/runs.csv") if r.ended]
+    copies = -(-10_000 // len(records))
+    many, papers = [], {}
+    for k in range(copies):
+        many += [
+            dataclasses.replace(r, key=f"{k}{r.key}", experiments=tuple(f"{k}{e}" for e in r.experiments))
+            for r in records
+        ]
+        for name, paper in load_papers().items():
+            moved = {key: c.model_copy(update={"experiment": f"{k}{c.experiment}"}) for key, c in paper.claims.items()}
+            papers[f"{k}{name}"] = paper.model_copy(update={"claims": moved})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "runs.csv"
+        write_records(path, many)
+        works = {
+            "read runs.csv": lambda: read_records(path),
+            f"judge {len(papers)} papers at two scales": lambda: judge_all(papers, many, ["mini", "paper"]),
+        }
+        seconds = interleaved(works, rounds)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    total = sum(medians.values())
+    return [(f"{len(many):,} results: {name}", f"{s:.2f} s", f"{s / total:.0%}") for name, s in medians.items()]
+
+
+BENCHMARKS = {"augment": augment, "step": step, "verdicts": verdicts}
 
 
 def main() -> None:

@@ -14,7 +14,29 @@ def make(*arguments: str) -> str:
 
 def test_help_lists_every_target():
     listed = {line.split()[0] for line in make("help").splitlines()}
-    assert {"help", "setup", "run", "test", "smoke", "bench", "lint"} <= listed
+    assert {
+        "help",
+        "setup",
+        "run",
+        "test",
+        "smoke",
+        "plan",
+        "reproduce-all",
+        "report",
+        "selftest",
+        "bench",
+        "lint",
+    } <= listed
+
+
+def test_variables_become_options():
+    line = make(
+        "--no-print-directory", "-n", "reproduce-all", "SCALE=mini", "PAPER=ssvr", "LAUNCHER=joblib", "STRICT=1"
+    )
+    wanted = "scripts/reproduce_all.py --paper ssvr --scale mini --launcher joblib --strict"
+    assert wanted in " ".join(line.split())
+    line = make("--no-print-directory", "-n", "plan", "ARGS=--time")
+    assert "scripts/reproduce_all.py --dry-run --time" in " ".join(line.split())
 
 
 def test_the_main_job_is_a_command_that_composes(program):
