@@ -20,6 +20,7 @@ from typing import Any
 from rich.table import Table
 
 from bench.claims import Judged
+from bench.errors import UserError
 from bench.gpu import cuda_devices
 from bench.plan import STATES, Planned, cost, counts
 from bench.report import VERDICT_TABLE
@@ -148,7 +149,10 @@ def reproduce(
         for k, (name, runs) in enumerate(todo.items(), 1):
             report(f"[{k}/{len(todo)}] {name} at {scale} scale: {runs} runs to do")
             experiments.run(name)
-            after_each()
+            try:
+                after_each()
+            except (UserError, OSError) as error:  # a paper's file under edit, a full disk: no reason to stop computing
+                report(f"warning: no report this time ({error})")
             if experiments.stopped is not None:
                 break
     return experiments

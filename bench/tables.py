@@ -125,7 +125,7 @@ def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
         row |= {"measured": part.label, "estimate": part.interval.estimate} if part else {}
         row |= {"low": part.interval.low, "high": part.interval.high, "p": part.p} if part else {}
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"seeds": "Int64"})
 
 
 def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
