@@ -117,14 +117,16 @@ class Diverged(Undecided):
         self.where = group.where
 
 
-def check_comparable(groups: Sequence[Group], budget: str, at: Row | None = None) -> None:
-    """Same seeds, data, model, protocol, precision and budget, but for what the claim itself names.
+def check_comparable(
+    groups: Sequence[Group], budget: str | None, at: Row | None = None, free: Sequence[str] = ()
+) -> None:
+    """Same seeds, data, model, protocol, precision and budget (None: any), but for what the claim itself names and `free`.
 
     Raises:
         Undecided: "not comparable", and in what they differ.
     """
     first = groups[0]
-    named = {key for group in groups for key in group.where}
+    named = {*free, *(key for group in groups for key in group.where)}
     for other in groups[1:]:
         pair = f"{first.label} and {other.label}"
         if first.seeds != other.seeds:
@@ -138,6 +140,8 @@ def check_comparable(groups: Sequence[Group], budget: str, at: Row | None = None
             raise Undecided("not comparable", f"{pair} have different {_kind(keys[0])}: {values}")
         if a.precision != b.precision:
             raise Undecided("not comparable", f"{pair} have different precision: {a.precision} and {b.precision}")
+        if budget is None:
+            continue
         spent = [float(np.mean([row(r, at).get(budget, np.nan) for r in g.runs])) for g in (first, other)]
         if not abs(spent[0] - spent[1]) <= BUDGET_TOLERANCE * max(spent):
             raise Undecided("not comparable", f"{pair} have different budgets: {spent[0]:g} and {spent[1]:g} {budget}")

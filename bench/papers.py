@@ -147,15 +147,26 @@ Check = Annotated[Value | Bound | Slope | Better | Ordering | Identity, Field(di
 
 
 class Claim(Strict):
-    """What is said, where, and how it is decided. scales: those at which the experiment can decide it."""
+    """What is said, where, and how it is decided.
+
+    scales: those at which the experiment can decide it. deterministic: the numbers involve no randomness, so one run decides.
+    """
 
     says: str
     source: Source
     experiment: str
     check: Check
     scales: tuple[Literal["smoke", "mini", "paper"], ...] = Field(("mini", "paper"), strict=False, min_length=1)
+    deterministic: bool = False
     published: str | None = None
     note: str | None = None
+
+    @property
+    def measured(self) -> str:
+        """What is compared: the metric's label, and where in the curve."""
+        label = TASKS[task_of_experiment(self.experiment)].metrics[self.check.metric].label
+        at = "".join(f", at {name} {value}" for name, value in (self.check.at or {}).items())
+        return label + at
 
     @model_validator(mode="after")
     def _known(self) -> Claim:
@@ -262,18 +273,19 @@ def check_decidable(papers: Mapping[str, Paper], jobs: Callable[[str, str], Sequ
     for name, paper in papers.items():
         for key, claim, audit in paper.judged():
             for scale in claim.scales:
-                problem = _undecidable(claim.check, jobs(claim.experiment, scale))
+                problem = _undecidable(claim, jobs(claim.experiment, scale))
                 if problem:
                     field = f"{'audits' if audit else 'claims'}.{key}.check"
                     raise UserError(f"conf/paper/{name}.yaml: {field}: {problem} ({claim.experiment} at {scale} scale)")
 
 
-def _undecidable(check: Check, jobs: Sequence[Job]) -> str | None:
+def _undecidable(claim: Claim, jobs: Sequence[Job]) -> str | None:
+    check = claim.check
     for where in check.groups():
         if not any(all(job.get(k) == v for k, v in where.items()) for job in jobs):
             return f"no run has {', '.join(f'{k} = {v}' for k, v in where.items())}"
     seeds = min(len(job.settings.seeds) for job in jobs)
-    if isinstance(check, Identity):
+    if isinstance(check, Identity) or claim.deterministic:
         return None
     if isinstance(check, Better | Ordering):
         judging = seeds - seeds // 2 if check.tune else seeds

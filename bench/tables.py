@@ -122,7 +122,7 @@ def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
             "verdict": v.verdict,
             "reason": v.reason,
         }
-        row |= {"measured": part.label, "estimate": part.interval.estimate} if part else {}
+        row |= {"measured": f"{j.claim.measured}: {part.label}", "estimate": part.interval.estimate} if part else {}
         row |= {"low": part.interval.low, "high": part.interval.high, "p": part.p} if part else {}
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
     return pd.DataFrame(rows).astype({"seeds": "Int64"})
@@ -139,7 +139,7 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
                 "claim": j.name,
                 "scale": j.scale,
                 "published": j.claim.published or "",
-                "ours": f"{part.label}: {interval_text(part.interval)}{more}" if part else "",
+                "ours": f"{j.claim.measured}: {part.label} {interval_text(part.interval)}{more}" if part else "",
                 "seeds": "" if j.verdict.seeds is None else str(j.verdict.seeds),
                 "verdict": j.verdict.verdict,
             }

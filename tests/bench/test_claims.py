@@ -125,6 +125,19 @@ def test_few_seeds_cannot_decide_and_the_reason_says_so():
     assert one.verdict == "inconclusive", "one value proves nothing"
 
 
+def test_one_run_decides_where_nothing_is_random():
+    for check, yes, no in (
+        (VALUE, ([1.1],), ([1.3],)),
+        (BOUND, ([1.4],), ([1.6],)),
+        (BETTER, ([1.0], [2.0]), ([2.0], [1.0])),
+    ):
+        found = [
+            judge(claim(**check, deterministic=True), [r for m, v in zip("ab", values) for r in runs(m, v)], "mini")
+            for values in (yes, no)
+        ]
+        assert [f.verdict for f in found] == ["reproduced", "not reproduced"]
+
+
 def test_the_planner_says_how_many_seeds_would_decide():
     found = judge(claim(**BETTER), runs("a", MIXED) + runs("b", [1.9, 2.0, 2.1, 1.8, 2.2, 2.0]), "mini")
     assert found.verdict == "inconclusive"

@@ -125,7 +125,7 @@ def test_small_helpers():
 
 
 def test_a_strip_shows_interval_and_accepted_region():
-    from bench.claims import Part
+    from bench.parts import Part
     from bench.stats import Interval
 
     part = Part("x", Interval(0.0, -1.0, 1.0, 5, ""), (0.5, float("inf")), 0.1, 0.1)
