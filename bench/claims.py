@@ -15,8 +15,9 @@ import numpy as np
 
 from bench import stats
 from bench.archive import Record
+from bench.checks import Better, Bound, Identity, Ordering, Slope, Value
 from bench.groups import Diverged, Group, Undecided, check_comparable, differences, per_seed, row, select, tuned
-from bench.papers import Better, Bound, Claim, Identity, Ordering, Paper, Slope, Value
+from bench.papers import Claim, Paper
 from bench.parts import Part, Planner, Tests, interval, p_text, planner
 from bench.stats import ALPHA, Interval
 from bench.tasks import TASKS, Metric
@@ -90,15 +91,14 @@ def judge(claim: Claim, runs: Sequence[Record], scale: str) -> Verdict:
 
 def _value(check: Value, runs: Sequence[Record], metric: Metric, tests: Tests) -> Verdict:
     groups = [select(where, runs) for where in check.groups()]
-    values = _numbers(groups, check.budget, check.metric, check.at)
-    accept = (-check.margin, check.margin)
-    if len(groups) == 2:
-        part = tests.equivalence(f"{groups[0].label} minus {groups[1].label}", values[0] - values[1], accept)
-    else:
-        assert isinstance(check.target, float)
-        low, high = (check.target + edge for edge in accept)
-        part = tests.equivalence(groups[0].label, values[0], (low, high))
-    return _decide([part], groups, values)
+    if isinstance(check.target, dict):
+        values = _numbers(groups, check.budget, check.metric, check.at)
+        name = f"{groups[0].label} minus {groups[1].label}"
+        parts = [tests.equivalence(name, values[0] - values[1], (-check.margin, check.margin))]
+        return _decide(parts, groups, values)
+    values = [_values(group, check.metric, check.at) for group in groups]
+    wanted = [(number - margin, number + margin) for _, number, margin in check.numbers()]
+    return _decide([tests.equivalence(g.label, v, w) for g, v, w in zip(groups, values, wanted)], groups, values)
 
 
 def _bound(check: Bound, runs: Sequence[Record], metric: Metric, tests: Tests) -> Verdict:
@@ -173,7 +173,11 @@ _KINDS: dict[str, Callable[..., Verdict]] = {
 def _numbers(groups: Sequence[Group], budget: str, metric: str, at: Any) -> list[np.ndarray]:
     """One number a seed for each group, once they may be compared."""
     check_comparable(groups, budget, at)
-    return [np.array(list(per_seed(g, lambda r: row(r, at).get(metric)).values())) for g in groups]
+    return [_values(group, metric, at) for group in groups]
+
+
+def _values(group: Group, metric: str, at: Any) -> np.ndarray:
+    return np.array(list(per_seed(group, lambda r: row(r, at).get(metric)).values()))
 
 
 def _slopes(group: Group, check: Slope) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.archive import Record
-from bench.papers import Where
+from bench.checks import Where
 from bench.tasks import TASKS
 
 BUDGET_TOLERANCE = 0.01  # relative: budgets in gradient evaluations are equal up to a part of one pass

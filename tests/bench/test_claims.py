@@ -138,6 +138,19 @@ def test_one_run_decides_where_nothing_is_random():
         assert [f.verdict for f in found] == ["reproduced", "not reproduced"]
 
 
+def test_a_row_of_a_published_table_is_one_claim():
+    check = {"kind": "value", "of": A, "targets": {"x": 1.2345, "y": 2.0}, "relative": 1e-3}
+
+    def table(x, y):
+        return runs("a", [x], dataset="x") + runs("a", [y], dataset="y")
+
+    exact = claim(**check, deterministic=True)
+    assert judge(exact, table(1.2346, 2.0), "mini").verdict == "reproduced"
+    found = judge(exact, table(1.2345, 2.01), "mini")
+    assert (found.verdict, found.reason) == ("not reproduced", "the opposite holds for a, y, exactly")
+    assert [part.label for part in found.parts] == ["a, x", "a, y"]
+
+
 def test_the_planner_says_how_many_seeds_would_decide():
     found = judge(claim(**BETTER), runs("a", MIXED) + runs("b", [1.9, 2.0, 2.1, 1.8, 2.2, 2.0]), "mini")
     assert found.verdict == "inconclusive"
