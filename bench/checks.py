@@ -147,3 +147,15 @@ class Identity(_Check):
 
 
 Check = Annotated[Value | Bound | Slope | Better | Ordering | Identity, Field(discriminator="kind")]
+
+
+def narrowed(check: Check, to: Where) -> Check:
+    """The check with every group narrowed by `to`, as {dataset: msci}; what a group says itself comes first."""
+    changed = {
+        name: {**to, **where}
+        for name in ("of", "than", "target", "below", "equals")
+        if isinstance(where := getattr(check, name, None), dict)
+    }
+    if isinstance(check, Ordering):
+        changed["tiers"] = [[{**to, **where} for where in tier] for tier in check.tiers]
+    return check.model_copy(update=changed)

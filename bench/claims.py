@@ -26,6 +26,16 @@ VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "n
 
 
 @dataclass(frozen=True)
+class Tested:
+    """What a check came to: its parts, the groups compared with a number a seed for each, and what else there is to say."""
+
+    parts: Sequence[Part]
+    groups: Sequence[Group]
+    values: Sequence[np.ndarray]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the runs say of a claim at a scale. `groups` are the means of what was compared; `stale` counts runs of other code."""
 
@@ -75,11 +85,12 @@ def judge(claim: Claim, runs: Sequence[Record], scale: str) -> Verdict:
         return Verdict("not run", f"no run has ended{f', {crashed} crashed' if crashed else ''}")
     stale = sum(r.state == "stale" for r in runs)
     metric = TASKS[runs[0].task].metrics[claim.check.metric]
+    tests = Tests(claim.deterministic)
     try:
-        found = _KINDS[claim.check.kind](claim.check, runs, metric, Tests(claim.deterministic))
+        found = _decide([_KINDS[check.kind](check, runs, metric, tests) for check in claim.checks()])
     except Diverged as error:
-        subject = getattr(claim.check, "of", None)
-        verdict = "not reproduced" if error.where == subject else error.verdict
+        subjects = [getattr(check, "of", None) for check in claim.checks()]
+        verdict = "not reproduced" if error.where in subjects else error.verdict
         return Verdict(verdict, error.reason, stale=stale)
     except Undecided as error:
         return Verdict(error.verdict, error.reason, stale=stale)
@@ -89,19 +100,19 @@ def judge(claim: Claim, runs: Sequence[Record], scale: str) -> Verdict:
 # ---- the kinds
 
 
-def _value(check: Value, runs: Sequence[Record], metric: Metric, tests: Tests) -> Verdict:
+def _value(check: Value, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     groups = [select(where, runs) for where in check.groups()]
     if isinstance(check.target, dict):
         values = _numbers(groups, check.budget, check.metric, check.at)
         name = f"{groups[0].label} minus {groups[1].label}"
         parts = [tests.equivalence(name, values[0] - values[1], (-check.margin, check.margin))]
-        return _decide(parts, groups, values)
+        return Tested(parts, groups, values)
     values = [_values(group, check.metric, check.at) for group in groups]
     wanted = [(number - margin, number + margin) for _, number, margin in check.numbers()]
-    return _decide([tests.equivalence(g.label, v, w) for g, v, w in zip(groups, values, wanted)], groups, values)
+    return Tested([tests.equivalence(g.label, v, w) for g, v, w in zip(groups, values, wanted)], groups, values)
 
 
-def _bound(check: Bound, runs: Sequence[Record], metric: Metric, tests: Tests) -> Verdict:
+def _bound(check: Bound, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     group = select(check.of, runs)
     extreme = {"min": min, "max": max, None: None}[check.curve]
 
@@ -113,10 +124,10 @@ def _bound(check: Bound, runs: Sequence[Record], metric: Metric, tests: Tests) -
     values = np.array(list(per_seed(group, number).values()))
     accept = (-math.inf, check.at_most) if check.at_most is not None else (check.at_least, math.inf)
     name = group.label if check.curve is None else f"{check.curve}imum over the curve of {group.label}"
-    return _decide([tests.one_sided(name, values, accept)], [group], [values])
+    return Tested([tests.one_sided(name, values, accept)], [group], [values])
 
 
-def _slope(check: Slope, runs: Sequence[Record], metric: Metric, tests: Tests) -> Verdict:
+def _slope(check: Slope, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     groups = [select(where, runs, free=[check.over]) for where in check.groups()]
     slopes = [_slopes(group, check) for group in groups]
     parts = [tests.equivalence(f"slope of {groups[0].label}", slopes[0], check.within)]
@@ -124,20 +135,20 @@ def _slope(check: Slope, runs: Sequence[Record], metric: Metric, tests: Tests) -
         check_comparable(groups, None, free=[check.over])
         name = f"slope of {groups[0].label} minus that of {groups[1].label}"
         parts.append(tests.paired(name, slopes[1] - slopes[0], -1.0))
-    return _decide(parts, groups, slopes)
+    return Tested(parts, groups, slopes)
 
 
-def _better(check: Better, runs: Sequence[Record], metric: Metric, tests: Tests) -> Verdict:
+def _better(check: Better, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     return _comparisons(check, [(0, 1)], runs, metric, tests, check.by, check.factor)
 
 
-def _ordering(check: Ordering, runs: Sequence[Record], metric: Metric, tests: Tests) -> Verdict:
+def _ordering(check: Ordering, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     places = [tier for tier, groups in enumerate(check.tiers) for _ in groups]
     pairs = [(i, j) for i, a in enumerate(places) for j, b in enumerate(places) if a < b]
     return _comparisons(check, pairs, runs, metric, tests, 0.0, None)
 
 
-def _identity(check: Identity, runs: Sequence[Record], metric: Metric, tests: Tests) -> Verdict:
+def _identity(check: Identity, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     wheres = check.groups()
     free = [] if len(wheres) == 2 else sorted({k for r in runs for k in differences(r, runs[0])})
     groups = [select(where, runs, free) for where in wheres]
@@ -148,16 +159,11 @@ def _identity(check: Identity, runs: Sequence[Record], metric: Metric, tests: Te
         values = [np.array([row(r, check.at).get(check.metric) for r in groups[0].runs], float)]
         errors = np.abs(values[0] - check.equals)
     worst = float(errors.max()) if np.isfinite(errors).all() else math.inf
-    verdict = "reproduced" if worst <= check.tolerance else "not reproduced"
-    found = Interval(worst, math.nan, math.nan, len(errors), "largest difference")
-    part = Part("largest difference", found, (-math.inf, check.tolerance), None, None)
-    shown = tuple((g.label, stats.mean_interval(v)) for g, v in zip(groups, values))
-    return Verdict(
-        verdict, f"largest difference {worst:.2g} over {len(errors)} runs", (part,), shown, len(groups[0].seeds)
-    )
+    part = tests.exactly("largest difference", worst, check.tolerance, len(errors))
+    return Tested([part], groups, values, [f"largest difference {worst:.2g} over {len(errors)} runs"])
 
 
-_KINDS: dict[str, Callable[..., Verdict]] = {
+_KINDS: dict[str, Callable[..., Tested]] = {
     "value": _value,
     "bound": _bound,
     "slope": _slope,
@@ -208,7 +214,7 @@ def _comparisons(
     tests: Tests,
     by: float,
     factor: float | None,
-) -> Verdict:
+) -> Tested:
     """Paired tests that the first group of each pair is better than the second."""
     assert metric.better is not None
     groups = [select(where, runs, free=[check.tune] if check.tune else []) for where in check.groups()]
@@ -229,23 +235,21 @@ def _comparisons(
             ratio = interval(values[i] / values[j])
             accept = (factor, math.inf) if sign > 0 else (-math.inf, factor)
             parts.append(replace(tests.paired(" over ".join(names), gains, sign), interval=ratio, accept=accept))
-    return _decide(parts, groups, values, notes)
+    return Tested(parts, groups, values, notes)
 
 
-def _decide(
-    parts: Sequence[Part], groups: Sequence[Group], values: Sequence[np.ndarray], notes: Sequence[str] = ()
-) -> Verdict:
+def _decide(tested: Sequence[Tested]) -> Verdict:
     """All parts must hold, each at level alpha (an intersection-union test has level alpha as a whole); one part refuted, with
     Holm's correction since any of them would do, refutes the claim."""
-    p = max(part.p for part in parts if part.p is not None)
-    against = min(stats.holm([part.against for part in parts if part.against is not None]))
-    n, exact = len(values[0]), parts[0].interval.how == "exact"
-    weakest = max(parts, key=lambda part: part.p or 0.0)
+    parts = [part for found in tested for part in found.parts]
+    p, against = max(part.p for part in parts), min(stats.holm([part.against for part in parts]))
+    n, exact = len(tested[0].values[0]), parts[0].interval.how == "exact"
+    weakest = max(parts, key=lambda part: part.p)
     if p <= ALPHA:
         verdict, reason = "reproduced", "exact" if exact else p_text(p)
     elif against <= ALPHA:
         verdict = "not reproduced"
-        refuted = min(parts, key=lambda part: part.against or 0.0)
+        refuted = min(parts, key=lambda part: part.against)
         reason = f"the opposite holds for {refuted.label}, {'exactly' if exact else p_text(against)}"
         weakest = replace(refuted, effect=None if refuted.effect is None else -refuted.effect)
     else:
@@ -255,5 +259,6 @@ def _decide(
     plan = planner(weakest, len(parts))
     if verdict == "inconclusive" and plan:
         reason += f"; needs {plan.needed or 'over 1000'} seeds for 80 % power at the effect measured"
-    shown = tuple((g.label, interval(v)) for g, v in zip(groups, values))
-    return Verdict(verdict, "; ".join([reason, *notes]), tuple(parts), shown, n, planner=plan)
+    reasons = [reason, *(note for found in tested for note in found.notes)]
+    shown = tuple((g.label, interval(v)) for found in tested for g, v in zip(found.groups, found.values))
+    return Verdict(verdict, "; ".join(reasons), tuple(parts), shown, n, planner=plan)

@@ -27,7 +27,8 @@ class Undecided(Exception):
 
 def label(where: Where) -> str:
     """ssvr, num_components 256"""
-    return ", ".join(str(v) if k in NAMES else f"{k.rpartition('.')[2]} {v}" for k, v in where.items()) or "all runs"
+    ordered = sorted(where.items(), key=lambda item: (*NAMES, item[0]).index(item[0]))
+    return ", ".join(str(v) if k in NAMES else f"{k.rpartition('.')[2]} {v}" for k, v in ordered) or "all runs"
 
 
 @dataclass(frozen=True)

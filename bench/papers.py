@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from bench.checks import Better, Check, Identity, Ordering, Where
+from bench.checks import Better, Check, Identity, Ordering, Where, narrowed
 from bench.config import CONF, Job, Strict, options, task_of_experiment
 from bench.errors import UserError, allowed_list, nearest
 from bench.stats import ALPHA
@@ -36,7 +37,8 @@ class Source(Strict):
 class Claim(Strict):
     """What is said, where, and how it is decided.
 
-    scales: those at which the experiment can decide it. deterministic: the numbers involve no randomness, so one run decides.
+    scales: those at which the experiment can decide it. each: options, as {dataset: [msci, tse]}, for all of which the check must hold.
+    deterministic: the numbers involve no randomness, so one run decides.
     """
 
     says: str
@@ -44,9 +46,16 @@ class Claim(Strict):
     experiment: str
     check: Check
     scales: tuple[Literal["smoke", "mini", "paper"], ...] = Field(("mini", "paper"), strict=False, min_length=1)
+    each: dict[str, list[str | int | float]] = Field(default_factory=dict)
     deterministic: bool = False
     published: str | None = None
     note: str | None = None
+
+    def checks(self) -> list[Check]:
+        """The check, once for each combination of the options of `each`."""
+        return [
+            narrowed(self.check, dict(zip(self.each, options))) for options in itertools.product(*self.each.values())
+        ]
 
     @property
     def measured(self) -> str:
@@ -168,7 +177,7 @@ def check_decidable(papers: Mapping[str, Paper], jobs: Callable[[str, str], Sequ
 
 def _undecidable(claim: Claim, jobs: Sequence[Job]) -> str | None:
     check = claim.check
-    for where in check.groups():
+    for where in itertools.chain.from_iterable(each.groups() for each in claim.checks()):
         if not any(all(job.get(k) == v for k, v in where.items()) for job in jobs):
             return f"no run has {', '.join(f'{k} = {v}' for k, v in where.items())}"
     seeds = min(len(job.settings.seeds) for job in jobs)

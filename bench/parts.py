@@ -24,8 +24,8 @@ class Part:
     label: str
     interval: Interval
     accept: tuple[float, float]
-    p: float | None
-    against: float | None
+    p: float
+    against: float
     effect: float | None = None
     paired: bool = False
 
@@ -72,6 +72,12 @@ class Tests:
         against = min(stats.below(values, low), stats.above(values, high))
         margins = values - low if values.mean() - low < high - values.mean() else high - values
         return self._part(name, values, accept, margins, (stats.equivalent(values, low, high), against))
+
+    def exactly(self, name: str, error: float, tolerance: float, runs: int) -> Part:
+        """No statistics: the largest error over `runs` is within the tolerance, or it is not."""
+        holds = error <= tolerance
+        found = Interval(error, math.nan, math.nan, runs, "exact")
+        return Part(name, found, (-math.inf, tolerance), 0.0 if holds else 1.0, 1.0 if holds else 0.0)
 
     def _part(
         self,

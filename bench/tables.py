@@ -123,7 +123,15 @@ def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
             "reason": v.reason,
         }
         row |= {"measured": f"{j.claim.measured}: {part.label}", "estimate": part.interval.estimate} if part else {}
-        row |= {"low": part.interval.low, "high": part.interval.high, "p": part.p} if part else {}
+        row |= (
+            {
+                "low": part.interval.low,
+                "high": part.interval.high,
+                "p": None if part.interval.how == "exact" else part.p,
+            }
+            if part
+            else {}
+        )
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
     return pd.DataFrame(rows).astype({"seeds": "Int64"})
 

@@ -151,6 +151,20 @@ def test_a_row_of_a_published_table_is_one_claim():
     assert [part.label for part in found.parts] == ["a, x", "a, y"]
 
 
+def test_a_claim_for_each_option_needs_all_of_them():
+    made = claim(**BETTER, each={"dataset": ["x", "y"]})
+
+    def market(name, a, b):
+        return runs("a", a, dataset=name, key=f"a{name}") + runs("b", b, dataset=name, key=f"b{name}")
+
+    both = judge(made, market("x", LOW, HIGH) + market("y", LOW, HIGH), "mini")
+    assert (both.verdict, len(both.parts)) == ("reproduced", 2)
+    assert both.parts[1].label == "a, y minus b, y"
+    one = judge(made, market("x", LOW, HIGH) + market("y", HIGH, LOW), "mini")
+    assert (one.verdict, "a, y minus b, y" in one.reason) == ("not reproduced", True)
+    assert judge(made, market("x", LOW, HIGH), "mini").verdict == "not comparable"
+
+
 def test_the_planner_says_how_many_seeds_would_decide():
     found = judge(claim(**BETTER), runs("a", MIXED) + runs("b", [1.9, 2.0, 2.1, 1.8, 2.2, 2.0]), "mini")
     assert found.verdict == "inconclusive"

@@ -131,4 +131,4 @@ def test_a_strip_shows_interval_and_accepted_region():
     part = Part("x", Interval(0.0, -1.0, 1.0, 5, ""), (0.5, float("inf")), 0.1, 0.1)
     found = strip(part)
     assert found["low"] < found["at"] < found["from"] < found["high"] < found["to"] == 100
-    assert strip(Part("x", Interval(0.0, float("nan"), float("nan"), 1, ""), (0, 1), None, None)) is None
+    assert strip(Part("x", Interval(0.0, float("nan"), float("nan"), 1, ""), (0, 1), 0.0, 1.0)) is None
