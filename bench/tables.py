@@ -40,13 +40,21 @@ def by_job(experiment: str, runs: Iterable[Record]) -> list[list[Record]]:
     jobs: dict[str, list[Record]] = {}
     for run in runs:
         jobs.setdefault(run.key, []).append(run)
-    order = {key: [yaml.safe_load(v) for v in str(spec).split(",")] for key, spec in swept(experiment).items()}
+    order = {key: [_parsed(v) for v in str(spec).split(",")] for key, spec in swept(experiment).items()}
 
     def place(job: list[Record]) -> list[int]:
         values = [(known, job[0].get(key)) for key, known in order.items()]
         return [known.index(value) if value in known else len(known) for known, value in values]
 
     return sorted(jobs.values(), key=place)
+
+
+def _parsed(text: str) -> object:
+    """A value of a sweep; unlike YAML, Hydra takes 1e-3 for a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def finals(runs: Sequence[Record], metric: str) -> list[float]:

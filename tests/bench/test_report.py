@@ -43,7 +43,7 @@ def test_it_is_rebuilt_byte_for_byte_from_runs_csv_alone(tmp_path):
     (tmp_path / "tables/ssvr/old.md").write_text("from a claim that is gone\n")
     check = report("--check", f"results_root={tmp_path}")
     assert check.returncode == 1
-    assert [line.split()[5].rstrip(";") for line in check.stderr.splitlines()] == [
+    assert [line.split()[4].rstrip(";") for line in check.stderr.splitlines()] == [
         "tables/ssvr/claims.md",
         "tables/ssvr/old.md",
     ]

@@ -86,4 +86,4 @@ def test_step_sizes_are_the_best_of_the_committed_grid(experiment):
             best[run.method] = max(best.get(run.method, (0.0, 0.0)), found)
     assert len(best) >= 2
     for method, (_, lr) in best.items():
-        assert yaml.safe_load((ROOT / f"conf/method/{method}.yaml").read_text())["lr"] == lr, method
+        assert float(yaml.safe_load((ROOT / f"conf/method/{method}.yaml").read_text())["lr"]) == lr, method
