@@ -16,6 +16,8 @@ from bench.stats import Interval
 from bench.tasks import TASKS
 
 LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"})
+VERDICT_COLUMNS = ["paper", "claim", "audit", "scale", "verdict", "reason"]
+VERDICT_COLUMNS += ["measured", "estimate", "low", "high", "p", "seeds", "stale_runs"]
 MAIN = 5  # metrics beside the cost in the tables that people read; the csv has all of them
 
 
@@ -141,7 +143,7 @@ def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
             else {}
         )
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
-    return pd.DataFrame(rows).astype({"seeds": "Int64"})
+    return pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"seeds": "Int64"})
 
 
 def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:

@@ -101,7 +101,12 @@ def test_figure_lines_are_means_with_intervals():
 
 def test_figures_are_the_same_bytes_and_valid_svg():
     figure = Figure(
-        experiment="x", caption="", x="dataset.num_components", y="mean_grad_l1", log="xy", theory={"m^1/4": 0.25}
+        experiment="x",
+        caption="",
+        x="dataset.num_components",
+        y="mean_grad_l1",
+        log="xy",
+        theory={"m^1/4": {"slope": 0.25, "of": "ssvr_fs"}},
     )
     found = figures.lines(figure, GRID)
     svg = figures.draw(figure, found, "finite_sum")
