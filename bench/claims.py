@@ -15,38 +15,24 @@ import numpy as np
 
 from bench import stats
 from bench.archive import Record
+from bench.checks import Better, Bound, Identity, Ordering, Slope, Value
 from bench.groups import Diverged, Group, Undecided, check_comparable, differences, per_seed, row, select, tuned
-from bench.papers import Better, Bound, Claim, Identity, Ordering, Paper, Slope, Value
+from bench.papers import Claim, Paper
+from bench.parts import Part, Planner, Tests, interval, p_text, planner
 from bench.stats import ALPHA, Interval
 from bench.tasks import TASKS, Metric
 
 VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "not run")
-MANY = 20  # seeds from which on an interval is BCa's
-SIZES = (5, 10, 20)  # seeds at which the planner states the power
 
 
 @dataclass(frozen=True)
-class Part:
-    """One test of a claim. The estimate is to lie in `accept` = (low, high); p is of the claim, `against` of its opposite.
+class Tested:
+    """What a check came to: its parts, the groups compared with a number a seed for each, and what else there is to say."""
 
-    effect: distance of the estimate from the border of what is accepted, in standard deviations over seeds; negative outside.
-    """
-
-    label: str
-    interval: Interval
-    accept: tuple[float, float]
-    p: float | None
-    against: float | None
-    effect: float | None = None
-    paired: bool = False
-
-
-@dataclass(frozen=True)
-class Planner:
-    """Power of the claim's weakest part at the effect measured: at 5, 10 and 20 seeds, and the seeds that 80 % need (None: over 1000)."""
-
-    power: dict[int, float]
-    needed: int | None
+    parts: Sequence[Part]
+    groups: Sequence[Group]
+    values: Sequence[np.ndarray]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -98,11 +84,13 @@ def judge(claim: Claim, runs: Sequence[Record], scale: str) -> Verdict:
         crashed = sum(r.state == "failed" for r in runs)
         return Verdict("not run", f"no run has ended{f', {crashed} crashed' if crashed else ''}")
     stale = sum(r.state == "stale" for r in runs)
+    metric = TASKS[runs[0].task].metrics[claim.check.metric]
+    tests = Tests(claim.deterministic)
     try:
-        found = _KINDS[claim.check.kind](claim.check, runs, TASKS[runs[0].task].metrics[claim.check.metric])
+        found = _decide([_KINDS[check.kind](check, runs, metric, tests) for check in claim.checks()])
     except Diverged as error:
-        subject = getattr(claim.check, "of", None)
-        verdict = "not reproduced" if error.where == subject else error.verdict
+        subjects = [getattr(check, "of", None) for check in claim.checks()]
+        verdict = "not reproduced" if error.where in subjects else error.verdict
         return Verdict(verdict, error.reason, stale=stale)
     except Undecided as error:
         return Verdict(error.verdict, error.reason, stale=stale)
@@ -112,20 +100,19 @@ def judge(claim: Claim, runs: Sequence[Record], scale: str) -> Verdict:
 # ---- the kinds
 
 
-def _value(check: Value, runs: Sequence[Record], metric: Metric) -> Verdict:
+def _value(check: Value, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     groups = [select(where, runs) for where in check.groups()]
-    values = _numbers(groups, check.budget, check.metric, check.at)
-    accept = (-check.margin, check.margin)
-    if len(groups) == 2:
-        part = _equivalence(f"{groups[0].label} minus {groups[1].label}", values[0] - values[1], accept)
-    else:
-        assert isinstance(check.target, float)
-        low, high = (check.target + edge for edge in accept)
-        part = _equivalence(groups[0].label, values[0], (low, high))
-    return _decide([part], groups, values)
+    if isinstance(check.target, dict):
+        values = _numbers(groups, check.budget, check.metric, check.at)
+        name = f"{groups[0].label} minus {groups[1].label}"
+        parts = [tests.equivalence(name, values[0] - values[1], (-check.margin, check.margin))]
+        return Tested(parts, groups, values)
+    values = [_values(group, check.metric, check.at) for group in groups]
+    wanted = [(number - margin, number + margin) for _, number, margin in check.numbers()]
+    return Tested([tests.equivalence(g.label, v, w) for g, v, w in zip(groups, values, wanted)], groups, values)
 
 
-def _bound(check: Bound, runs: Sequence[Record], metric: Metric) -> Verdict:
+def _bound(check: Bound, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     group = select(check.of, runs)
     extreme = {"min": min, "max": max, None: None}[check.curve]
 
@@ -137,33 +124,31 @@ def _bound(check: Bound, runs: Sequence[Record], metric: Metric) -> Verdict:
     values = np.array(list(per_seed(group, number).values()))
     accept = (-math.inf, check.at_most) if check.at_most is not None else (check.at_least, math.inf)
     name = group.label if check.curve is None else f"{check.curve}imum over the curve of {group.label}"
-    return _decide([_one_sided(name, values, accept)], [group], [values])
+    return Tested([tests.one_sided(name, values, accept)], [group], [values])
 
 
-def _slope(check: Slope, runs: Sequence[Record], metric: Metric) -> Verdict:
+def _slope(check: Slope, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     groups = [select(where, runs, free=[check.over]) for where in check.groups()]
     slopes = [_slopes(group, check) for group in groups]
-    parts = [_equivalence(f"slope of {groups[0].label}", slopes[0], check.within)]
+    parts = [tests.equivalence(f"slope of {groups[0].label}", slopes[0], check.within)]
     if len(groups) == 2:
-        if groups[0].seeds != groups[1].seeds:
-            raise Undecided("not comparable", f"{groups[0].label} and {groups[1].label} have different seeds")
-        parts.append(
-            _paired(f"slope of {groups[0].label} minus that of {groups[1].label}", slopes[1] - slopes[0], -1.0)
-        )
-    return _decide(parts, groups, slopes)
+        check_comparable(groups, None, free=[check.over])
+        name = f"slope of {groups[0].label} minus that of {groups[1].label}"
+        parts.append(tests.paired(name, slopes[1] - slopes[0], -1.0))
+    return Tested(parts, groups, slopes)
 
 
-def _better(check: Better, runs: Sequence[Record], metric: Metric) -> Verdict:
-    return _comparisons(check, [(0, 1)], runs, metric, check.by, check.factor)
+def _better(check: Better, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
+    return _comparisons(check, [(0, 1)], runs, metric, tests, check.by, check.factor)
 
 
-def _ordering(check: Ordering, runs: Sequence[Record], metric: Metric) -> Verdict:
+def _ordering(check: Ordering, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     places = [tier for tier, groups in enumerate(check.tiers) for _ in groups]
     pairs = [(i, j) for i, a in enumerate(places) for j, b in enumerate(places) if a < b]
-    return _comparisons(check, pairs, runs, metric, 0.0, None)
+    return _comparisons(check, pairs, runs, metric, tests, 0.0, None)
 
 
-def _identity(check: Identity, runs: Sequence[Record], metric: Metric) -> Verdict:
+def _identity(check: Identity, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
     wheres = check.groups()
     free = [] if len(wheres) == 2 else sorted({k for r in runs for k in differences(r, runs[0])})
     groups = [select(where, runs, free) for where in wheres]
@@ -171,19 +156,14 @@ def _identity(check: Identity, runs: Sequence[Record], metric: Metric) -> Verdic
         values = _numbers(groups, check.budget, check.metric, check.at)
         errors = np.abs(values[0] - values[1])
     else:
-        values = [np.array([row(r, check.at)[check.metric] for r in groups[0].runs], float)]
+        values = [np.array([row(r, check.at).get(check.metric) for r in groups[0].runs], float)]
         errors = np.abs(values[0] - check.equals)
     worst = float(errors.max()) if np.isfinite(errors).all() else math.inf
-    verdict = "reproduced" if worst <= check.tolerance else "not reproduced"
-    interval = Interval(worst, math.nan, math.nan, len(errors), "largest difference")
-    part = Part("largest difference", interval, (-math.inf, check.tolerance), None, None)
-    shown = tuple((g.label, stats.mean_interval(v)) for g, v in zip(groups, values))
-    return Verdict(
-        verdict, f"largest difference {worst:.2g} over {len(errors)} runs", (part,), shown, len(groups[0].seeds)
-    )
+    part = tests.exactly("largest difference", worst, check.tolerance, len(errors))
+    return Tested([part], groups, values, [f"largest difference {worst:.2g} over {len(errors)} runs"])
 
 
-_KINDS: dict[str, Callable[..., Verdict]] = {
+_KINDS: dict[str, Callable[..., Tested]] = {
     "value": _value,
     "bound": _bound,
     "slope": _slope,
@@ -199,13 +179,18 @@ _KINDS: dict[str, Callable[..., Verdict]] = {
 def _numbers(groups: Sequence[Group], budget: str, metric: str, at: Any) -> list[np.ndarray]:
     """One number a seed for each group, once they may be compared."""
     check_comparable(groups, budget, at)
-    return [np.array(list(per_seed(g, lambda r: row(r, at).get(metric)).values())) for g in groups]
+    return [_values(group, metric, at) for group in groups]
+
+
+def _values(group: Group, metric: str, at: Any) -> np.ndarray:
+    return np.array(list(per_seed(group, lambda r: row(r, at).get(metric)).values()))
 
 
 def _slopes(group: Group, check: Slope) -> np.ndarray:
     """Log-log slope of each seed, over a column of the curve or over a config key."""
+    columns = {check.over, check.metric}
     if "." not in check.over:
-        points = {r.seed: [(x[check.over], x[check.metric]) for x in r.curve if check.metric in x] for r in group.runs}
+        points = {r.seed: [(x[check.over], x[check.metric]) for x in r.curve if columns <= set(x)] for r in group.runs}
     else:
         points = {seed: [] for seed in group.seeds}
         for r in group.runs:
@@ -226,9 +211,10 @@ def _comparisons(
     pairs: Sequence[tuple[int, int]],
     runs: Sequence[Record],
     metric: Metric,
+    tests: Tests,
     by: float,
     factor: float | None,
-) -> Verdict:
+) -> Tested:
     """Paired tests that the first group of each pair is better than the second."""
     assert metric.better is not None
     groups = [select(where, runs, free=[check.tune] if check.tune else []) for where in check.groups()]
@@ -243,86 +229,36 @@ def _comparisons(
     for i, j in pairs:
         names = [groups[k].label for k in (i, j)]
         if factor is None:
-            parts.append(_paired(" minus ".join(names), sign * (values[i] - values[j]) - by, sign, by))
+            parts.append(tests.paired(" minus ".join(names), sign * (values[i] - values[j]) - by, sign, by))
         else:
             gains = sign * (values[i] - factor * values[j])
-            ratio = _interval(values[i] / values[j])
+            ratio = interval(values[i] / values[j])
             accept = (factor, math.inf) if sign > 0 else (-math.inf, factor)
-            parts.append(replace(_paired(" over ".join(names), gains, sign), interval=ratio, accept=accept))
-    return _decide(parts, groups, values, notes)
+            parts.append(replace(tests.paired(" over ".join(names), gains, sign), interval=ratio, accept=accept))
+    return Tested(parts, groups, values, notes)
 
 
-def _interval(values: np.ndarray) -> Interval:
-    return stats.mean_interval(values) if len(values) < MANY else stats.bootstrap_interval(values, np.mean)
-
-
-def _effect(margins: np.ndarray) -> float | None:
-    """Mean over standard deviation."""
-    spread = float(margins.std(ddof=1)) if len(margins) > 1 else 0.0
-    return None if spread == 0.0 else float(margins.mean()) / spread
-
-
-def _paired(name: str, gains: np.ndarray, sign: float, by: float = 0.0) -> Part:
-    """Exact sign-flip test of positive mean gain; the interval is of the difference itself."""
-    accept = (by, math.inf) if sign > 0 else (-math.inf, 0.0 - by)
-    interval = _interval(sign * (gains + by))
-    return Part(name, interval, accept, stats.sign_flip(gains), stats.sign_flip(-gains), _effect(gains), paired=True)
-
-
-def _one_sided(name: str, values: np.ndarray, accept: tuple[float, float]) -> Part:
-    low, high = accept
-    if math.isinf(low):
-        tests, margins = (stats.below(values, high), stats.above(values, high)), high - values
-    else:
-        tests, margins = (stats.above(values, low), stats.below(values, low)), values - low
-    return Part(name, _interval(values), accept, *tests, _effect(margins))
-
-
-def _equivalence(name: str, values: np.ndarray, accept: tuple[float, float]) -> Part:
-    """Two one-sided tests of a mean within (low, high); the opposite: below low, or above high."""
-    low, high = accept
-    if math.isinf(low) or math.isinf(high):
-        return _one_sided(name, values, accept)
-    against = min(stats.below(values, low), stats.above(values, high))
-    margins = values - low if values.mean() - low < high - values.mean() else high - values
-    return Part(name, _interval(values), accept, stats.equivalent(values, low, high), against, _effect(margins))
-
-
-def _decide(
-    parts: Sequence[Part], groups: Sequence[Group], values: Sequence[np.ndarray], notes: Sequence[str] = ()
-) -> Verdict:
+def _decide(tested: Sequence[Tested]) -> Verdict:
     """All parts must hold, each at level alpha (an intersection-union test has level alpha as a whole); one part refuted, with
     Holm's correction since any of them would do, refutes the claim."""
-    p = max(part.p for part in parts if part.p is not None)
-    against = min(stats.holm([part.against for part in parts if part.against is not None]))
-    n = len(values[0])
-    weakest = max(parts, key=lambda part: part.p or 0.0)
+    parts = [part for found in tested for part in found.parts]
+    p, against = max(part.p for part in parts), min(stats.holm([part.against for part in parts]))
+    n, exact = len(tested[0].values[0]), parts[0].interval.how == "exact"
+    weakest = max(parts, key=lambda part: part.p)
     if p <= ALPHA:
-        verdict, reason = "reproduced", p_text(p)
+        verdict, reason = "reproduced", "exact" if exact else p_text(p)
     elif against <= ALPHA:
         verdict = "not reproduced"
-        refuted = min(parts, key=lambda part: part.against or 0.0)
-        reason = f"the opposite holds for {refuted.label}, {p_text(against)}"
+        refuted = min(parts, key=lambda part: part.against)
+        reason = f"the opposite holds for {refuted.label}, {'exactly' if exact else p_text(against)}"
         weakest = replace(refuted, effect=None if refuted.effect is None else -refuted.effect)
     else:
         verdict, reason = "inconclusive", f"{p_text(p)} for {weakest.label}"
         if weakest.paired and 2.0**-n > ALPHA:
             reason = f"{n} seeds cannot decide: a sign-flip test needs 5"
-    planner = _planner(weakest, ALPHA if (weakest.effect or 0.0) > 0 else ALPHA / len(parts))
-    if verdict == "inconclusive" and planner:
-        reason += f"; needs {planner.needed or 'over 1000'} seeds for 80 % power at the effect measured"
-    shown = tuple((g.label, _interval(v)) for g, v in zip(groups, values))
-    return Verdict(verdict, "; ".join([reason, *notes]), tuple(parts), shown, n, planner=planner)
-
-
-def _planner(part: Part, alpha: float) -> Planner | None:
-    if part.effect is None:
-        return None
-    effect = abs(part.effect)
-    power = {n: (0.0 if part.paired and 2.0**-n > alpha else stats.power(effect, n, alpha)) for n in SIZES}
-    return Planner(power, stats.seeds_needed(effect, part.paired, alpha))
-
-
-def p_text(p: float) -> str:
-    """p = 0.031"""
-    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+    plan = planner(weakest, len(parts))
+    if verdict == "inconclusive" and plan:
+        reason += f"; needs {plan.needed or 'over 1000'} seeds for 80 % power at the effect measured"
+    reasons = [reason, *(note for found in tested for note in found.notes)]
+    shown = tuple((g.label, interval(v)) for found in tested for g, v in zip(found.groups, found.values))
+    return Verdict(verdict, "; ".join(reasons), tuple(parts), shown, n, planner=plan)

@@ -162,6 +162,9 @@ def run(hydra_main: Callable[[], None]) -> int:
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__
         _problems.append(cause if isinstance(cause, UserError) else UserError(explain(error, arguments)))
+    except KeyboardInterrupt:  # outside a run, or while a launcher's workers write their checkpoints
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return 130
     except OSError as error:  # what happens inside a run is caught there
         _problems.append(UserError(f"results_root: cannot write {error.filename}: {error.strerror}"))
     except (UserError, RunsFailed) as error:  # from a worker process

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.archive import Record
-from bench.papers import Where
+from bench.checks import Where
 from bench.tasks import TASKS
 
 BUDGET_TOLERANCE = 0.01  # relative: budgets in gradient evaluations are equal up to a part of one pass
@@ -27,7 +27,8 @@ class Undecided(Exception):
 
 def label(where: Where) -> str:
     """ssvr, num_components 256"""
-    return ", ".join(str(v) if k in NAMES else f"{k.rpartition('.')[2]} {v}" for k, v in where.items()) or "all runs"
+    ordered = sorted(where.items(), key=lambda item: (*NAMES, item[0]).index(item[0]))
+    return ", ".join(str(v) if k in NAMES else f"{k.rpartition('.')[2]} {v}" for k, v in ordered) or "all runs"
 
 
 @dataclass(frozen=True)
@@ -117,14 +118,16 @@ class Diverged(Undecided):
         self.where = group.where
 
 
-def check_comparable(groups: Sequence[Group], budget: str, at: Row | None = None) -> None:
-    """Same seeds, data, model, protocol, precision and budget, but for what the claim itself names.
+def check_comparable(
+    groups: Sequence[Group], budget: str | None, at: Row | None = None, free: Sequence[str] = ()
+) -> None:
+    """Same seeds, data, model, protocol, precision and budget (None: any), but for what the claim itself names and `free`.
 
     Raises:
         Undecided: "not comparable", and in what they differ.
     """
     first = groups[0]
-    named = {key for group in groups for key in group.where}
+    named = {*free, *(key for group in groups for key in group.where)}
     for other in groups[1:]:
         pair = f"{first.label} and {other.label}"
         if first.seeds != other.seeds:
@@ -138,6 +141,8 @@ def check_comparable(groups: Sequence[Group], budget: str, at: Row | None = None
             raise Undecided("not comparable", f"{pair} have different {_kind(keys[0])}: {values}")
         if a.precision != b.precision:
             raise Undecided("not comparable", f"{pair} have different precision: {a.precision} and {b.precision}")
+        if budget is None:
+            continue
         spent = [float(np.mean([row(r, at).get(budget, np.nan) for r in g.runs])) for g in (first, other)]
         if not abs(spent[0] - spent[1]) <= BUDGET_TOLERANCE * max(spent):
             raise Undecided("not comparable", f"{pair} have different budgets: {spent[0]:g} and {spent[1]:g} {budget}")

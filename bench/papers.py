@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from bench.checks import Better, Check, Identity, Ordering, Where, narrowed
 from bench.config import CONF, Job, Strict, options, task_of_experiment
 from bench.errors import UserError, allowed_list, nearest
 from bench.stats import ALPHA
 from bench.tasks import TASKS
 
-Where = dict[str, str | int | float | bool | None]  # {method: ssvr, dataset.num_components: 256}
 Kind = Literal["read", "repository", "secondary", "derived", "recalled"]
 HOW = {
     "read": "read in the paper",
@@ -33,129 +34,35 @@ class Source(Strict):
     reference: str
 
 
-class _Check(Strict):
-    """`of` selects runs; `at` a row of their curve (default: the final metrics).
-
-    budget: the metric that the compared runs have in common, as gradient_evaluations, epoch or iterations.
-    """
-
-    metric: str
-    of: Where
-    at: dict[str, int | float] | None = None
-    budget: str = "gradient_evaluations"
-
-    def groups(self) -> list[Where]:
-        """The groups of runs that the check looks at."""
-        return [self.of]
-
-
-class Value(_Check):
-    """The mean equals `target`, a number or another group's mean, within `margin` (two one-sided tests, paired over seeds)."""
-
-    kind: Literal["value"]
-    target: float | Where
-    margin: Annotated[float, Field(gt=0)]
-
-    def groups(self) -> list[Where]:
-        return [self.of, self.target] if isinstance(self.target, dict) else [self.of]
-
-
-class Bound(_Check):
-    """The mean is at most or at least a number. curve: the smallest or largest entry of each seed's curve instead of one row."""
-
-    kind: Literal["bound"]
-    at_most: float | None = None
-    at_least: float | None = None
-    curve: Literal["min", "max"] | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Bound:
-        if (self.at_most is None) == (self.at_least is None):
-            raise ValueError("exactly one of at_most and at_least")
-        return self
-
-
-class Slope(_Check):
-    """The log-log slope of the metric over `over` (a column of the curve or a config key) lies within an interval, for the mean over seeds.
-
-    below: another group whose slope, seed by seed, is to be larger.
-    """
-
-    kind: Literal["slope"]
-    over: str
-    within: tuple[float, float] = Field(strict=False)
-    below: Where | None = None
-
-    @model_validator(mode="after")
-    def _order(self) -> Slope:
-        if not self.within[0] < self.within[1]:
-            raise ValueError("within: two increasing numbers")
-        return self
-
-    def groups(self) -> list[Where]:
-        return [self.of] if self.below is None else [self.of, self.below]
-
-
-class Better(_Check):
-    """Paired over seeds: `of` is better than `than` by more than `by`, or better than `factor` times the other's number.
-
-    tune: a config key; the first half of the seeds chooses its value for each group, the other half is judged.
-    """
-
-    kind: Literal["better"]
-    than: Where
-    by: Annotated[float, Field(ge=0)] = 0.0
-    factor: Annotated[float, Field(gt=0)] | None = None
-    tune: str | None = None
-
-    def groups(self) -> list[Where]:
-        return [self.of, self.than]
-
-    @model_validator(mode="after")
-    def _one(self) -> Better:
-        if self.by and self.factor is not None:
-            raise ValueError("by or factor, not both")
-        return self
-
-
-class Ordering(Strict):
-    """Every group of a tier is better than every group of the tiers after it: all pairs, paired over seeds, Holm."""
-
-    kind: Literal["ordering"]
-    metric: str
-    tiers: Annotated[list[Annotated[list[Where], Field(min_length=1)]], Field(min_length=2)]
-    at: dict[str, int | float] | None = None
-    budget: str = "gradient_evaluations"
-    tune: str | None = None
-
-    def groups(self) -> list[Where]:
-        return [group for tier in self.tiers for group in tier]
-
-
-class Identity(_Check):
-    """Each seed's value equals a number, or that of another group, up to rounding."""
-
-    kind: Literal["identity"]
-    equals: float | Where
-    tolerance: Annotated[float, Field(gt=0)]
-
-    def groups(self) -> list[Where]:
-        return [self.of, self.equals] if isinstance(self.equals, dict) else [self.of]
-
-
-Check = Annotated[Value | Bound | Slope | Better | Ordering | Identity, Field(discriminator="kind")]
-
-
 class Claim(Strict):
-    """What is said, where, and how it is decided. scales: those at which the experiment can decide it."""
+    """What is said, where, and how it is decided.
+
+    scales: those at which the experiment can decide it. each: options, as {dataset: [msci, tse]}, for all of which the check must hold.
+    deterministic: the numbers involve no randomness, so one run decides.
+    """
 
     says: str
     source: Source
     experiment: str
     check: Check
     scales: tuple[Literal["smoke", "mini", "paper"], ...] = Field(("mini", "paper"), strict=False, min_length=1)
+    each: dict[str, list[str | int | float]] = Field(default_factory=dict)
+    deterministic: bool = False
     published: str | None = None
     note: str | None = None
+
+    def checks(self) -> list[Check]:
+        """The check, once for each combination of the options of `each`."""
+        return [
+            narrowed(self.check, dict(zip(self.each, options))) for options in itertools.product(*self.each.values())
+        ]
+
+    @property
+    def measured(self) -> str:
+        """What is compared: the metric's label, and where in the curve."""
+        label = TASKS[task_of_experiment(self.experiment)].metrics[self.check.metric].label
+        at = "".join(f", at {name} {value}" for name, value in (self.check.at or {}).items())
+        return label + at
 
     @model_validator(mode="after")
     def _known(self) -> Claim:
@@ -262,18 +169,19 @@ def check_decidable(papers: Mapping[str, Paper], jobs: Callable[[str, str], Sequ
     for name, paper in papers.items():
         for key, claim, audit in paper.judged():
             for scale in claim.scales:
-                problem = _undecidable(claim.check, jobs(claim.experiment, scale))
+                problem = _undecidable(claim, jobs(claim.experiment, scale))
                 if problem:
                     field = f"{'audits' if audit else 'claims'}.{key}.check"
                     raise UserError(f"conf/paper/{name}.yaml: {field}: {problem} ({claim.experiment} at {scale} scale)")
 
 
-def _undecidable(check: Check, jobs: Sequence[Job]) -> str | None:
-    for where in check.groups():
+def _undecidable(claim: Claim, jobs: Sequence[Job]) -> str | None:
+    check = claim.check
+    for where in itertools.chain.from_iterable(each.groups() for each in claim.checks()):
         if not any(all(job.get(k) == v for k, v in where.items()) for job in jobs):
             return f"no run has {', '.join(f'{k} = {v}' for k, v in where.items())}"
     seeds = min(len(job.settings.seeds) for job in jobs)
-    if isinstance(check, Identity):
+    if isinstance(check, Identity) or claim.deterministic:
         return None
     if isinstance(check, Better | Ordering):
         judging = seeds - seeds // 2 if check.tune else seeds

@@ -13,8 +13,9 @@ from markupsafe import Markup, escape
 
 from bench import figures, tables
 from bench.archive import Record, collect, read_records, write_records
-from bench.claims import VERDICTS, Judged, judge_all, p_text
+from bench.claims import VERDICTS, Judged, judge_all
 from bench.papers import HOW, Paper, load_papers
+from bench.parts import p_text
 from bench.plan import Planned
 from bench.results import write_atomic
 from bench.signature import ROOT

@@ -13,9 +13,10 @@ from importlib import import_module
 from pathlib import Path
 
 from bench.archive import Record, collect
+from bench.checks import Where
 from bench.claims import judge_all
 from bench.errors import UserError
-from bench.papers import Paper, Where
+from bench.papers import Paper
 from bench.plan import Planned, plan
 from bench.results import read_result
 from bench.signature import ROOT

@@ -16,6 +16,8 @@ from bench.stats import Interval
 from bench.tasks import TASKS
 
 LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"})
+VERDICT_COLUMNS = ["paper", "claim", "audit", "scale", "verdict", "reason"]
+VERDICT_COLUMNS += ["measured", "estimate", "low", "high", "p", "seeds", "stale_runs"]
 MAIN = 5  # metrics beside the cost in the tables that people read; the csv has all of them
 
 
@@ -40,13 +42,21 @@ def by_job(experiment: str, runs: Iterable[Record]) -> list[list[Record]]:
     jobs: dict[str, list[Record]] = {}
     for run in runs:
         jobs.setdefault(run.key, []).append(run)
-    order = {key: [yaml.safe_load(v) for v in str(spec).split(",")] for key, spec in swept(experiment).items()}
+    order = {key: [_parsed(v) for v in str(spec).split(",")] for key, spec in swept(experiment).items()}
 
     def place(job: list[Record]) -> list[int]:
         values = [(known, job[0].get(key)) for key, known in order.items()]
         return [known.index(value) if value in known else len(known) for known, value in values]
 
     return sorted(jobs.values(), key=place)
+
+
+def _parsed(text: str) -> object:
+    """A value of a sweep; unlike YAML, Hydra takes 1e-3 for a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def finals(runs: Sequence[Record], metric: str) -> list[float]:
@@ -122,10 +132,18 @@ def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
             "verdict": v.verdict,
             "reason": v.reason,
         }
-        row |= {"measured": part.label, "estimate": part.interval.estimate} if part else {}
-        row |= {"low": part.interval.low, "high": part.interval.high, "p": part.p} if part else {}
+        row |= {"measured": f"{j.claim.measured}: {part.label}", "estimate": part.interval.estimate} if part else {}
+        row |= (
+            {
+                "low": part.interval.low,
+                "high": part.interval.high,
+                "p": None if part.interval.how == "exact" else part.p,
+            }
+            if part
+            else {}
+        )
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
-    return pd.DataFrame(rows).astype({"seeds": "Int64"})
+    return pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"seeds": "Int64"})
 
 
 def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
@@ -139,7 +157,7 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
                 "claim": j.name,
                 "scale": j.scale,
                 "published": j.claim.published or "",
-                "ours": f"{part.label}: {interval_text(part.interval)}{more}" if part else "",
+                "ours": f"{j.claim.measured}: {part.label} {interval_text(part.interval)}{more}" if part else "",
                 "seeds": "" if j.verdict.seeds is None else str(j.verdict.seeds),
                 "verdict": j.verdict.verdict,
             }

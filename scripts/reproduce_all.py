@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rich.console import Console
 
+from bench.claims import Judged
 from bench.cli import one_line
 from bench.config import SCALES, auto_scale
 from bench.errors import UserError, allowed_list, nearest
@@ -62,15 +63,20 @@ def main() -> int:
     if args.dry_run:
         return 0
     (scale,) = scales
+
+    def report() -> list[Judged]:
+        shown = dict.fromkeys([*REPORTED, scale])  # a run may serve several scales
+        return publish(root, [run for at in shown for run in plan(names, at, overrides)], scales)
+
     launcher = [f"hydra/launcher={args.launcher}"] if args.launcher else []
     done = reproduce(
         runs,
         scale,
         [*launcher, *overrides],
-        after_each=lambda: publish(root, plan(names, scale, overrides), scales),
+        after_each=report,
         report=lambda line: screen.print(line, highlight=False),
     )
-    judged = [j for j in publish(root, plan(names, scale, overrides), scales) if j.paper in papers]
+    judged = [j for j in report() if j.paper in papers]
     print_verdicts([j for j in judged if j.scale == scale], screen.print)
     screen.print(str(root / PAGE), soft_wrap=True, highlight=False)
     if done.stopped is not None:

@@ -125,6 +125,46 @@ def test_few_seeds_cannot_decide_and_the_reason_says_so():
     assert one.verdict == "inconclusive", "one value proves nothing"
 
 
+def test_one_run_decides_where_nothing_is_random():
+    for check, yes, no in (
+        (VALUE, ([1.1],), ([1.3],)),
+        (BOUND, ([1.4],), ([1.6],)),
+        (BETTER, ([1.0], [2.0]), ([2.0], [1.0])),
+    ):
+        found = [
+            judge(claim(**check, deterministic=True), [r for m, v in zip("ab", values) for r in runs(m, v)], "mini")
+            for values in (yes, no)
+        ]
+        assert [f.verdict for f in found] == ["reproduced", "not reproduced"]
+
+
+def test_a_row_of_a_published_table_is_one_claim():
+    check = {"kind": "value", "of": A, "targets": {"x": 1.2345, "y": 2.0}, "relative": 1e-3}
+
+    def table(x, y):
+        return runs("a", [x], dataset="x") + runs("a", [y], dataset="y")
+
+    exact = claim(**check, deterministic=True)
+    assert judge(exact, table(1.2346, 2.0), "mini").verdict == "reproduced"
+    found = judge(exact, table(1.2345, 2.01), "mini")
+    assert (found.verdict, found.reason) == ("not reproduced", "the opposite holds for a, y, exactly")
+    assert [part.label for part in found.parts] == ["a, x", "a, y"]
+
+
+def test_a_claim_for_each_option_needs_all_of_them():
+    made = claim(**BETTER, each={"dataset": ["x", "y"]})
+
+    def market(name, a, b):
+        return runs("a", a, dataset=name, key=f"a{name}") + runs("b", b, dataset=name, key=f"b{name}")
+
+    both = judge(made, market("x", LOW, HIGH) + market("y", LOW, HIGH), "mini")
+    assert (both.verdict, len(both.parts)) == ("reproduced", 2)
+    assert both.parts[1].label == "a, y minus b, y"
+    one = judge(made, market("x", LOW, HIGH) + market("y", HIGH, LOW), "mini")
+    assert (one.verdict, "a, y minus b, y" in one.reason) == ("not reproduced", True)
+    assert judge(made, market("x", LOW, HIGH), "mini").verdict == "not comparable"
+
+
 def test_the_planner_says_how_many_seeds_would_decide():
     found = judge(claim(**BETTER), runs("a", MIXED) + runs("b", [1.9, 2.0, 2.1, 1.8, 2.2, 2.0]), "mini")
     assert found.verdict == "inconclusive"

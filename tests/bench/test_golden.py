@@ -21,7 +21,11 @@ from datasets.digits import digits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests/golden/losses.json"
-METHODS = sorted(path.stem for path in (ROOT / "conf/method").glob("*.yaml"))
+METHODS = sorted(
+    path.stem
+    for path in (ROOT / "conf/method").glob("*.yaml")
+    if "classification" in yaml.safe_load(path.read_text())["tasks"]
+)
 
 
 def losses(method: str, steps: int = 20, batch: int = 64) -> list[float]:

@@ -43,7 +43,7 @@ def test_it_is_rebuilt_byte_for_byte_from_runs_csv_alone(tmp_path):
     (tmp_path / "tables/ssvr/old.md").write_text("from a claim that is gone\n")
     check = report("--check", f"results_root={tmp_path}")
     assert check.returncode == 1
-    assert [line.split()[5].rstrip(";") for line in check.stderr.splitlines()] == [
+    assert [line.split()[4].rstrip(";") for line in check.stderr.splitlines()] == [
         "tables/ssvr/claims.md",
         "tables/ssvr/old.md",
     ]
@@ -101,7 +101,12 @@ def test_figure_lines_are_means_with_intervals():
 
 def test_figures_are_the_same_bytes_and_valid_svg():
     figure = Figure(
-        experiment="x", caption="", x="dataset.num_components", y="mean_grad_l1", log="xy", theory={"m^1/4": 0.25}
+        experiment="x",
+        caption="",
+        x="dataset.num_components",
+        y="mean_grad_l1",
+        log="xy",
+        theory={"m^1/4": {"slope": 0.25, "of": "ssvr_fs"}},
     )
     found = figures.lines(figure, GRID)
     svg = figures.draw(figure, found, "finite_sum")
@@ -125,10 +130,10 @@ def test_small_helpers():
 
 
 def test_a_strip_shows_interval_and_accepted_region():
-    from bench.claims import Part
+    from bench.parts import Part
     from bench.stats import Interval
 
     part = Part("x", Interval(0.0, -1.0, 1.0, 5, ""), (0.5, float("inf")), 0.1, 0.1)
     found = strip(part)
     assert found["low"] < found["at"] < found["from"] < found["high"] < found["to"] == 100
-    assert strip(Part("x", Interval(0.0, float("nan"), float("nan"), 1, ""), (0, 1), None, None)) is None
+    assert strip(Part("x", Interval(0.0, float("nan"), float("nan"), 1, ""), (0, 1), 0.0, 1.0)) is None

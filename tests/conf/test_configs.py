@@ -9,6 +9,7 @@ import yaml
 from conftest import ROOT
 from hydra.utils import get_object
 
+from bench.archive import read_records
 from bench.config import _task_of, options
 from bench.errors import UserError
 from bench.signature import signature
@@ -73,3 +74,16 @@ def test_the_key_is_typed_and_blind_to_how_it_is_run(job):
         "scale=paper",
     ):
         assert base != job("method=ssvr", "method.lr=1.0", other).key
+
+
+@pytest.mark.parametrize("experiment", ["ssvr/cifar10_tune", "ssvr/cifar10_tune_baselines"])
+def test_step_sizes_are_the_best_of_the_committed_grid(experiment):
+    """What the method files say of their `lr` holds of results/runs.csv."""
+    best: dict[str, tuple[float, float]] = {}
+    for run in read_records(ROOT / "results/runs.csv"):
+        if f"{experiment}@mini" in run.experiments and not run.diverged:
+            found = (run.metrics["val_accuracy"], run.get("method.lr"))
+            best[run.method] = max(best.get(run.method, (0.0, 0.0)), found)
+    assert len(best) >= 2
+    for method, (_, lr) in best.items():
+        assert float(yaml.safe_load((ROOT / f"conf/method/{method}.yaml").read_text())["lr"]) == lr, method

@@ -22,11 +22,11 @@ def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
     done = program(f"experiment={name}", "scale=smoke", "verbose=false", *seeds)
     assert done.returncode == 0, done.stderr
     results = [result_of(folder) for folder in seed_folders(tmp_path)]
-    assert len(results) >= 3
+    assert len(results) >= 2
     assert {result["status"] for result in results} <= {"finished", "diverged"}
     planned = plan([name], "smoke", [f"results_root={tmp_path / 'results'}", *seeds])
     assert sorted({run.folder for run in planned}) == seed_folders(tmp_path), "the plan is what Hydra's multirun ran"
-    assert sum(result["status"] == "finished" for result in results) >= 3
+    assert sum(result["status"] == "finished" for result in results) >= 2
 
 
 def test_joblib_spreads_a_sweep_over_processes(program, tmp_path):
