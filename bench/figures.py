@@ -79,7 +79,8 @@ def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
         rows = [final] if "." in figure.x else run.curve
         for row in rows:
             x, y = row.get(figure.x), row.get(figure.y)
-            if isinstance(x, int | float) and isinstance(y, int | float):
+            wanted = all(row.get(k) == v for k, v in figure.at.items())
+            if wanted and isinstance(x, int | float) and isinstance(y, int | float):
                 mine.setdefault(float(x), []).append(float(y))
     return [_line(label, mine) for label, mine in points.items() if mine]
 

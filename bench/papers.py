@@ -90,7 +90,10 @@ class Theory(Strict):
 
 
 class Figure(Strict):
-    """A line figure of an experiment: metric `y` over a column of the curve or a config key, a line for each value of `by`."""
+    """A line figure of an experiment: metric `y` over a column of the curve or a config key, a line for each value of `by`.
+
+    only: runs, by option or config key. at: rows of the curve, as {cost: 0.005}.
+    """
 
     experiment: str
     caption: str
@@ -99,6 +102,7 @@ class Figure(Strict):
     by: str = "method"
     log: Literal["", "x", "y", "xy"] = ""
     only: Where = Field(default_factory=dict)
+    at: dict[str, int | float] = Field(default_factory=dict)
     theory: dict[str, Theory] = Field(default_factory=dict)  # dashed reference lines by name, as T^-1/2
 
 

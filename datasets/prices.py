@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from bench.errors import UserError
-from bench.tasks.portfolio import Market
+from bench.market import Market
 
 WHEEL = "universal-portfolios==0.4.17"
 SHAPES = {  # periods, assets: OLPS manual, Table 2
@@ -120,12 +120,15 @@ def _read_hdf5(path: Path) -> np.ndarray:
 # ---- a user's own file
 
 
-def from_csv(root: str, *, path: str | None, kind: Literal["prices", "relatives"] = "prices") -> Market:
+def from_csv(
+    root: str, *, path: str | None, kind: Literal["prices", "relatives"] = "prices", content: str | None = None
+) -> Market:
     """A CSV with a header row, a column an asset, a row a period, oldest first; a first column of dates is recognised.
 
     Args:
         root: not used; `path` is relative to the current directory.
         kind: prices (T + 1 rows give T periods), or relatives p_t / p_{t-1} (T rows).
+        content: digest of the file, part of a result's key: an edited file is other data.
 
     Raises:
         UserError: one line that names the file and, for a bad cell, its row (the header is row 1) and column.

@@ -79,10 +79,11 @@ TASKS = {
             "log_wealth": Metric("log final wealth", "higher"),
             "log10_wealth": Metric("wealth, log10"),
             "regret": Metric("log-wealth regret a period", "lower"),
+            "simplex_error": Metric("largest error of the simplex", "lower"),
             "cost": Metric("cost of a full turnover"),
             "period": Metric("period"),
             "periods": Metric("periods T"),
         },
-        ("grid",),  # a family restricted to one member is compared with the whole family
+        ("grid", "selection"),  # a whole family, and how one of it is chosen, against a member or a single strategy
     ),
 }

@@ -20,6 +20,7 @@ from torch import Tensor
 from bench.build import build
 from bench.config import typed
 from bench.errors import UserError, allowed_list, nearest
+from bench.market import Market
 from bench.session import Session
 from bench.types import NonNegativeInt, PositiveInt, Probability
 from methods.strategy import Strategy
@@ -29,30 +30,22 @@ CHUNK = 16  # periods between looks at the clock
 SHORTEST = 6  # periods: a third and a rest with a standard deviation
 
 
-@dataclass(frozen=True)
-class Market:
-    """Price relatives x_t = p_t / p_{t-1}, [T, m] float64, all positive; names of the m assets; T dates where they are known."""
-
-    relatives: Tensor
-    assets: tuple[str, ...]
-    dates: tuple[str, ...] | None = None
-
-
 # ---- the books
 
 
 @dataclass(frozen=True)
 class Paths:
-    """What portfolios earned and traded in each period: gross and net growth, and ||b_t - held_{t-1}||_1, all [T, C, K]."""
+    """What portfolios did in each period: gross and net growth, ||b_t - held_{t-1}||_1, and max(|sum b_t - 1|, -min b_t); [T, C, K]."""
 
     gross: Tensor
     net: Tensor
     traded: Tensor
+    off: Tensor
 
     def of(self, setting: Tensor) -> Paths:
         """One setting for each cost level [C]: paths with K = 1."""
         index = setting[None, :, None].expand(len(self.net), -1, 1)
-        return Paths(*(path.gather(2, index) for path in (self.gross, self.net, self.traded)))
+        return Paths(*(path.gather(2, index) for path in (self.gross, self.net, self.traded, self.off)))
 
     def log_wealth(self) -> Tensor:
         """log S_T, [C, K]."""
@@ -69,7 +62,7 @@ class Books:
 
     def __init__(self, periods: int, costs: Tensor, settings: int, toolbox: bool) -> None:
         self.half, self.toolbox = costs[:, None] / 2, toolbox
-        self.paths = Paths(*(costs.new_empty(periods, len(costs), settings) for _ in range(3)))
+        self.paths = Paths(*(costs.new_empty(periods, len(costs), settings) for _ in range(4)))
         self._held: Tensor | float = 0.0
 
     def settle(self, t: int, weights: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,6 +71,7 @@ class Books:
         traded = (weights - self._held).abs_().sum(-1)
         kept = 1 - self.half * traded
         self.paths.gross[t], self.paths.net[t], self.paths.traded[t] = gross, gross * kept, traded
+        self.paths.off[t] = torch.maximum((weights.sum(-1) - 1).abs_(), -weights.amin(-1))
         held = weights * x / gross[..., None]
         self._held = held / kept[..., None] if self.toolbox else held
         return held, self.paths.net[t][..., None]
@@ -139,6 +133,7 @@ def metrics(paths: Paths, relatives: Tensor, costs: Tensor, how: Measure) -> lis
     annual_return (APY): S_T^(252 / T) - 1.        annual_std: standard deviation of r (ddof = 1) times sqrt(252).
     sharpe: (APY - 0.04) / annual_std.             max_drawdown: max_t 1 - S_t / max_{s <= t} S_s.
     calmar: APY / max_drawdown.                    turnover: mean over t >= 2 of ||b_t - held_{t-1}||_1, from 0 to 2.
+    simplex_error: max_t of |sum b_t - 1| and of a negative weight.
     excess_return: mean of r_t - r_t of buying and holding all assets evenly (which pays for its purchase), a period.
     """
     periods = len(relatives)
@@ -164,6 +159,7 @@ def metrics(paths: Paths, relatives: Tensor, costs: Tensor, how: Measure) -> lis
         "excess_return": (paths.net[..., 0] - hold).mean(0),
         "gross_wealth": paths.gross[..., 0].log().sum(0).exp(),
         "log_wealth": log_net[-1],
+        "simplex_error": paths.off[..., 0].amax(0),
     }
     rows = zip(*(column.tolist() for column in columns.values()))
     return [dict(zip(columns, row)) | {"periods": periods} for row in rows]

@@ -143,6 +143,7 @@ def test_metrics_are_what_their_definitions_say():
             "max_drawdown": drawdown,
             "calmar": apy / drawdown,
             "turnover": traded[1:].mean(),
+            "simplex_error": paths.off[:, c, 0].max().item(),
             "excess_return": (net - hold).mean(),
             "periods": 100,
         }
