@@ -22,6 +22,7 @@ from bench.parts import Part, Planner, Tests, interval, p_text, planner
 from bench.stats import ALPHA, Interval
 from bench.tasks import TASKS, Metric
 
+IDENTITY = "largest difference"
 VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "not run")
 
 
@@ -159,8 +160,8 @@ def _identity(check: Identity, runs: Sequence[Record], metric: Metric, tests: Te
         values = [np.array([row(r, check.at).get(check.metric) for r in groups[0].runs], float)]
         errors = np.abs(values[0] - check.equals)
     worst = float(errors.max()) if np.isfinite(errors).all() else math.inf
-    part = tests.exactly("largest difference", worst, check.tolerance, len(errors))
-    return Tested([part], groups, values, [f"largest difference {worst:.2g} over {len(errors)} runs"])
+    part = tests.exactly(IDENTITY, worst, check.tolerance, len(errors))
+    return Tested([part], groups, values)
 
 
 _KINDS: dict[str, Callable[..., Tested]] = {
@@ -246,7 +247,7 @@ def _decide(tested: Sequence[Tested]) -> Verdict:
     n, exact = len(tested[0].values[0]), parts[0].interval.how == "exact"
     weakest = max(parts, key=lambda part: part.p)
     if p <= ALPHA:
-        verdict, reason = "reproduced", "exact" if exact else p_text(p)
+        verdict, reason = "reproduced", _exactly(parts) if exact else p_text(p)
     elif against <= ALPHA:
         verdict = "not reproduced"
         refuted = min(parts, key=lambda part: part.against)
@@ -262,3 +263,8 @@ def _decide(tested: Sequence[Tested]) -> Verdict:
     reasons = [reason, *(note for found in tested for note in found.notes)]
     shown = tuple((g.label, interval(v)) for found in tested for g, v in zip(found.groups, found.values))
     return Verdict(verdict, "; ".join(reasons), tuple(parts), shown, n, planner=plan)
+
+
+def _exactly(parts: Sequence[Part]) -> str:
+    errors = [part.interval.estimate for part in parts if part.label == IDENTITY]
+    return f"exact; largest difference {max(errors):.2g}" if errors else "exact"

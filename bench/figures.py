@@ -72,7 +72,7 @@ def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
     """The lines of a figure from an experiment's runs; runs that have not ended, or diverged, are left out."""
     points: dict[str, dict[float, list[float]]] = {}
     for run in runs:
-        if not run.ended or run.diverged or any(run.get(k) != v for k, v in figure.only.items()):
+        if not run.ended or run.diverged or not _wanted(run, figure):
             continue
         mine = points.setdefault(_label(figure.by, run.get(figure.by)), {})
         final = {figure.x: run.get(figure.x), figure.y: run.metrics.get(figure.y)}
@@ -83,6 +83,10 @@ def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
             if wanted and isinstance(x, int | float) and isinstance(y, int | float):
                 mine.setdefault(float(x), []).append(float(y))
     return [_line(label, mine) for label, mine in points.items() if mine]
+
+
+def _wanted(run: Record, figure: Figure) -> bool:
+    return all(run.get(k) in (v if isinstance(v, list) else [v]) for k, v in figure.only.items())
 
 
 def _label(by: str, value: object) -> str:
@@ -102,13 +106,13 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
     Args:
         palette: names whose places say their colours, so that a method looks the same in all figures of a paper.
     """
-    places = [palette.index(line.label) if line.label in palette else k for k, line in enumerate(found)]
-    colours = [COLOURS[k % len(COLOURS)] for k in places]
+    places = _places([line.label for line in found], palette)
+    colours = [COLOURS[k] for k in places]
     with matplotlib.rc_context(STYLE):
         canvas, axes = plt.subplots(figsize=SIZE, layout="constrained")
         _scales(axes, figure, found)
         for line, colour, k in zip(found, colours, places):
-            axes.plot(line.x, line.mean, color=colour, marker=MARKERS[k % len(MARKERS)], markersize=4, linewidth=1.6)
+            axes.plot(line.x, line.mean, color=colour, marker=MARKERS[k], markersize=4, linewidth=1.6)
             if not any(math.isnan(v) for v in line.low):
                 floor = min(line.mean) / 10 if "y" in figure.log else -math.inf
                 axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=colour, alpha=0.18, linewidth=0)
@@ -123,6 +127,17 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
         canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
         plt.close(canvas)
     return re.sub(r"[ \t]+\n", "\n", text.getvalue())
+
+
+def _places(labels: Sequence[str], palette: Sequence[str]) -> list[int]:
+    """A colour for each line: the one of its place in the palette, or the next that no other line of the figure has."""
+    places: list[int] = []
+    for label in labels:
+        k = (palette.index(label) if label in palette else len(places)) % len(COLOURS)
+        while k in places and len(places) < len(COLOURS):
+            k = (k + 1) % len(COLOURS)
+        places.append(k)
+    return places
 
 
 def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
@@ -160,6 +175,7 @@ def _direct_labels(axes: Axes, found: Sequence[Line], colours: Sequence[str]) ->
         return
     height = SIZE[1] * 0.78 * 72  # points, nearly: the axes' share of the figure
     axes.margins(x=0.03)
+    axes.autoscale_view()  # the limits, before anything is drawn
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = [float(to_axes.transform((line.x[-1], line.mean[-1]))[1]) for line in found]
     gap = 11.5 / height

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from bench.checks import Better, Check, Identity, Ordering, Where, narrowed
+from bench.checks import Better, Check, Identity, Ordering, narrowed
 from bench.config import CONF, Job, Strict, options, task_of_experiment
 from bench.errors import UserError, allowed_list, nearest
 from bench.stats import ALPHA
@@ -58,6 +58,12 @@ class Claim(Strict):
         ]
 
     @property
+    def stated(self) -> str:
+        """What was published, in words or as the check's own numbers."""
+        targets = getattr(self.check, "targets", None) or {}
+        return self.published or ", ".join(f"{k} {v}" for k, v in targets.items()) or "the statement above"
+
+    @property
     def measured(self) -> str:
         """What is compared: the metric's label, and where in the curve."""
         label = TASKS[task_of_experiment(self.experiment)].metrics[self.check.metric].label
@@ -92,7 +98,7 @@ class Theory(Strict):
 class Figure(Strict):
     """A line figure of an experiment: metric `y` over a column of the curve or a config key, a line for each value of `by`.
 
-    only: runs, by option or config key. at: rows of the curve, as {cost: 0.005}.
+    only: runs, by option or config key (a value or a list of them). at: rows of the curve, as {cost: 0.005}.
     """
 
     experiment: str
@@ -101,7 +107,7 @@ class Figure(Strict):
     y: str
     by: str = "method"
     log: Literal["", "x", "y", "xy"] = ""
-    only: Where = Field(default_factory=dict)
+    only: dict[str, str | int | float | bool | list[str | int | float]] = Field(default_factory=dict)
     at: dict[str, int | float] = Field(default_factory=dict)
     theory: dict[str, Theory] = Field(default_factory=dict)  # dashed reference lines by name, as T^-1/2
 

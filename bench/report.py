@@ -151,7 +151,11 @@ def _section(
                     files[f"figures/{key}/{figure_name}-{scale}.svg"] = svg
                     inline = figures.for_page(svg, f"{key}-{figure_name}-{scale}", figure.caption)
                     drawn.append({"svg": inline, "caption": figure.caption, "seeds": max(line.seeds for line in found)})
-            blocks.append({"scale": scale, "table": table, "figures": drawn, "states": tables.states(runs)})
+            block = {"scales": scale, "keys": {r.key for r in runs}, "table": table, "figures": drawn}
+            if blocks and blocks[-1]["keys"] == block["keys"]:  # the same runs serve both scales
+                blocks[-1]["scales"] += f" {scale}"
+            else:
+                blocks.append(block | {"states": tables.states(runs)})
         claims = [_claim(j, judged, scales) for j in judged if j.claim.experiment == name and j.scale == scales[0]]
         experiments.append({"name": name, "blocks": blocks, "claims": claims})
     return {"key": key, "paper": paper, "experiments": experiments, "counts": _counts(judged)}

@@ -156,7 +156,7 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
             {
                 "claim": j.name,
                 "scale": j.scale,
-                "published": j.claim.published or "",
+                "published": j.claim.stated,
                 "ours": f"{j.claim.measured}: {part.label} {interval_text(part.interval)}{more}" if part else "",
                 "seeds": "" if j.verdict.seeds is None else str(j.verdict.seeds),
                 "verdict": j.verdict.verdict,

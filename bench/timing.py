@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from bench.config import Job
@@ -18,6 +20,7 @@ from bench.results import write_json
 TIMINGS = "timings.json"
 SECONDS = 10.0  # of stepping, after the first step
 LEAST = 2  # steps after the first
+LIMIT = 60  # seconds after which a job is given up: a first full gradient may take longer than the rest
 
 
 class Enough(Exception):
@@ -52,7 +55,10 @@ class Stopwatch:
 
 
 def time_steps(job: Job, seconds: float = SECONDS) -> float | None:
-    """Seconds a seed that `job` would take, without its evaluations, from about `seconds` of its steps. Leaves no results behind."""
+    """Seconds a seed that `job` would take, without its evaluations, from about `seconds` of its steps; None when a minute tells nothing.
+
+    Leaves no results behind.
+    """
     from bench.hardware import open_device
     from bench.session import Run, Session, StopSignal
 
@@ -65,15 +71,25 @@ def time_steps(job: Job, seconds: float = SECONDS) -> float | None:
         for run in runs:
             run.folder.mkdir()
         session = Session(job, runs, open_device(job.settings.hardware), StopSignal(), watch, lambda line: None)
+        before = signal.signal(signal.SIGALRM, _enough)
+        signal.alarm(LIMIT)
+        begun, whole = time.perf_counter(), None
         try:
             task.run(session, session.start(), **{k: v for k, v in job.parts["task"].items() if k != "_target_"})
+            whole = time.perf_counter() - begun  # it ended before the steps were enough
         except Enough:
             pass
         finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
             for run in runs:
                 run.close()
-    found = watch.estimate()
+    found = watch.estimate() if whole is None else whole
     return None if found is None else found / len(seeds)
+
+
+def _enough(number: int, frame: FrameType | None) -> None:
+    raise Enough
 
 
 def timings(root: Path) -> dict[str, float]:

@@ -9,7 +9,7 @@
     const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
     const verdicts = all("input[name=verdict]:checked").map((box) => box.value);
     root.dataset.scale = scale;
-    for (const node of all("[data-at]")) node.classList.toggle("here", node.dataset.at === scale);
+    for (const node of all("[data-at]")) node.classList.toggle("here", node.dataset.at.split(" ").includes(scale));
     let count = 0, total = 0;
     for (const claim of all(".claim")) {
       const text = claim.textContent.toLowerCase(), data = claim.dataset;

@@ -122,6 +122,24 @@ def test_figures_are_the_same_bytes_and_valid_svg():
     ElementTree.fromstring(inline)
 
 
+def test_lines_of_a_figure_have_colours_of_their_own():
+    methods = [f"m{k}" for k in range(20)]
+    assert figures._places(["m0", "m8", "m3"], methods) == [0, 1, 3]
+    assert sorted(figures._places(methods[:8], methods)) == list(range(8))
+
+
+def test_a_figure_takes_the_rows_and_runs_that_it_names():
+    rows = [{"iterations": t, "cost": c, "mean_grad_l1": t * c} for t in (1, 2) for c in (1, 10)]
+    made = [run(m, 0, {"mean_grad_l1": 1.0}, curve=rows) for m in "abc"]
+    figure = Figure(
+        experiment="x", caption="", x="iterations", y="mean_grad_l1", only={"method": ["a", "c"]}, at={"cost": 10}
+    )
+    assert [(line.label, line.mean) for line in figures.lines(figure, made)] == [
+        ("a", [10.0, 20.0]),
+        ("c", [10.0, 20.0]),
+    ]
+
+
 def test_small_helpers():
     assert [tables.short(v) for v in (0.0, 0.41234, 128.512, 1234567.0, 1e-9, float("nan"))] == [
         "0", "0.4123", "128.5", "1.23e+06", "1e-09", "nan",

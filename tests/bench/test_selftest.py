@@ -22,6 +22,7 @@ def test_the_registry_holds_the_classic_mistakes():
         "other-batch",
         "beta-reversed",
     }
+    assert {m.name for m in mistakes("egab")} >= {"first-day", "clip-and-divide", "early-step", "look-ahead", "swapped"}
     for name in load_papers():
         assert mistakes(name), f"mistakes/{name}.py is missing"
     assert mistakes("nobody") == []
