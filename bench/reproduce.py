@@ -20,7 +20,6 @@ from typing import Any
 from rich.table import Table
 
 from bench.claims import Judged
-from bench.errors import UserError
 from bench.gpu import cuda_devices
 from bench.plan import STATES, Planned, cost, counts
 from bench.report import VERDICT_TABLE
@@ -151,8 +150,8 @@ def reproduce(
             experiments.run(name)
             try:
                 after_each()
-            except (UserError, OSError) as error:  # a paper's file under edit, a full disk: no reason to stop computing
-                report(f"warning: no report this time ({error})")
+            except Exception as error:  # code or a paper's file under edit, a full disk: no reason to stop computing
+                report(f"warning: no report this time ({error.__class__.__name__}: {error})")
             if experiments.stopped is not None:
                 break
     return experiments
