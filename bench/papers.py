@@ -14,7 +14,7 @@ from bench.checks import Better, Check, Identity, Ordering, narrowed
 from bench.config import CONF, Job, Strict, options, task_of_experiment
 from bench.errors import UserError, allowed_list, nearest
 from bench.stats import ALPHA
-from bench.tasks import TASKS
+from bench.tasks import TASKS, Metric
 
 Kind = Literal["read", "repository", "secondary", "derived", "recalled"]
 HOW = {
@@ -24,6 +24,18 @@ HOW = {
     "derived": "derived here",
     "recalled": "recalled, unverified",
 }
+
+
+def _metrics(experiment: str, name: str, field: str = "metric") -> dict[str, Metric]:
+    """The metrics of an experiment's task, `name` among them; ValueError where the experiment or the metric does not exist."""
+    known = options("experiment")
+    if experiment not in known:
+        raise ValueError(f"experiment '{experiment}' does not exist{nearest(experiment, known)}")
+    metrics = TASKS[task_of_experiment(experiment)].metrics
+    if name not in metrics:
+        hint = f"allowed: {allowed_list(metrics)}{nearest(name, metrics)}"
+        raise ValueError(f"{field} '{name}' is not computed by the task of {experiment}; {hint}")
+    return metrics
 
 
 class Source(Strict):
@@ -74,15 +86,8 @@ class Claim(Strict):
     def _known(self) -> Claim:
         if self.source.how == "recalled":
             raise ValueError("source.how = 'recalled': may be shown in a note, never checked against")
-        known = options("experiment")
-        if self.experiment not in known:
-            raise ValueError(f"experiment '{self.experiment}' does not exist{nearest(self.experiment, known)}")
-        metrics = TASKS[task_of_experiment(self.experiment)].metrics
         for field in ("metric", "budget"):
-            name = getattr(self.check, field)
-            if name not in metrics:
-                hint = f"allowed: {allowed_list(metrics)}{nearest(name, metrics)}"
-                raise ValueError(f"check.{field} '{name}' is not computed by the task of {self.experiment}; {hint}")
+            metrics = _metrics(self.experiment, getattr(self.check, field), f"check.{field}")
         if self.check.kind in ("better", "ordering") and metrics[self.check.metric].better is None:
             raise ValueError(f"check.metric '{self.check.metric}' is neither better high nor low: nothing to order by")
         return self
@@ -111,6 +116,27 @@ class Figure(Strict):
     at: dict[str, int | float] = Field(default_factory=dict)
     theory: dict[str, Theory] = Field(default_factory=dict)  # dashed reference lines by name, as T^-1/2
 
+    @model_validator(mode="after")
+    def _known(self) -> Figure:
+        _metrics(self.experiment, self.y)
+        return self
+
+
+class Pivot(Strict):
+    """A table of one metric: a row for each value of `split` (a column of the curve) and option of `rows`, a column for each of `columns`."""
+
+    experiment: str
+    caption: str
+    value: str
+    split: str
+    rows: str = "method"
+    columns: str = "dataset"
+
+    @model_validator(mode="after")
+    def _known(self) -> Pivot:
+        _metrics(self.experiment, self.value)
+        return self
+
 
 class Code(Strict):
     """Released code, or the statement that there is none."""
@@ -133,6 +159,7 @@ class Paper(Strict):
     claims: dict[str, Claim]
     audits: dict[str, Claim] = Field(default_factory=dict)
     figures: dict[str, Figure] = Field(default_factory=dict)
+    tables: dict[str, Pivot] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
 
     def judged(self) -> Iterator[tuple[str, Claim, bool]]:

@@ -151,7 +151,14 @@ def _section(
                     files[f"figures/{key}/{figure_name}-{scale}.svg"] = svg
                     inline = figures.for_page(svg, f"{key}-{figure_name}-{scale}", figure.caption)
                     drawn.append({"svg": inline, "caption": figure.caption, "seeds": max(line.seeds for line in found)})
-            block = {"scales": scale, "keys": {r.key for r in runs}, "table": table, "figures": drawn}
+            pivots = []
+            for table_name, spec in paper.tables.items():
+                wide = tables.pivot(spec, runs) if spec.experiment == name else None
+                if wide is not None and len(wide):
+                    text, label = tables.as_text(wide), f"{key}-{table_name}-{scale}"
+                    files |= _formats(f"tables/{key}/{table_name}-{scale}", text, spec.caption, label, wide)
+                    pivots.append((spec.caption, text))
+            block = {"pivots": pivots, "scales": scale, "keys": {r.key for r in runs}, "table": table, "figures": drawn}
             if blocks and blocks[-1]["keys"] == block["keys"]:  # the same runs serve both scales
                 blocks[-1]["scales"] += f" {scale}"
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 
@@ -12,6 +13,7 @@ from bench import stats
 from bench.archive import Record
 from bench.claims import Judged
 from bench.config import swept
+from bench.papers import Pivot
 from bench.stats import Interval
 from bench.tasks import TASKS
 
@@ -113,6 +115,28 @@ def readable(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
             row["state"] = states(job)
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
+
+
+def pivot(spec: Pivot, runs: Iterable[Record]) -> pd.DataFrame:
+    """The table of `spec`: means over seeds, in the order of the sweep."""
+    cells: dict[tuple[float, str], dict[str, list[float]]] = {}
+    for run in itertools.chain.from_iterable(by_job(spec.experiment, runs)):
+        for row in run.curve:
+            if spec.value in row and spec.split in row and row[spec.value] is not None and not run.diverged:
+                cell = cells.setdefault((row[spec.split], str(run.get(spec.rows))), {})
+                cell.setdefault(str(run.get(spec.columns)), []).append(row[spec.value])
+    order = sorted(cells, key=lambda place: place[0])  # stable: the sweep's order within
+    return pd.DataFrame(
+        [
+            {spec.split: split, spec.rows: name} | {k: sum(v) / len(v) for k, v in cells[split, name].items()}
+            for split, name in order
+        ]
+    )
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """A numeric table for people."""
+    return table.map(lambda v: "" if v != v else short(v) if isinstance(v, float) else str(v))
 
 
 def _plain(value: object) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from conftest import ROOT
 
+from bench.papers import HOW
+
 PAGE = (ROOT / "results/index.html").as_uri()
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 QUIET = [
@@ -56,7 +58,10 @@ def test_every_claim_is_shown_with_source_verdict_figure_and_command(page):
     for claim in page.locator(".claim:visible").all():
         text = claim.inner_text()
         assert "Published" in text
-        assert "arXiv" in text or "summary" in text or "suite" in text
+        where, reference, how = claim.locator(".source").inner_text().strip("()").rsplit("; ", 2)
+        assert where
+        assert reference
+        assert how in HOW.values()
         assert claim.locator(".badge").count() == 1
     assert page.locator("figure:visible svg").count() > 0
     assert page.locator(".how:visible code").first.inner_text().startswith("python run.py experiment=")

@@ -75,6 +75,11 @@ def test_the_good_file_loads(tmp_path):
         (("claims", "better", "check", "kind"), "nicer", "claims.better.check: input tag 'nicer'"),
         (("claims", "better", "check", "thn"), {}, "claims.better.check.better.thn: extra inputs"),
         (("claims", "better", "check", "factor"), -1.0, "claims.better.check.better.factor: input should be greater"),
+        (
+            ("figures",),
+            {"f": {"experiment": "ssvr/digits", "caption": "", "x": "epoch", "y": "loss"}},
+            "figures.f: metric 'loss' is not",
+        ),
         (("claims", "better", "scales"), ["huge"], "claims.better.scales.0: input should be 'smoke'"),
     ],
 )

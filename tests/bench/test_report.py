@@ -14,7 +14,7 @@ from conftest import ROOT, clean_env
 from made import run, runs
 
 from bench import figures, tables
-from bench.papers import Figure
+from bench.papers import Figure, Pivot
 from bench.report import maths, strip
 
 RESULTS = ROOT / "results"
@@ -87,7 +87,9 @@ def test_tables_in_three_formats():
 
 
 def test_figure_lines_are_means_with_intervals():
-    (line,) = figures.lines(Figure(experiment="x", caption="", x="dataset.num_components", y="mean_grad_l1"), GRID)
+    (line,) = figures.lines(
+        Figure(experiment="ssvr/rate_finite_sum", caption="", x="dataset.num_components", y="mean_grad_l1"), GRID
+    )
     assert (line.label, line.x, line.seeds) == ("ssvr_fs", [64.0, 256.0], 3)
     assert line.mean == pytest.approx([7.4, 26.6])
     assert line.high[0] - line.mean[0] == pytest.approx(4.303 / 3**0.5, abs=1e-3), (
@@ -95,13 +97,15 @@ def test_figure_lines_are_means_with_intervals():
     )
     curve = [run("a", s, {"mean_grad_l1": 1.0}, curve=[{"iterations": 10, "mean_grad_l1": s}]) for s in (1, 3)]
     bad = [run("b", 0, {"mean_grad_l1": None}, status="diverged", curve=[{"iterations": 10, "mean_grad_l1": 9.0}])]
-    (line,) = figures.lines(Figure(experiment="x", caption="", x="iterations", y="mean_grad_l1"), [*curve, *bad])
+    (line,) = figures.lines(
+        Figure(experiment="ssvr/rate_finite_sum", caption="", x="iterations", y="mean_grad_l1"), [*curve, *bad]
+    )
     assert (line.label, line.mean) == ("a", [2.0]), "a diverged run is not averaged in"
 
 
 def test_figures_are_the_same_bytes_and_valid_svg():
     figure = Figure(
-        experiment="x",
+        experiment="ssvr/rate_finite_sum",
         caption="",
         x="dataset.num_components",
         y="mean_grad_l1",
@@ -132,12 +136,32 @@ def test_a_figure_takes_the_rows_and_runs_that_it_names():
     rows = [{"iterations": t, "cost": c, "mean_grad_l1": t * c} for t in (1, 2) for c in (1, 10)]
     made = [run(m, 0, {"mean_grad_l1": 1.0}, curve=rows) for m in "abc"]
     figure = Figure(
-        experiment="x", caption="", x="iterations", y="mean_grad_l1", only={"method": ["a", "c"]}, at={"cost": 10}
+        experiment="ssvr/rate_finite_sum",
+        caption="",
+        x="iterations",
+        y="mean_grad_l1",
+        only={"method": ["a", "c"]},
+        at={"cost": 10},
     )
     assert [(line.label, line.mean) for line in figures.lines(figure, made)] == [
         ("a", [10.0, 20.0]),
         ("c", [10.0, 20.0]),
     ]
+
+
+def test_a_table_by_a_column_of_the_curve():
+    spec = Pivot(experiment="ssvr/rate_finite_sum", caption="", value="mean_grad_l1", split="cost")
+    rows = [{"cost": c, "mean_grad_l1": 2.0 * c} for c in (1.0, 10.0)]
+    made = [run(m, s, {"mean_grad_l1": 1.0}, curve=rows, dataset=d) for m in "ab" for d in "xy" for s in (0, 1)]
+    found = tables.pivot(spec, [r for r in made if (r.method, r.dataset) != ("b", "y")])
+    assert found.columns.tolist() == ["cost", "method", "x", "y"]
+    assert found[["cost", "method", "x"]].to_numpy().tolist() == [
+        [1.0, "a", 2.0],
+        [1.0, "b", 2.0],
+        [10.0, "a", 20.0],
+        [10.0, "b", 20.0],
+    ]
+    assert tables.as_text(found)["y"].tolist() == ["2.000", "", "20.00", ""]
 
 
 def test_small_helpers():
