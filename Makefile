@@ -29,7 +29,7 @@ run: setup  ## the main job: SSVR on the embedded digits, or ARGS="method=... da
 	$(PY) run.py $(or $(ARGS),$(MAIN_JOB))
 
 test: setup  ## all tests; those on real data run where the data is
-	$(PY) -m pytest -n 2 $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 smoke: setup  ## every experiment at smoke scale, in a folder of its own
 	@set -e; for f in $$(cd conf/experiment && ls */*.yaml); do \
