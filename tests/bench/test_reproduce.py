@@ -23,6 +23,9 @@ OPTIONS = {"capture_output": True, "text": True, "check": False}
 def project(tmp_path: Path) -> Path:
     """The project with three quick experiments and two claims, decided at smoke scale."""
     copy_project(tmp_path)
+    for path in [*(tmp_path / "conf/paper").glob("*.yaml"), *(tmp_path / "conf/experiment").glob("*/*.yaml")]:
+        if path.stem != "ssvr" and path.parent.name != "ssvr":
+            path.unlink()
     for path in (tmp_path / "conf/experiment/ssvr").glob("*.yaml"):
         if path.stem not in KEPT:
             path.unlink()
