@@ -74,6 +74,15 @@ class Record:
         return lookup(path, names, self.config)
 
 
+def by_experiment(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The records of each "name@scale"; one that serves several stands under each."""
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        for name in record.experiments:
+            found.setdefault(name, []).append(record)
+    return found
+
+
 def collect(planned: Iterable[Planned], old: Iterable[Record]) -> list[Record]:
     """A row for every planned run, in the plan's order: from its folder, else the row that `old` has of it, else without numbers."""
     before = {(record.key, record.seed): record for record in old}

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, model_validator
 
 from bench.config import Strict
 
 Where = dict[str, str | int | float | bool | None]  # {method: ssvr, dataset.num_components: 256}
+
+
+class Run(Protocol):
+    """A run or a planned job: option names and config values by their dotted path."""
+
+    def get(self, path: str) -> Any: ...
+
+
+def matches(run: Run, where: Where) -> bool:
+    """Is the run among those that `where` selects?"""
+    return all(run.get(key) == value for key, value in where.items())
 
 
 class _Check(Strict):

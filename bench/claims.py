@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bench import stats
-from bench.archive import Record
+from bench.archive import Record, by_experiment
 from bench.checks import Better, Bound, Identity, Ordering, Slope, Value
 from bench.groups import Diverged, Group, Undecided, check_comparable, differences, per_seed, row, select, tuned
 from bench.papers import Claim, Paper
@@ -63,14 +63,9 @@ class Judged:
 
 def judge_all(papers: Mapping[str, Paper], records: Iterable[Record], scales: Sequence[str]) -> list[Judged]:
     """Every claim and audit of every paper at every scale."""
-    by_experiment: dict[str, list[Record]] = {}
-    for record in records:
-        for name in record.experiments:
-            by_experiment.setdefault(name, []).append(record)
+    runs = by_experiment(records)
     return [
-        Judged(
-            paper, name, claim, audit, scale, judge(claim, by_experiment.get(f"{claim.experiment}@{scale}", []), scale)
-        )
+        Judged(paper, name, claim, audit, scale, judge(claim, runs.get(f"{claim.experiment}@{scale}", []), scale))
         for paper, content in papers.items()
         for name, claim, audit in content.judged()
         for scale in scales

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,6 +138,7 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)
 
 
+@cache
 def options(group: str) -> dict[str, str]:
     """The options of a config group and the sentence that each file opens with."""
     folder = CONF / group
@@ -235,6 +237,7 @@ def swept(experiment: str) -> dict[str, Any]:
     return _experiment(experiment).get("hydra", {}).get("sweeper", {}).get("params", {})
 
 
+@cache
 def _experiment(name: str) -> dict[str, Any]:
     return yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
 

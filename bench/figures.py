@@ -18,7 +18,7 @@ from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatte
 
 from bench import stats
 from bench.archive import Record
-from bench.groups import NAMES
+from bench.groups import label
 from bench.papers import Figure
 from bench.tasks import TASKS
 
@@ -74,7 +74,7 @@ def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
     for run in runs:
         if not run.ended or run.diverged or not _wanted(run, figure):
             continue
-        mine = points.setdefault(_label(figure.by, run.get(figure.by)), {})
+        mine = points.setdefault(label({figure.by: run.get(figure.by)}), {})
         final = {figure.x: run.get(figure.x), figure.y: run.metrics.get(figure.y)}
         rows = [final] if "." in figure.x else run.curve
         for row in rows:
@@ -82,22 +82,18 @@ def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
             wanted = all(row.get(k) == v for k, v in figure.at.items())
             if wanted and isinstance(x, int | float) and isinstance(y, int | float):
                 mine.setdefault(float(x), []).append(float(y))
-    return [_line(label, mine) for label, mine in points.items() if mine]
+    return [_line(name, mine) for name, mine in points.items() if mine]
 
 
 def _wanted(run: Record, figure: Figure) -> bool:
     return all(run.get(k) in (v if isinstance(v, list) else [v]) for k, v in figure.only.items())
 
 
-def _label(by: str, value: object) -> str:
-    return str(value) if by in NAMES else f"{by.rpartition('.')[2]} {value:g}"
-
-
-def _line(label: str, points: dict[float, list[float]]) -> Line:
+def _line(name: str, points: dict[float, list[float]]) -> Line:
     x = sorted(points)
     found = [stats.mean_interval(points[v]) for v in x]
     mean, low, high = ([getattr(i, name) for i in found] for name in ("estimate", "low", "high"))
-    return Line(label, x, mean, low, high, max(i.n for i in found))
+    return Line(name, x, mean, low, high, max(i.n for i in found))
 
 
 def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> str:
@@ -132,8 +128,8 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
 def _places(labels: Sequence[str], palette: Sequence[str]) -> list[int]:
     """A colour for each line: the one of its place in the palette, or the next that no other line of the figure has."""
     places: list[int] = []
-    for label in labels:
-        k = (palette.index(label) if label in palette else len(places)) % len(COLOURS)
+    for name in labels:
+        k = (palette.index(name) if name in palette else len(places)) % len(COLOURS)
         while k in places and len(places) < len(COLOURS):
             k = (k + 1) % len(COLOURS)
         places.append(k)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.archive import Record
-from bench.checks import Where
+from bench.checks import Where, matches
 from bench.tasks import TASKS
 
 BUDGET_TOLERANCE = 0.01  # relative: budgets in gradient evaluations are equal up to a part of one pass
@@ -56,7 +56,7 @@ def select(where: Where, runs: Iterable[Record], free: Sequence[str] = ()) -> Gr
     Raises:
         Undecided: nothing matches, some runs have not ended or diverged, or they differ in a key that is not free.
     """
-    found = [r for r in runs if all(r.get(k) == v for k, v in where.items())]
+    found = [r for r in runs if matches(r, where)]
     if not found:
         raise Undecided("not comparable", f"no run of the experiment has {label(where)}")
     ended = [r for r in found if r.ended]

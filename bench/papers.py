@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from bench.checks import Better, Check, Identity, Ordering, narrowed
+from bench.checks import Better, Check, Identity, Ordering, matches, narrowed
 from bench.config import CONF, Job, Strict, options, task_of_experiment
 from bench.errors import UserError, allowed_list, nearest
 from bench.stats import ALPHA
@@ -215,7 +215,7 @@ def check_decidable(papers: Mapping[str, Paper], jobs: Callable[[str, str], Sequ
 def _undecidable(claim: Claim, jobs: Sequence[Job]) -> str | None:
     check = claim.check
     for where in itertools.chain.from_iterable(each.groups() for each in claim.checks()):
-        if not any(all(job.get(k) == v for k, v in where.items()) for job in jobs):
+        if not any(matches(job, where) for job in jobs):
             return f"no run has {', '.join(f'{k} = {v}' for k, v in where.items())}"
     seeds = min(len(job.settings.seeds) for job in jobs)
     if isinstance(check, Identity) or claim.deterministic:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bench import figures, tables
-from bench.archive import Record, collect, read_records, write_records
+from bench.archive import Record, by_experiment, collect, read_records, write_records
 from bench.claims import VERDICTS, Judged, judge_all
 from bench.papers import HOW, Paper, load_papers
 from bench.parts import p_text
@@ -36,16 +37,20 @@ def refresh(root: Path, planned: Iterable[Planned]) -> list[Record]:
         kept = tuple(name for name in record.experiments if name not in covered)
         new = fresh.pop((record.key, record.seed), None)
         if new is not None:
-            records.append(_named(new, sorted({*kept, *new.experiments})))
+            records.append(replace(new, experiments=tuple(sorted({*kept, *new.experiments}))))
         elif kept:
-            records.append(_named(record, kept))
+            records.append(replace(record, experiments=kept))
     records = sorted([*records, *fresh.values()], key=lambda r: r.experiments)  # stable: the plan's order within
     write_records(root / RUNS, records)
     return records
 
 
-def _named(record: Record, experiments: Iterable[str]) -> Record:
-    return Record(**{**vars(record), "experiments": tuple(experiments)})
+def _write(path: Path, text: str) -> None:
+    """Leave a file alone that is as it should be."""
+    content = text.encode()
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, lambda file: file.write(content))
 
 
 def write_report(
@@ -59,10 +64,7 @@ def write_report(
             if str(path.relative_to(root)) not in files:
                 path.unlink()
     for name, text in files.items():
-        path, content = root / name, text.encode()
-        if not path.exists() or path.read_bytes() != content:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, lambda file, content=content: file.write(content))
+        _write(root / name, text)
     return judged
 
 
@@ -73,8 +75,7 @@ def publish(root: Path, planned: Iterable[Planned], scales: Sequence[str]) -> li
     judged = write_report(root, papers, records, list(dict.fromkeys([*SCALES, *scales])))
     if root == ROOT / "results":
         readme = ROOT / "README.md"
-        text = with_coverage(readme.read_text(encoding="utf-8"), papers, judged)
-        write_atomic(readme, lambda file: file.write(text.encode()))
+        _write(readme, with_coverage(readme.read_text(encoding="utf-8"), papers, judged))
     return judged
 
 
@@ -96,10 +97,7 @@ def build(
     papers: Mapping[str, Paper], records: Sequence[Record], judged: Sequence[Judged], scales: Sequence[str]
 ) -> dict[str, str]:
     """Every file of the report but runs.csv, by its path below results."""
-    by_name: dict[str, list[Record]] = {}
-    for record in records:
-        for name in record.experiments:
-            by_name.setdefault(name, []).append(record)
+    by_name = by_experiment(records)
     files = {VERDICT_TABLE: tables.csv(tables.verdict_table(judged))}
     sections = []
     for key, paper in papers.items():

@@ -113,10 +113,8 @@ def _compute(job: Job, task: Any, seeds: list[int], outcome: Outcome, report: An
     from bench.session import Run, Session, Stopped, StopSignal
     from bench.tracking import open_mirror
 
-    afresh = job.settings.model_copy(update={"force": job.settings.force is True})
-    job = replace(
-        job, settings=afresh
-    )  # what other code computed is gone by now: a checkpoint of this code may be resumed
+    # what other code computed is gone by now: a checkpoint of this code may be resumed
+    job = replace(job, settings=job.settings.model_copy(update={"force": job.settings.force is True}))
     device = open_device(job.settings.hardware)
     runs = [Run(seed, seed_folder(job, seed)) for seed in seeds]
     title = (

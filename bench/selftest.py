@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from bench.archive import Record, collect
-from bench.checks import Where
+from bench.checks import Where, matches
 from bench.claims import judge_all
 from bench.errors import UserError
 from bench.papers import Paper
@@ -64,12 +64,12 @@ def selftest(name: str, paper: Paper, root: Path, overrides: Iterable[str] = ())
         folder = root / mistake.name
         shutil.rmtree(folder, ignore_errors=True)
         wrong = _runs(mistake.experiment, folder, [*overrides, *mistake.overrides])
-        wrong = [run for run in wrong if all(run.job.get(k) == v for k, v in mistake.of.items())]
+        wrong = [run for run in wrong if matches(run.job, mistake.of)]
         if not wrong:
             raise UserError(f"mistakes/{name}.py: {mistake.name}: no run of {mistake.experiment} has {mistake.of}")
         with mistake.plant():
             _execute(wrong, False)
-        others = [r for r in _records(right) if any(r.get(k) != v for k, v in mistake.of.items())]
+        others = [r for r in _records(right) if not matches(r, mistake.of)]
         after = _verdicts(name, paper, [*others, *_records(wrong)])
         reproduced = [claim for claim, verdict in before.items() if verdict == "reproduced"]
         yield Finding(mistake, reproduced, [claim for claim in reproduced if after[claim] == "not reproduced"])

@@ -156,16 +156,10 @@ def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
             "verdict": v.verdict,
             "reason": v.reason,
         }
-        row |= {"measured": f"{j.claim.measured}: {part.label}", "estimate": part.interval.estimate} if part else {}
-        row |= (
-            {
-                "low": part.interval.low,
-                "high": part.interval.high,
-                "p": None if part.interval.how == "exact" else part.p,
-            }
-            if part
-            else {}
-        )
+        if part:
+            row |= {"measured": f"{j.claim.measured}: {part.label}", "estimate": part.interval.estimate}
+            row |= {"low": part.interval.low, "high": part.interval.high}
+            row["p"] = None if part.interval.how == "exact" else part.p
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"seeds": "Int64"})
 

@@ -122,6 +122,3 @@ def time_missing(
             known |= dict.fromkeys(keys, own)
             write_json(root / TIMINGS, known)
     return known
-
-
-__all__ = ["time_missing", "time_steps", "timings"]
