@@ -114,7 +114,8 @@ class EGABU(Strategy):
     def update(self, t: int, weights: Tensor, held: Tensor, net: Tensor) -> Tensor:
         w = weights if self.threshold is None else held
         log_w, forecast = w.log(), self.forecasts[t]
-        h = self.centred(w, log_w, forecast / (w @ forecast).neg_().unsqueeze(-1))
+        growth = w @ forecast if forecast.ndim == 1 else (w * forecast).sum(-1)
+        h = self.centred(w, log_w, forecast / growth.neg_().unsqueeze(-1))
         if self.threshold is not None:
             h = h - h.clamp(-self.cut, self.cut)
         return normalised(self.geometry.step(log_w, h))
