@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from bench.budget import Moments
 from bench.seeding import generator, stream_seed
@@ -31,6 +32,8 @@ class NoisySum:
         smoothness: the largest L of a component; None where there is none.
         strong_convexity: mu of F; None where there is none.
         optimum: x* [d].
+        has_optimum: is x* the optimum, and not merely the point at which V is taken?
+        footprint: numbers of a minibatch's batch beside its noise, where they are many.
     """
 
     dim: int
@@ -40,6 +43,7 @@ class NoisySum:
     strong_convexity: float | None = None
     optimum: Tensor
     has_optimum = True
+    footprint = 0
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest feasible point; here every point is."""
@@ -64,11 +68,6 @@ class _Quadratics(NoisySum):
         cross = rho * (n * sigma2 * of_mean - square) / (n - 1) if n > 1 else 0.0
         mean_s = self._noise * float(norms2.sqrt().mean())
         return Moments(n, float(deviations.square().sum(-1).mean()), mean_s, square, cross, rho * square)
-
-    def _shift(self, index: Tensor, noise: Tensor | None) -> Tensor:
-        """mean_j sigma eta_ij - x_i, [..., b, d]."""
-        centres = self.centres[index]
-        return -centres if noise is None else self._noise * noise.mean(-2) - centres
 
 
 class GammaQuadratics(_Quadratics):
@@ -124,8 +123,10 @@ class GammaQuadratics(_Quadratics):
 
     def batch(self, index: Tensor, noise: Tensor | None) -> Batch:
         """The minibatch's curvature [..., 1] and offset [..., d]."""
-        curvatures = self.curvatures[index]
-        offset = torch.einsum("...b,...bd->...d", curvatures, self._shift(index, noise)) / index.shape[-1]
+        curvatures, shift = self.curvatures[index], -self.centres[index]  # [..., b], [..., b, d]
+        if noise is not None:
+            shift += self._noise * noise.mean(-2)
+        offset = torch.einsum("...b,...bd->...d", curvatures, shift) / index.shape[-1]
         return curvatures.mean(-1, keepdim=True), offset
 
     def gradient(self, x: Tensor, batch: Batch) -> Tensor:
@@ -192,16 +193,24 @@ class RandomQuadratics(_Quadratics):
         self.hessians = (a @ a.mT + ridge * torch.eye(dim, dtype=torch.float64)).to(device)
         self.centres = heterogeneity**0.5 * centres.to(device)
         self.mean_hessian = self.hessians.mean(0)
-        pull = torch.einsum("nij,nj->i", self.hessians, self.centres) / num_components
-        self.optimum = torch.linalg.solve(self.mean_hessian, pull)
+        self.pulls = torch.einsum("nij,nj->ni", self.hessians, self.centres)
+        self.optimum = torch.linalg.solve(self.mean_hessian, self.pulls.mean(0))
+        self.footprint = dim**2
         self.smoothness = float(torch.linalg.eigvalsh(self.hessians).max())
         self.strong_convexity = float(torch.linalg.eigvalsh(self.mean_hessian).min())
 
     def batch(self, index: Tensor, noise: Tensor | None) -> Batch:
         """The minibatch's Hessian [..., d, d] and offset [..., d]."""
-        hessians = self.hessians[index]
-        offset = torch.einsum("...bij,...bj->...i", hessians, self._shift(index, noise)) / index.shape[-1]
-        return hessians.mean(-3), offset
+        lead, b = index.shape[:-1], index.shape[-1]
+        table = torch.cat([self.hessians.flatten(1), self.pulls], 1)  # means of its rows, without a copy of each row
+        means = embedding_bag(index.reshape(-1, b), table, mode="mean").view(*lead, -1)
+        hessian, offset = means[..., : self.dim**2].unflatten(-1, (self.dim, self.dim)), -means[..., self.dim**2 :]
+        if noise is None:
+            return hessian, offset
+        eta = self._noise * noise.mean(-2)
+        if eta.shape[-2] == 1:  # shared
+            return hessian, offset + (hessian @ eta.mT)[..., 0]
+        return hessian, offset + torch.einsum("...bij,...bj->...i", self.hessians[index], eta) / b
 
     def gradient(self, x: Tensor, batch: Batch) -> Tensor:
         """Minibatch gradients [..., d] at x [..., d]."""

@@ -24,8 +24,8 @@ from bench.types import NonNegativeInt, PositiveFloat, PositiveInt
 from methods.doubly_sgd import DoublySGD
 
 BATCHES_SEEDS = True
-NUMBERS = 400_000  # b m k R of the steps whose draws are made at once, a seed
-MINIBATCHES = 256  # at least so many behind a Monte Carlo estimate
+NUMBERS = 200_000  # b m k R of the steps whose draws are made at once, a seed
+MINIBATCHES = 128  # at least so many behind a Monte Carlo estimate
 ELSEWHERE = 10**9  # the step from which on the draws of estimates come, away from those of descents
 Batch = tuple[Tensor, ...]
 
@@ -40,6 +40,7 @@ class Problem(Protocol):
     strong_convexity: float | None
     optimum: Tensor
     has_optimum: bool
+    footprint: int
 
     def start(self) -> Tensor: ...
     def project(self, x: Tensor) -> Tensor: ...
@@ -71,7 +72,7 @@ def run(
 
     Rows of the curve:
         batch_size, mc_samples: V of the splits of the method's budget b m; `variance_ratio` is Monte Carlo over formula.
-        lr: errors of each step size.
+        lr: errors of each step size; beside them `monte_carlo_share`, on which depends what reshuffling is worth.
         epsilon: `iterations_to_epsilon` until the mean over replicates of ||x - x*||^2 is at most that, at the best step size of `lrs`.
         iterations: errors at `path_points` epoch ends, evenly spaced in log.
     """
@@ -102,7 +103,7 @@ def run(
     descent.run(state)
     session.gradient_evaluations = [steps * method.evaluations] * len(session.runs)
     for s, (seed_run, final) in enumerate(zip(session.runs, state["finals"])):
-        rows, more, status = descent.results(s, epsilons, path_points)
+        rows, more, status = descent.results(s, final["monte_carlo_share"], epsilons, path_points)
         for row in rows:
             seed_run.log(row.get("iterations", steps), **row)
         seed_run.finish(status, **final, **more)
@@ -230,7 +231,7 @@ class Variance:
 
 def per_step(method: DoublySGD, problem: Problem, paths: int) -> int:
     """Numbers that a step's draws take, a seed."""
-    return paths * method.evaluations * problem.noise_dim
+    return paths * max(method.evaluations * problem.noise_dim, problem.footprint)
 
 
 def chunks(steps: int, per_step: int, first: int = 0) -> Iterator[tuple[int, int]]:
@@ -306,7 +307,7 @@ class Descent:
         return {"step": self.step, "x": self.x, "errors": self.errors, "method": method, "finals": finals}
 
     def results(
-        self, s: int, epsilons: list[float], path_points: int
+        self, s: int, share: float, epsilons: list[float], path_points: int
     ) -> tuple[list[dict[str, Any]], dict[str, Any], str]:
         """Of seed s: the curve's rows, its final metrics, and finished or diverged (every step size led to infinity)."""
         if self.steps == 0:
@@ -323,7 +324,7 @@ class Descent:
             {"lr": lr, "error": number(e), "distance": number(d), "stationary_error": number(t)}
             for lr, e, d, t in at_end
         ]
-        rows += by_lr if len(self.lrs) > 1 else []
+        rows += [row | {"monte_carlo_share": share} for row in by_lr]
         rows += [self._until(errors, epsilon) for epsilon in epsilons]
         finite = bool(torch.isfinite(errors[-1]).any())
         return rows, by_lr[0] | {"iterations": self.steps}, "finished" if finite else "diverged"
