@@ -106,7 +106,9 @@ class AugmentedLogistic(NoisySum):
         c, e = h @ self._hermite, (h * self._nodes) @ self._hermite  # [n, K] each
         u, n, noise = along[0], self.num_components, self._noise
         powers = float(rho) ** torch.arange(NODES).to(c)
-        covarying = torch.cat([torch.zeros_like(powers[:1]), powers[1:]])  # of the product of means nothing is covariance
+        covarying = torch.cat(
+            [torch.zeros_like(powers[:1]), powers[1:]]
+        )  # of the product of means nothing is covariance
         norm2, dot = self.a.square().sum(1, keepdim=True), (self.a * u).sum(1, keepdim=True)
         parallel = c.square() * norm2 + 2 * noise * c * e * dot + noise**2 * e.square()  # squared coefficients [n, K]
         across = noise**2 * (self.noise_dim - 1)

@@ -62,7 +62,9 @@ class _Network(NoisySum):
     def gradient(self, x: Tensor, batch: Batch) -> Tensor:
         """Minibatch gradients [..., d] at x [d]: grad of the mean loss, for each of the leading dimensions."""
         lead = batch[0].shape[: -self.minibatch_dims]
-        flat = [t.flatten(0, len(lead) - 1) if lead else t[None] for t in batch]
+        if not lead:
+            return grad(self._mean_loss)(x, *batch)
+        flat = [t.flatten(0, len(lead) - 1) for t in batch]
         found = vmap(grad(self._mean_loss), in_dims=(None, *[0] * len(flat)), chunk_size=CHUNK)(x, *flat)
         return found.view(*lead, self.dim)
 

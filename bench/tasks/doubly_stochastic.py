@@ -25,7 +25,7 @@ from methods.doubly_sgd import DoublySGD
 
 BATCHES_SEEDS = True
 NUMBERS = 200_000  # b m k R of the steps whose draws are made at once, a seed
-MINIBATCHES = 128  # at least so many behind a Monte Carlo estimate
+MINIBATCHES = 64  # at least so many behind a Monte Carlo estimate
 ELSEWHERE = 10**9  # the step from which on the draws of estimates come, away from those of descents
 Batch = tuple[Tensor, ...]
 
@@ -126,11 +126,12 @@ class Variance:
         pilot: list[int] | None,
     ) -> None:
         self.session, self.problem, self.method, self.point = session, problem, method, point
-        self.draws, self.seeds = 0 if method.exact else draws, session.seeds
+        self.draws = 0 if method.exact else draws
+        self.seeds = session.seeds if pilot is None else [0]  # of the Monte Carlo estimate
         if pilot is None:
-            self.moments = [problem.moments(point, method.rho)] * len(self.seeds)
+            self.moments = [problem.moments(point, method.rho)] * len(session.seeds)
         else:
-            self.moments = [self._measured(seed, pilot) for seed in self.seeds]
+            self.moments = [self._measured(seed, pilot) for seed in session.seeds]
 
     def found(self, batch_sizes: list[int] | None) -> list[dict[str, float]]:
         """The final metrics of each seed; logs a row for each split of the budget by `batch_sizes`, None: the method's own alone."""
@@ -141,7 +142,9 @@ class Variance:
                 chosen = [(s.batch_size, s.mc_samples) for s in self.moments[0].splits(b * m, batch_sizes)]
             except ValueError as error:
                 raise UserError(f"task.splits: {error}") from None
-        sampled = [self._sampled(self.method.with_split(*split)) for split in chosen]  # a list of S numbers or None each
+        sampled = [
+            self._sampled(self.method.with_split(*split)) for split in chosen
+        ]  # a list of S numbers or None each
         finals = []
         for s, (run, moments) in enumerate(zip(self.session.runs, self.moments)):
             rows = [self._row(moments, *split, None if v is None else v[s]) for split, v in zip(chosen, sampled)]
@@ -194,8 +197,11 @@ class Variance:
         return found | ({"excess_variance": sampled[best] / min(sampled)} if self.draws else {})
 
     def _sampled(self, method: DoublySGD) -> list[float] | None:
-        """tr Cov of the minibatch gradient, from at least MINIBATCHES of them: about `draws` components a seed."""
-        count, seeds = max(self.draws // method.b, MINIBATCHES), len(self.seeds)
+        """tr Cov of the minibatch gradient for each seed. A larger minibatch has lighter tails and is drawn less often, as b^-1/2.
+
+        With a pilot sample one estimate is what every seed's prediction is held against.
+        """
+        count, seeds = max(int(self.draws / method.b**0.5), MINIBATCHES), len(self.seeds)
         if not self.draws:
             return None
         total = self.point.new_zeros(seeds, len(self.point))
@@ -207,7 +213,8 @@ class Variance:
             total += g.sum(0)
             squares += g.square().sum((0, 2))
             self.session.examples += size * seeds * method.evaluations
-        return ((squares - total.square().sum(1) / count) / (count - 1)).tolist()
+        found = ((squares - total.square().sum(1) / count) / (count - 1)).tolist()
+        return found * len(self.moments) if seeds == 1 else found
 
     def _measured(self, seed: int, pilot: list[int]) -> Moments:
         """From the gradients of a few components at a few draws that they share (bench.budget)."""
@@ -225,7 +232,9 @@ class Variance:
 
         moments = measure(gradients(), self.problem.num_components)
         if self.method.rho not in (0, 1):
-            raise UserError(f"method.rho = {self.method.rho}: a pilot sample tells of shared (1) and separate (0) noise")
+            raise UserError(
+                f"method.rho = {self.method.rho}: a pilot sample tells of shared (1) and separate (0) noise"
+            )
         return moments if self.method.rho == 1 else moments.independent()
 
 
