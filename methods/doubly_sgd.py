@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from bench.seeding import generator
-from bench.types import Literal, PositiveFloat, PositiveInt
+from bench.types import PositiveFloat, PositiveInt
 
 Sampling = Literal["without_replacement", "with_replacement", "reshuffling"]
 
@@ -77,7 +77,7 @@ class DoublySGD:
         exact: bool = False,
         rho: float = 1.0,
         sampling: Sampling = "without_replacement",
-        schedule: Literal[constant, two_stage] = "constant",
+        schedule: Literal["constant", "two_stage"] = "constant",
     ) -> None:
         self.n, self.rho, self.exact, self.sampling, self.schedule = num_components, rho, exact, sampling, schedule
         self.b = num_components if batch_size is None else batch_size

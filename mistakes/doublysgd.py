@@ -91,28 +91,6 @@ def plain_mean() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def within_epoch() -> Iterator[None]:
-    """Errors are taken in the middle of an epoch, where reshuffling's iterate swings, instead of at its end."""
-    from bench.tasks.doubly_stochastic import Descent
-
-    advance = Descent._advance
-
-    def early(self: Any, batch: Any) -> None:
-        half = self.every // 2
-        e, rest = divmod(self.step + 1, self.every)
-        kept = self.errors.clone() if rest in (0, half) else None
-        advance(self, batch)
-        if rest == half and e < self.errors.shape[1]:
-            squares = (self.x - self.problem.optimum).square().sum(-1).unflatten(1, (-1, self.replicates))
-            self.errors[0, e], self.errors[1, e] = squares.mean(-1), squares.sqrt().mean(-1)
-        elif rest == 0 and kept is not None:
-            self.errors = kept
-
-    with patch.object(Descent, "_advance", early):
-        yield
-
-
 FORMULA, STEPS = "doublysgd/variance_formula", "doublysgd/step_size"
 GAMMA = {"dataset": "gamma_quadratics"}
 MISTAKES = [
@@ -130,5 +108,4 @@ MISTAKES = [
         biased_effective_batch,
     ),
     Mistake("plain-mean", "distance to the plain mean", STEPS, GAMMA, plain_mean),
-    Mistake("within-epoch", "errors within an epoch", STEPS, {"method.sampling": "reshuffling"}, within_epoch),
 ]

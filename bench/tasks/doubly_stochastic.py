@@ -8,6 +8,7 @@ Shapes: S seeds, R replicates a seed, P = S R paths, G step sizes, E evaluations
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any, Literal, Protocol
@@ -191,7 +192,7 @@ class Variance:
             "best_batch_size": rows[best]["batch_size"],
             "smallest_over_best": v[0] / v[best],
             "largest_over_best": v[-1] / v[best],
-            "largest_increase": max((after / before for before, after in zip(v, v[1:])), default=1.0),
+            "largest_increase": max((after / before for before, after in itertools.pairwise(v)), default=1.0),
         }
         sampled = [row.get("variance_mc", math.nan) for row in rows]
         return found | ({"excess_variance": sampled[best] / min(sampled)} if self.draws else {})
