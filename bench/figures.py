@@ -101,8 +101,7 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
                 axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=colour, alpha=0.18, linewidth=0)
         _theory(axes, figure, found)
         axes.set_xlabel(axis_label(figure.x, task))
-        over = f", over {label(figure.relative_to)}" if figure.relative_to else ""
-        axes.set_ylabel(axis_label(figure.y, task) + over)
+        axes.set_ylabel(axis_label(figure.y, task) + (", ratio" if figure.relative_to else ""))
         _direct_labels(axes, found, colours)
         return svg(canvas)
 
@@ -122,7 +121,7 @@ def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
     if "x" in figure.log:
         axes.set_xscale("log")
         ticks = sorted({x for line in found for x in line.x})
-        if len(ticks) <= 7:
+        if len(ticks) <= 7 and all(float(f"{t:.4g}") == t for t in ticks):
             axes.set_xticks(ticks, [f"{t:,.10g}" for t in ticks])
             axes.xaxis.set_minor_formatter(NullFormatter())
     else:

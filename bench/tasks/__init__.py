@@ -69,9 +69,9 @@ TASKS = {
         {
             "variance": Metric("gradient variance", "lower"),
             "variance_mc": Metric("gradient variance, Monte Carlo", "lower"),
-            "error": Metric("squared error E||x - x*||^2", "lower"),
-            "stationary_error": Metric("stationary squared error", "lower"),
-            "distance": Metric("distance E||x - x*||", "lower"),
+            "error": Metric("squared error", "lower"),
+            "stationary_error": Metric("stationary error", "lower"),
+            "distance": Metric("distance to the optimum", "lower"),
             "iterations_to_epsilon": Metric("iterations to epsilon", "lower"),
             "subsampling_variance": Metric("variance by subsampling", "lower"),
             "monte_carlo_variance": Metric("variance by Monte Carlo", "lower"),

@@ -11,7 +11,10 @@ from bench.papers import load_papers
 from bench.selftest import Mistake, mistakes, selftest
 
 HARDWARE = ["hardware=cpu", "hardware.threads=1"]
-QUICK = {"ssvr": ["task.horizons=[1000,4000]", "seeds=[0,1,2,3,4]"]}  # a paper's mistakes in seconds
+QUICK = {  # a paper's mistakes in seconds
+    "ssvr": ["task.horizons=[1000,4000]", "seeds=[0,1,2,3,4]"],
+    "doublysgd": ["task.draws=6000", "seeds=[0,1,2,3,4]"],
+}
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
 
 

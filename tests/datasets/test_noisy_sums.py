@@ -77,26 +77,26 @@ def test_the_expectation_and_the_optimum(name):
 @pytest.mark.parametrize("rho", [1.0, 0.6, -0.05])
 @pytest.mark.parametrize("name", CLOSED)
 def test_moments_are_what_draws_give(name, rho):
-    """Away from the optimum, from 20,000 gradients of 16 components with noise of correlation rho."""
+    """Away from the optimum, from thousands of gradients of 16 components with noise of correlation rho."""
     problem = CLOSED[name]
-    n, x = min(16, problem.num_components), problem.optimum + 0.3
+    n, x, draws = 16, problem.optimum + 0.3, 4_000 if name == "logistic" else 20_000
     if isinstance(problem, AugmentedLogistic):  # its first 16 rows
         problem = AugmentedLogistic(noise=0.7)
         problem.a, problem.y, problem.num_components = problem.a[:n], problem.y[:n], n
-    z = torch.randn(20_000, n, 1, problem.noise_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.randn(draws, n, 1, problem.noise_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     eta = couple(z, rho)[:, :, None]
-    index = torch.arange(n)[:, None].expand(20_000, n, 1)
+    index = torch.arange(n)[:, None].expand(draws, n, 1)
     g = problem.gradient(x, problem.batch(index, eta))  # [draws, n, d]
     centred = g - g.mean(0)
     found = problem.moments(x, rho)
-    own = centred.square().sum((0, 2)) / 19_999
-    of_mean = centred.mean(1).square().sum() / 19_999
+    own = centred.square().sum((0, 2)) / (draws - 1)
+    of_mean = centred.mean(1).square().sum() / (draws - 1)
     cross = (n * of_mean - own.mean()) / (n - 1)
     expected = problem.gradient(x, problem.batch(index[0], None))
     tau2 = (expected - expected.mean(0)).square().sum(1).mean()
     assert found.tau2 == pytest.approx(float(tau2), rel=1e-9)
-    assert found.mean_square_s == pytest.approx(float(own.mean()), rel=0.02)
-    assert found.mean_s == pytest.approx(float(own.sqrt().mean()), rel=0.02)
+    assert found.mean_square_s == pytest.approx(float(own.mean()), rel=0.03)
+    assert found.mean_s == pytest.approx(float(own.sqrt().mean()), rel=0.03)
     assert found.cross == pytest.approx(float(cross), rel=0.05, abs=0.006 * float(own.mean()))
 
 
@@ -104,16 +104,16 @@ def test_moments_are_what_draws_give(name, rho):
 def test_with_replacement_a_component_meets_itself(name):
     """The second slot of a component has noise of correlation rho with the first."""
     problem, rho, x = CLOSED[name], 0.6, CLOSED[name].optimum + 0.3
-    z = torch.randn(20_000, 2, 1, problem.noise_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = torch.randn(10_000, 2, 1, problem.noise_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     eta = couple(z, rho)[:, None, :, None].expand(-1, 16, -1, -1, -1, -1)
-    index = torch.arange(16)[:, None, None].expand(20_000, 16, 2, 1)
+    index = torch.arange(16)[:, None, None].expand(10_000, 16, 2, 1)
     g = problem.gradient(x, problem.batch(index, eta))  # [draws, 16, 2, d]
     centred = g - g.mean(0)
-    common = (centred[:, :, 0] * centred[:, :, 1]).sum() / 19_999 / 16
+    common = (centred[:, :, 0] * centred[:, :, 1]).sum() / 9_999 / 16
     if isinstance(problem, AugmentedLogistic):
         problem = AugmentedLogistic(noise=0.7)
         problem.a, problem.y, problem.num_components = problem.a[:16], problem.y[:16], 16
-    assert problem.moments(x, rho).diagonal == pytest.approx(float(common), rel=0.03)
+    assert problem.moments(x, rho).diagonal == pytest.approx(float(common), rel=0.05)
 
 
 def test_the_inference_problem_is_kl():
