@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from bench.build import build
-from bench.config import typed
-from bench.errors import UserError, allowed_list, nearest
+from bench.errors import UserError
+from bench.grid import product
 from bench.market import Market
 from bench.session import Session
 from bench.types import NonNegativeInt, PositiveInt, Probability
@@ -231,7 +231,7 @@ class Trial:
         self.session, self.node, self.toolbox = session, session.job.parts["method"], toolbox
         self.device = session.device.device
         self.costs = torch.tensor(costs, dtype=torch.float64, device=self.device)
-        self.values = self._product(grid)
+        self.values = product(grid, self.node, self.device)
         self.done = 0
 
     def load(self, drop_first: bool, max_periods: int | None) -> None:
@@ -259,24 +259,6 @@ class Trial:
             best = torch.arange(len(best), device=self.device) if values else best
         chosen = {f"chosen_{name}": value[:, 0].tolist() for name, value in values.items()}
         return paths.of(best), [{name: value[c] for name, value in chosen.items()} for c in range(len(best))]
-
-    def _product(self, grid: Mapping[str, list[float]]) -> dict[str, Tensor]:
-        """The values [K, 1] of each hyper-parameter of the grid in the Cartesian product.
-
-        Raises:
-            UserError: a name or a value that the method does not take.
-        """
-        for name, values in grid.items():
-            if not isinstance(self.node.get(name), float):
-                known = [key for key, value in self.node.items() if isinstance(value, float)]
-                hint = f"allowed: {allowed_list(known) or 'none'}{nearest(name, known)}"
-                raise UserError(f"task.grid.{name}: not a real-valued key of this method; {hint}")
-            if not values:
-                raise UserError(f"task.grid.{name} = []: at least one value")
-            for value in values:
-                typed("method", {**self.node, name: value})
-        product = torch.tensor(list(itertools.product(*grid.values())), dtype=torch.float64, device=self.device)
-        return {name: product[:, k : k + 1] for k, name in enumerate(grid)}
 
     def _evaluate(self, x: Tensor, values: dict[str, Tensor], mixture: bool = False) -> tuple[Paths, Paths | None]:
         strategy = build("method", {**self.node, **values}, self.session.runs[0].seed)
