@@ -58,7 +58,7 @@ class EnergyGradients:
         return (self.batch_size or self.model.num_data) * (self.samples if self.sampled else 1)
 
     def __call__(self, t: int, q: Gaussian) -> tuple[Tensor, Tensor]:
-        """(g, H) at step t = 0, 1, ...: [..., S, d] and [..., S, d, d] for a q of [..., S]."""
+        """(g, H) at step t = 0, 1, ... for a q of K settings: [K, S, d] and [K, S, d, d] or, where H does not depend on q, [S, d, d]."""
         chunk, offset = divmod(t, CHUNK)
         if chunk != self._chunk:
             self._draw(chunk)
@@ -79,9 +79,7 @@ class EnergyGradients:
             self._indices = torch.stack(drawn, 1).to(device)  # [CHUNK, S, b]
         if self.sampled:
             size = (CHUNK, self.samples, d)
-            drawn = [
-                torch.randn(size, generator=generator(s, "noise", chunk), dtype=torch.float64) for s in self.seeds
-            ]
+            drawn = [torch.randn(size, generator=generator(s, "noise", chunk), dtype=torch.float64) for s in self.seeds]
             self._noise = torch.stack(drawn, 2).to(device)  # [CHUNK, samples, S, d]
         elif model.likelihood.conjugate:
             self._statistics = self._sums()
@@ -106,7 +104,7 @@ class EnergyGradients:
 
     @staticmethod
     def _quadratic(hessian: Tensor, right: Tensor, q: Gaussian) -> tuple[Tensor, Tensor]:
-        return (hessian @ q.mean[..., None])[..., 0] - right, hessian
+        return torch.einsum("sij,ksj->ksi", hessian, q.mean) - right, hessian
 
     def _scaled(self, g: Tensor, hessian: Tensor, q: Gaussian) -> tuple[Tensor, Tensor]:
         """n / b times the likelihood's part; the prior's part as it is."""
@@ -115,13 +113,11 @@ class EnergyGradients:
 
     def _sampled(self, batch: BayesianModel, q: Gaussian, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Means over z = m + C u, noise u [samples, S, d]."""
-        leading = q.mean.dim() - 2
-        u = noise.reshape(len(noise), *(1,) * leading, *noise.shape[1:])
-        z = q.mean + (q.scale @ u[..., None])[..., 0]  # [samples, ..., S, d]
-        first, second = batch.likelihood.derivatives((batch.x @ z[..., None])[..., 0], batch.y)
-        gradients = self.weight * (first[..., None, :] @ batch.x)[..., 0, :] + self.model.prior_force(z)
+        u = noise[:, None]  # [samples, 1, S, d], the same for all settings
+        z = q.mean + torch.einsum("ksij,ausj->aksi", q.scale, u)
+        first, second = batch.likelihood.derivatives(torch.einsum("snd,aksd->aksn", batch.x, z), batch.y)
+        gradients = self.weight * batch.pulled_back(first) + self.model.prior_force(z)
         if self.kind == "monte_carlo":
-            curvature = second.mean(0)[..., None] * batch.x
-            return gradients.mean(0), self.weight * (batch.x.mT @ curvature) + self.model.prior_precision
+            return gradients.mean(0), self.weight * batch.curvature(second.mean(0)) + self.model.prior_precision
         outer = (gradients[..., None] * q.whiten_transposed(u.expand_as(z))[..., None, :]).mean(0)
         return gradients.mean(0), (outer + outer.mT) / 2

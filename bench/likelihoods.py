@@ -46,7 +46,7 @@ class Likelihood:
     def expected_nll(self, mean: Tensor, variance: Tensor, y: Tensor) -> Tensor:
         """E f(a; y) for a ~ N(mean, variance), elementwise."""
         points, weights = gauss_hermite(NODES, mean.device)
-        return self.nll(mean[..., None] + variance.sqrt()[..., None] * points, y[..., None]) @ weights
+        return torch.tensordot(weights, self.nll(_at(points, mean, variance.sqrt()), y), 1)
 
     def expected_derivatives(self, mean: Tensor, variance: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """E f' and E f'', elementwise: the derivatives of E f by the mean and, twice, by the variance (Bonnet, Price).
@@ -56,12 +56,18 @@ class Likelihood:
         """
         points, weights = gauss_hermite(NODES, mean.device)
         deviation = variance.sqrt()
-        first = self._first(mean[..., None] + deviation[..., None] * points, y[..., None])
-        moments = first @ torch.stack([weights, weights * points], -1)
-        return moments[..., 0], moments[..., 1] / deviation
+        score = self._score(_at(points, mean, deviation), y)
+        first, moment = torch.tensordot(torch.stack([weights, weights * points]), score, 1)
+        return first, moment / deviation
 
-    def _first(self, a: Tensor, y: Tensor) -> Tensor:
+    def _score(self, a: Tensor, y: Tensor) -> Tensor:
+        """f'(a; y); `a` may be overwritten."""
         return self.derivatives(a, y)[0]
+
+
+def _at(points: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """mean + deviation * points, [nodes, ...]: one pass over memory, in its order; this is where a step's time goes."""
+    return torch.addcmul(mean.contiguous(), deviation.contiguous(), points.reshape(-1, *(1,) * mean.dim()))
 
 
 class Normal(Likelihood):
@@ -99,8 +105,8 @@ class Bernoulli(Likelihood):
         p = torch.sigmoid(a)
         return p - y, p * (1 - p)
 
-    def _first(self, a: Tensor, y: Tensor) -> Tensor:
-        return torch.sigmoid(a).sub_(y)
+    def _score(self, a: Tensor, y: Tensor) -> Tensor:
+        return a.sigmoid_().sub_(y)
 
 
 class Poisson(Likelihood):

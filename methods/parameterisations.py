@@ -73,9 +73,7 @@ class MeanScale:
     def hessian(m: Tensor, v: Tensor, derivatives: Sequence[Tensor], prior_precision: Tensor) -> Tensor:
         """The closed form, [..., 2, 2], from E f'', E f''', E f''''."""
         second, third, fourth = derivatives
-        return _symmetric(
-            second + prior_precision, v.sqrt() * third, second + v * fourth + prior_precision + 1 / v
-        )
+        return _symmetric(second + prior_precision, v.sqrt() * third, second + v * fourth + prior_precision + 1 / v)
 
 
 def _symmetric(a: Tensor, b: Tensor, c: Tensor) -> Tensor:

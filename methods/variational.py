@@ -33,7 +33,7 @@ class GaussianMethod:
     def begin(self, q: Gaussian) -> None:
         """Start from q, mean [K, S, d] and scale [K, S, d, d]."""
         for name, value in self._values.items():
-            setattr(self, name, torch.as_tensor(value).to(q.mean))
+            setattr(self, name, torch.as_tensor(value, dtype=q.mean.dtype, device=q.mean.device))
         self.state = self._initial(q)
 
     def rate(self, t: int) -> Tensor:

@@ -62,7 +62,12 @@ def run(
     `min_eigenvalue`; `jensen_gap`, -ELBO at the midpoint of `pair` minus the mean at its ends, positive only where it is not convex;
     `closed_form_error`, the largest relative error of the closed form on the map.
     """
-    for name, value, length in (("means", means, 2), ("log10_variances", log10_variances, 2), ("counts", counts, 2), ("pair", pair, 2)):
+    for name, value, length in (
+        ("means", means, 2),
+        ("log10_variances", log10_variances, 2),
+        ("counts", counts, 2),
+        ("pair", pair, 2),
+    ):
         if len(value) != length:
             raise UserError(f"task.{name} = {value}: {length} of them")
     if any(len(point) != 2 or point[1] <= 0 for point in [*points, *pair]):

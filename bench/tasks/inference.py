@@ -87,7 +87,10 @@ class Inference:
         if start == "random":
             streams = [generator(seed, "init") for seed in self.session.seeds]
             drawn = torch.stack([torch.randn(d, d + 1, generator=s, dtype=torch.float64) for s in streams])
-            mean, scale = 3 * drawn[..., 0], drawn[..., 1:].tril(-1) + drawn[..., 1:].diagonal(dim1=-2, dim2=-1).exp().diag_embed()
+            mean, scale = (
+                3 * drawn[..., 0],
+                drawn[..., 1:].tril(-1) + drawn[..., 1:].diagonal(dim1=-2, dim2=-1).exp().diag_embed(),
+            )
         shape = (self.settings, len(self.session.runs), d)
         return Gaussian(mean.to(self.device).expand(shape), scale.to(self.device).expand(*shape, d))
 
