@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.func import grad, hessian, vmap
+from torch.func import grad, jacrev, vmap
 
 from bench.bayes import BayesianModel
 from bench.build import build
@@ -132,7 +132,7 @@ class Plane:
     def hessians(self, m: Tensor, v: Tensor) -> Tensor:
         """By automatic differentiation in the coordinates themselves, [..., 2, 2]."""
         points = self.coordinates.parameters(m, v).reshape(-1, 2)
-        return vmap(hessian(self.minus_elbo), chunk_size=1024)(points).reshape(*m.shape, 2, 2)
+        return vmap(jacrev(grad(self.minus_elbo)), chunk_size=1024)(points).reshape(*m.shape, 2, 2)
 
     def relative(self, m: Tensor, v: Tensor, found: Tensor) -> Tensor:
         """The smallest eigenvalue of the Hessians relative to the Fisher information, [...]."""

@@ -23,6 +23,7 @@ def test_the_registry_holds_the_classic_mistakes():
         "beta-reversed",
     }
     assert {m.name for m in mistakes("egab")} >= {"first-day", "clip-and-divide", "early-step", "look-ahead", "swapped"}
+    assert {m.name for m in mistakes("ngvi")} >= {"scaled-prior", "old-covariance", "root-schedule", "central-moment"}
     for name in load_papers():
         assert mistakes(name), f"mistakes/{name}.py is missing"
     assert mistakes("nobody") == []

@@ -18,6 +18,8 @@ DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
 def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
     if "cifar10" in name and not list(DATA.glob("cifar-10-batches-*")):
         pytest.skip(f"no CIFAR-10 in {DATA.name}/")
+    if name == "ngvi/uci" and not ((DATA / "uci").is_dir() and (DATA / "libsvm/mushrooms").is_file()):
+        pytest.skip(f"no UCI tables in {DATA.name}/")
     seeds = ["seeds=[0,1]"] if "rate" in name else ["seeds=[0]"]
     done = program(f"experiment={name}", "scale=smoke", "verbose=false", *seeds)
     assert done.returncode == 0, done.stderr
