@@ -11,7 +11,7 @@ CHOICE = $(if $(PAPER),--paper $(PAPER)) $(if $(SCALE),--scale $(SCALE))
 MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test smoke plan reproduce-all report selftest bench lint
+.PHONY: help setup run test smoke plan reproduce-all report selftest bench bench-portfolios lint
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -49,6 +49,14 @@ selftest: setup  ## plant each paper's classic mistakes and see that its claims 
 
 bench: setup  ## speed, side by side with the usual way of doing it
 	$(PY) scripts/speed.py $(ARGS)
+
+bench-portfolios: setup .venv-peers/.done  ## the portfolio strategies against universal-portfolios, in an environment of its own (800 MB)
+	$(PY) scripts/speed.py portfolios $(ARGS)
+
+.venv-peers/.done:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet 'universal-portfolios==0.4.17' 'setuptools<81' six
+	@touch $@
 
 lint: setup  ## ruff
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

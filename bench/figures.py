@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import matplotlib
-
-matplotlib.use("svg")
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -20,7 +17,7 @@ from bench import stats
 from bench.archive import Record
 from bench.groups import label
 from bench.papers import Figure
-from bench.tasks import TASKS
+from bench.plotting import INK, STYLE, axis_label, rows, svg
 
 COLOURS = (
     "#0077BB",
@@ -33,27 +30,7 @@ COLOURS = (
     "#7A5FBE",
 )  # after Paul Tol's "vibrant"
 MARKERS = "osD^vPX*"
-INK = "#3b3f46"  # axes and text; the page replaces it by the colour of its own text
 SIZE = (4.4, 3.0)  # inches; set at half a text width the labels are still 7 pt
-STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "claimbench",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "grid.color": INK,
-    "grid.alpha": 0.15,
-    "grid.linewidth": 0.6,
-    "savefig.transparent": True,
-}
 
 
 @dataclass(frozen=True)
@@ -71,22 +48,10 @@ class Line:
 def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
     """The lines of a figure from an experiment's runs; runs that have not ended, or diverged, are left out."""
     points: dict[str, dict[float, list[float]]] = {}
-    for run in runs:
-        if not run.ended or run.diverged or not _wanted(run, figure):
-            continue
+    for run, row in rows(figure, runs, figure.x, figure.y):
         mine = points.setdefault(label({figure.by: run.get(figure.by)}), {})
-        final = {figure.x: run.get(figure.x), figure.y: run.metrics.get(figure.y)}
-        rows = [final] if "." in figure.x else run.curve
-        for row in rows:
-            x, y = row.get(figure.x), row.get(figure.y)
-            wanted = all(row.get(k) == v for k, v in figure.at.items())
-            if wanted and isinstance(x, int | float) and isinstance(y, int | float):
-                mine.setdefault(float(x), []).append(float(y))
-    return [_line(name, mine) for name, mine in points.items() if mine]
-
-
-def _wanted(run: Record, figure: Figure) -> bool:
-    return all(run.get(k) in (v if isinstance(v, list) else [v]) for k, v in figure.only.items())
+        mine.setdefault(float(row[figure.x]), []).append(float(row[figure.y]))
+    return [_line(name, mine) for name, mine in points.items()]
 
 
 def _line(name: str, points: dict[float, list[float]]) -> Line:
@@ -113,16 +78,10 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
                 floor = min(line.mean) / 10 if "y" in figure.log else -math.inf
                 axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=colour, alpha=0.18, linewidth=0)
         _theory(axes, figure, found)
-        metrics = TASKS[task].metrics
-        axes.set_xlabel(
-            metrics[figure.x].label if figure.x in metrics else figure.x.rpartition(".")[2].replace("_", " ")
-        )
-        axes.set_ylabel(metrics[figure.y].label)
+        axes.set_xlabel(axis_label(figure.x, task))
+        axes.set_ylabel(axis_label(figure.y, task))
         _direct_labels(axes, found, colours)
-        text = io.StringIO()
-        canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-        plt.close(canvas)
-    return re.sub(r"[ \t]+\n", "\n", text.getvalue())
+        return svg(canvas)
 
 
 def _places(labels: Sequence[str], palette: Sequence[str]) -> list[int]:
@@ -197,19 +156,3 @@ def _direct_labels(axes: Axes, found: Sequence[Line], colours: Sequence[str]) ->
             color=colours[i],
             fontweight="bold",
         )
-
-
-def for_page(svg: str, name: str, title: str) -> str:
-    """An svg to stand inside a page: text in the page's colour, ids of its own, a title for screen readers."""
-    body = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    body = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
-    body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
-    body = re.sub(
-        r'<svg ([^>]*?)width="[^"]*"',
-        r"<svg \1",
-        re.sub(r'<svg ([^>]*?)height="[^"]*" ', r"<svg \1", body, count=1),
-        count=1,
-    )
-    return body.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)

@@ -101,25 +101,42 @@ class Theory(Strict):
 
 
 class Figure(Strict):
-    """A line figure of an experiment: metric `y` over a column of the curve or a config key, a line for each value of `by`.
+    """A figure of an experiment.
 
-    only: runs, by option or config key (a value or a list of them). at: rows of the curve, as {cost: 0.005}.
+    Lines: metric `y` over a column of the curve or a config key, a line for each value of `by`.
+    Heat map, where there is a `value`: that metric over the columns `x` and `y`, a panel for each value of `by`, an option, key or column.
+
+    only: runs, by option or config key (a value or a list of them). at: rows of the curve, likewise, as {cost: 0.005}.
+    each: options, as {dataset: [msci, tse]}: a figure for each combination, its caption's "{dataset}" filled in.
     """
 
     experiment: str
     caption: str
     x: str
     y: str
+    value: str | None = None
     by: str = "method"
     log: Literal["", "x", "y", "xy"] = ""
     only: dict[str, str | int | float | bool | list[str | int | float]] = Field(default_factory=dict)
-    at: dict[str, int | float] = Field(default_factory=dict)
+    at: dict[str, int | float | list[int | float]] = Field(default_factory=dict)
+    each: dict[str, list[str]] = Field(default_factory=dict)
     theory: dict[str, Theory] = Field(default_factory=dict)  # dashed reference lines by name, as T^-1/2
 
     @model_validator(mode="after")
     def _known(self) -> Figure:
-        _metrics(self.experiment, self.y)
+        _metrics(self.experiment, self.value or self.y)
+        try:
+            self.caption.format_map(dict.fromkeys(self.each, ""))
+        except (KeyError, ValueError, IndexError):
+            raise ValueError(f"caption '{self.caption}': braces hold names of 'each' alone") from None
         return self
+
+    def drawn(self, name: str) -> Iterator[tuple[str, Figure]]:
+        """The figures to draw and their names: this one, or one for each combination of `each`."""
+        for values in itertools.product(*self.each.values()):
+            chosen = dict(zip(self.each, values))
+            more = {"only": self.only | chosen, "caption": self.caption.format_map(chosen), "each": {}}
+            yield "_".join([name, *values]), self.model_copy(update=more)
 
 
 class Pivot(Strict):
@@ -161,6 +178,11 @@ class Paper(Strict):
     figures: dict[str, Figure] = Field(default_factory=dict)
     tables: dict[str, Pivot] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
+
+    def drawn(self) -> Iterator[tuple[str, Figure]]:
+        """Every figure by its name."""
+        for name, figure in self.figures.items():
+            yield from figure.drawn(name)
 
     def judged(self) -> Iterator[tuple[str, Claim, bool]]:
         """(name, claim, is an audit) of every claim and audit."""

@@ -12,12 +12,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from bench import figures, tables
+from bench import figures, heatmaps, tables
 from bench.archive import Record, by_experiment, collect, read_records, write_records
 from bench.claims import VERDICTS, Judged, judge_all
-from bench.papers import HOW, Paper, load_papers
+from bench.papers import HOW, Figure, Paper, load_papers
 from bench.parts import p_text
 from bench.plan import Planned
+from bench.plotting import for_page
 from bench.results import write_atomic
 from bench.signature import ROOT
 
@@ -142,13 +143,12 @@ def _section(
             full = tables.experiment_table(name, runs)
             files |= _formats(f"tables/{key}/{stem}-{scale}", table, caption, f"{stem}-{scale}", full)
             drawn = []
-            for figure_name, figure in paper.figures.items():
-                found = figures.lines(figure, runs) if figure.experiment == name else []
-                if found:
-                    svg = figures.draw(figure, found, runs[0].task, palette)
+            for figure_name, figure in paper.drawn():
+                svg, seeds = _figure(figure, runs, palette) if figure.experiment == name else ("", 0)
+                if svg:
                     files[f"figures/{key}/{figure_name}-{scale}.svg"] = svg
-                    inline = figures.for_page(svg, f"{key}-{figure_name}-{scale}", figure.caption)
-                    drawn.append({"svg": inline, "caption": figure.caption, "seeds": max(line.seeds for line in found)})
+                    inline = for_page(svg, f"{key}-{figure_name}-{scale}", figure.caption)
+                    drawn.append({"svg": inline, "caption": figure.caption, "seeds": seeds, "map": bool(figure.value)})
             pivots = []
             for table_name, spec in paper.tables.items():
                 wide = tables.pivot(spec, runs) if spec.experiment == name else None
@@ -164,6 +164,15 @@ def _section(
         claims = [_claim(j, judged, scales) for j in judged if j.claim.experiment == name and j.scale == scales[0]]
         experiments.append({"name": name, "blocks": blocks, "claims": claims})
     return {"key": key, "paper": paper, "experiments": experiments, "counts": _counts(judged)}
+
+
+def _figure(figure: Figure, runs: Sequence[Record], palette: Sequence[str]) -> tuple[str, int]:
+    """The figure as svg, "" where no run has what it shows, and how many seeds it averages."""
+    if figure.value:
+        panels = heatmaps.panels(figure, runs)
+        return (heatmaps.draw(figure, panels, runs[0].task), max(p.seeds for p in panels)) if panels else ("", 0)
+    found = figures.lines(figure, runs)
+    return (figures.draw(figure, found, runs[0].task, palette), max(i.seeds for i in found)) if found else ("", 0)
 
 
 def _claim(first: Judged, judged: Sequence[Judged], scales: Sequence[str]) -> dict[str, Any]:

@@ -36,11 +36,14 @@ class Anticor(Strategy):
         Borodin, El-Yaniv, Gogan, 2004, JAIR 21, and the toolbox. Its one-layer version starts each rebalancing from the expert's
         last weights, its two-layer version from what they drifted to; so does this one.
     Known limits:
-        Equal means are common (prices that come back to where they were, experts that have not started), and so are series
-        without any move. In floating point the toolbox decides these ties by rounding errors, which moves its final wealth by
-        up to 1% from one machine or copy of the data to another. Here differences below 1e-12 are ties, as in exact arithmetic.
+        Equal means are common: prices that come back to where they were, and all experts that have not started. In floating point the
+        toolbox decides these ties by rounding errors (a product of a vector and a matrix adds the last of 29 equal experts up in
+        another order), so that its final wealth moves by up to 1% from one copy of the data, BLAS or memory layout to another. Here
+        differences below 1e-12 are ties, as in exact arithmetic; the tests hold both against the toolbox's operations.
         Time grows as T W m^2 and memory as T W m.
     """
+
+    reads_accounts = False
 
     def __init__(self, seed: int = 0, *, max_window: PositiveInt = 30, layers: Literal[1, 2] = 1) -> None:
         if max_window < 2:

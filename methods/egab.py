@@ -102,6 +102,7 @@ class EGABU(Strategy):
         super().__init__(seed)
         self.parameters = alpha, beta, eta
         self.forecast, self.window, self.decay, self.threshold = forecast, window, decay, threshold
+        self.reads_accounts = threshold is not None
 
     def begin(self, relatives: Tensor, costs: Tensor) -> Tensor:
         self.geometry = Geometry(*self.parameters, device=relatives.device)
@@ -114,7 +115,8 @@ class EGABU(Strategy):
     def update(self, t: int, weights: Tensor, held: Tensor, net: Tensor) -> Tensor:
         w = weights if self.threshold is None else held
         log_w, forecast = w.log(), self.forecasts[t]
-        h = self.centred(w, log_w, forecast / (w @ forecast).neg_().unsqueeze(-1))
+        growth = w @ forecast if forecast.ndim == 1 else (w * forecast).sum(-1)
+        h = self.centred(w, log_w, forecast / growth.neg_().unsqueeze(-1))
         if self.threshold is not None:
             h = h - h.clamp(-self.cut, self.cut)
         return normalised(self.geometry.step(log_w, h))

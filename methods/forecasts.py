@@ -8,11 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.reversion import l1_median
 
-
-def forecasts(name: str, relatives: Tensor, window: int, decay: float) -> Tensor:
-    """The forecasts by name, [T, m].
+def forecasts(name: str, relatives: Tensor, window: int, decay: float | Tensor) -> Tensor:
+    """The forecasts by name, [T, m] ([T, K, m] for K values of decay).
 
     Args:
         window: number w of prices of olmar1 and rmr.
@@ -38,13 +36,17 @@ def moving_average(relatives: Tensor, window: int) -> Tensor:
     return total / count
 
 
-def exponential_average(relatives: Tensor, decay: float) -> Tensor:
-    """phi_{t+1} = a 1 + (1 - a) phi_t / x_t with phi_1 = 1 (Li, Hoi, Sahoo & Liu, 2015, OLMAR-2)."""
-    phi, found = torch.ones_like(relatives[0]), torch.empty_like(relatives)
-    for t, x in enumerate(relatives):
-        phi = torch.div(phi, x).mul_(1 - decay).add_(decay)
-        found[t] = phi
-    return found
+def exponential_average(relatives: Tensor, decay: float | Tensor) -> Tensor:
+    """phi_{t+1} = a 1 + (1 - a) phi_t / x_t with phi_1 = 1 (Li, Hoi, Sahoo & Liu, 2015, OLMAR-2).
+
+    Args:
+        decay: a, a number or one for each of K settings, [K, 1]; the forecasts are then [T, K, m].
+    """
+    rows, phi = [], torch.ones_like(relatives[0])
+    for x in relatives:
+        phi = phi / x * (1 - decay) + decay
+        rows.append(phi)
+    return torch.stack(rows)
 
 
 def median_of_prices(relatives: Tensor, window: int) -> Tensor:
@@ -56,3 +58,36 @@ def median_of_prices(relatives: Tensor, window: int) -> Tensor:
         windows = prices.unfold(0, window, 1).transpose(1, 2)[-len(relatives) :]  # [.., w, m]
         found[first:] = l1_median(windows) / prices[first + 1 :]
     return found
+
+
+def l1_median(points: Tensor, iterations: int = 200, tolerance: float = 1e-9) -> Tensor:
+    r"""L1-median argmin_y sum_i ||X_i - y|| of each batch, [B, m], by Vardi and Zhang's iteration from the median of coordinates.
+
+    T(y) = sum X_i / ||X_i - y|| / sum 1 / ||X_i - y||,  R(y) = sum (X_i - y) / ||X_i - y||  over the points that are not y,
+    r = min(1, [y is a point] / ||R||),    y <- (1 - r) T(y) + r y    until ||y_new - y||_1 <= tolerance ||y||_1
+
+    Args:
+        points: X [B, n, m].
+        iterations: most steps.
+        tolerance: of the relative change.
+    References:
+        Vardi and Zhang, 2000, PNAS 97; the toolbox's l1median_VaZh_z.
+    """
+    answer = points.median(1).values
+    active = torch.arange(len(points), device=points.device)
+    for _ in range(iterations):
+        x, y = points[active], answer[active]
+        offset = x - y[:, None]
+        distance = offset.square().sum(-1, keepdim=True).sqrt()
+        apart = distance >= 1e-15
+        inverse = torch.where(apart, 1 / distance, 0.0)
+        total = inverse.sum(1)
+        target = torch.where(total > 0, (x * inverse).sum(1) / total, 0.0)
+        pull = (offset * inverse).sum(1).square().sum(-1, keepdim=True).sqrt()
+        on_point = (~apart).any(1).to(x.dtype)
+        r = torch.where(pull > 0, (on_point / pull).clamp_max(1), 0.0)
+        answer[active] = new = (1 - r) * target + r * y
+        active = active[(new - y).abs().sum(-1) > tolerance * y.abs().sum(-1)]
+        if not len(active):
+            break
+    return answer

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from methods.forecasts import exponential_average, l1_median
 from methods.strategy import Strategy, project
 
 
@@ -82,6 +83,8 @@ class CWMR(Strategy):
         Li, Hoi, Zhao, Gopalkrishnan, 2013, ACM TKDD 7(1), and the toolbox, whose "stdev" adds eps to Sigma if det(Sigma) <= eps.
     """
 
+    reads_accounts = False
+
     def __init__(
         self,
         seed: int = 0,
@@ -138,6 +141,7 @@ class Reverting(Strategy):
     lambda = max(0, epsilon - b_t . phi) / ||d(phi)||^2 (0 where ||d(phi)|| = 0),    b_{t+1} = proj(b_t + lambda d(phi))
     """
 
+    reads_accounts = False
     epsilon: float
     first = 0  # the period (0-based) after which the first step is taken
 
@@ -205,11 +209,7 @@ class OLMAR2(Reverting):
         self.epsilon, self.alpha = epsilon, alpha
 
     def forecast(self, relatives: Tensor) -> Tensor:
-        rows, phi = [], torch.ones_like(relatives[0])
-        for x in relatives:
-            phi = self.alpha + (1 - self.alpha) * phi / x
-            rows.append(phi)
-        return torch.stack(rows)
+        return exponential_average(relatives, self.alpha)
 
 
 class RMR(Reverting):
@@ -264,36 +264,3 @@ class TCO1(Strategy):
         phi = 1 / self.relatives[t]
         u = self.eta * centred(phi / (held @ phi)[..., None])[0]
         return project(held + u.sign() * (u.abs() - self.rho * self.costs).clamp_min(0))
-
-
-def l1_median(points: Tensor, iterations: int = 200, tolerance: float = 1e-9) -> Tensor:
-    r"""L1-median argmin_y sum_i ||X_i - y|| of each batch, [B, m], by Vardi and Zhang's iteration from the median of coordinates.
-
-    T(y) = sum X_i / ||X_i - y|| / sum 1 / ||X_i - y||,  R(y) = sum (X_i - y) / ||X_i - y||  over the points that are not y,
-    r = min(1, [y is a point] / ||R||),    y <- (1 - r) T(y) + r y    until ||y_new - y||_1 <= tolerance ||y||_1
-
-    Args:
-        points: X [B, n, m].
-        iterations: most steps.
-        tolerance: of the relative change.
-    References:
-        Vardi and Zhang, 2000, PNAS 97; the toolbox's l1median_VaZh_z.
-    """
-    answer = points.median(1).values
-    active = torch.arange(len(points), device=points.device)
-    for _ in range(iterations):
-        x, y = points[active], answer[active]
-        offset = x - y[:, None]
-        distance = offset.square().sum(-1, keepdim=True).sqrt()
-        apart = distance >= 1e-15
-        inverse = torch.where(apart, 1 / distance, 0.0)
-        total = inverse.sum(1)
-        target = torch.where(total > 0, (x * inverse).sum(1) / total, 0.0)
-        pull = (offset * inverse).sum(1).square().sum(-1, keepdim=True).sqrt()
-        on_point = (~apart).any(1).to(x.dtype)
-        r = torch.where(pull > 0, (on_point / pull).clamp_max(1), 0.0)
-        answer[active] = new = (1 - r) * target + r * y
-        active = active[(new - y).abs().sum(-1) > tolerance * y.abs().sum(-1)]
-        if not len(active):
-            break
-    return answer

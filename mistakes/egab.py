@@ -24,6 +24,22 @@ def clip_and_divide() -> Iterator[None]:
 
 
 @contextmanager
+def undrifted() -> Iterator[None]:
+    """Trades are counted from the last weights, not from what they drifted to."""
+    from bench.books import Books
+
+    settle = Books.settle
+
+    def counted(self: Any, first: int, weights: Any, x: Any) -> Any:
+        found = settle(self, first, weights, x)  # one period: the experiment keeps the toolbox's accounts
+        self._held = weights
+        return found
+
+    with patch.object(Books, "settle", counted):
+        yield
+
+
+@contextmanager
 def early_step() -> Iterator[None]:
     """OLMAR-1 takes its first step one period too early."""
     from methods.reversion import OLMAR1
@@ -59,7 +75,8 @@ def swapped() -> Iterator[None]:
 COSTS = "egab/toolbox_costs"
 MISTAKES = [
     Mistake("first-day", "the first day is dropped", COSTS, {}, overrides=("task.drop_first=true",)),
-    Mistake("clip-and-divide", "clip and divide for the projection", COSTS, {"method": "pamr"}, clip_and_divide),
+    Mistake("clip-and-divide", "clip and divide for the projection", COSTS, {"method": "olmar1"}, clip_and_divide),
+    Mistake("wrong-holdings", "costs on the wrong holdings", COSTS, {}, undrifted),
     Mistake("early-step", "OLMAR-1 steps one period early", COSTS, {"method": "olmar1"}, early_step),
     Mistake("look-ahead", "OLMAR-2 sees the period it bets on", COSTS, {"method": "olmar2"}, look_ahead),
     Mistake("swapped", "alpha and beta swapped", "egab/identity_eg", {"method": "egab_n"}, swapped),

@@ -1,10 +1,11 @@
-"""Speed, side by side in one run: `python scripts/speed.py [augment] [step] [verdicts] [--rounds N]`. Medians over interleaved rounds."""
+"""Speed, side by side in one run: `python scripts/speed.py [augment] [step] [verdicts] [portfolios] [--rounds N]`. Medians over interleaved rounds."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -186,7 +187,52 @@ def verdicts(rounds: int) -> list[Row]:
     return [(f"{len(many):,} results: {name}", f"{s:.2f} s", f"{s / total:.0%}") for name, s in medians.items()]
 
 
-BENCHMARKS = {"augment": augment, "step": step, "verdicts": verdicts}
+SETTINGS = 64  # step sizes or thresholds of a grid
+
+
+def portfolios(rounds: int) -> list[Row]:
+    """EG, PAMR and OLMAR-1 on NYSE-O against universal-portfolios in its own environment: one setting, and a grid of 64 in one batch."""
+    from bench.books import evaluate
+    from datasets.prices import olps
+    from methods.benchmarks import EG
+    from methods.reversion import OLMAR1, PAMR
+
+    relatives = olps(str(ROOT / "data"), name="nyse_o").relatives[1:]  # the peer's pct_change drops the first day
+    costs = torch.zeros(1, dtype=torch.float64)
+    spread = torch.logspace(-0.5, 0.5, SETTINGS, dtype=torch.float64)[:, None]
+    ours = {
+        "EG": lambda scale: EG(eta=0.05 * scale),
+        "PAMR": lambda scale: PAMR(epsilon=0.5 * scale),
+        "OLMAR-1": lambda scale: OLMAR1(epsilon=10.0 * scale),
+    }
+    command = [str(PEERS), "-W", "ignore", str(ROOT / "scripts/peer_portfolios.py")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    rows = []
+    with subprocess.Popen(command, **pipes) as peer:
+
+        def theirs(name: str) -> float:
+            peer.stdin.write(f"{name}\n")
+            peer.stdin.flush()
+            return float(peer.stdout.readline().split()[0])
+
+        for name, make in ours.items():
+            works = {
+                "one": lambda make=make: evaluate(make(1.0), relatives, costs),
+                "grid": lambda make=make: evaluate(make(spread), relatives, costs, settings=SETTINGS),
+            }
+            slow, seconds = [theirs(name) for _ in range(rounds)], interleaved(works, rounds)
+            peers, one, grid = (statistics.median(v) for v in (slow, seconds["one"], seconds["grid"]))
+            rows += [
+                (f"{name}: universal-portfolios, one setting", f"{peers:.2f} s", "1"),
+                (f"{name}: one setting", f"{one:.2f} s", f"{peers / one:.0f} x"),
+                (f"{name}: {SETTINGS} settings in one batch", f"{grid:.2f} s", f"{SETTINGS * peers / grid:.0f} x"),
+            ]
+        peer.stdin.close()
+    return rows
+
+
+PEERS = ROOT / ".venv-peers/bin/python"
+BENCHMARKS = {"augment": augment, "step": step, "verdicts": verdicts, "portfolios": portfolios}
 
 
 def main() -> None:
@@ -198,8 +244,13 @@ def main() -> None:
     unknown = set(chosen.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; allowed: {', '.join(BENCHMARKS)}")
+    names = chosen.names or [name for name in BENCHMARKS if name != "portfolios" or PEERS.exists()]
+    if "portfolios" in names and not PEERS.exists():
+        parser.error(
+            "portfolios: universal-portfolios is not there; run `make bench-portfolios`, which installs it apart"
+        )
     place = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    for name in chosen.names or BENCHMARKS:
+    for name in names:
         benchmark = BENCHMARKS[name]
         table = Table(title=f"{name}: {benchmark.__doc__} ({place}, median of {chosen.rounds})", title_justify="left")
         for column in ("what", "speed", "ratio"):

@@ -78,13 +78,18 @@ TASKS = {
             "gross_wealth": Metric("final wealth before costs", "higher"),
             "log_wealth": Metric("log final wealth", "higher"),
             "log10_wealth": Metric("wealth, log10"),
+            "best_log_wealth": Metric("log final wealth, best of the other keys", "higher"),
             "regret": Metric("log-wealth regret a period", "lower"),
             "simplex_error": Metric("largest error of the simplex", "lower"),
             "cost": Metric("cost of a full turnover"),
             "period": Metric("period"),
             "periods": Metric("periods T"),
         },
-        ("grid", "selection"),  # a whole family, and how one of it is chosen, against a member or a single strategy
+        (
+            "grid",
+            "selection",
+            "landscape",
+        ),  # a whole family, and how one of it is chosen, against a member or a single strategy
     ),
     "inference": TaskNote(
         "fits a Gaussian by variational inference",

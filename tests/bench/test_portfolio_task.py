@@ -1,4 +1,4 @@
-"""The portfolio task: its books against hand and published numbers, its metrics against their definitions, selection over a grid."""
+"""The portfolio task: what it logs, selection over a grid, the mixture without look-ahead, stopping, wrong keys."""
 
 from __future__ import annotations
 
@@ -10,162 +10,18 @@ import numpy as np
 import pytest
 import torch
 from conftest import result_of, seed_folders
+from portfolio_books import COSTS, final, relatives
 
+from bench.books import evaluate
 from bench.errors import UserError
 from bench.results import read_metrics
 from bench.runner import execute
 from bench.session import Session, Stopped
-from bench.tasks.portfolio import Measure, evaluate, metrics
-from datasets.prices import olps
-from methods.benchmarks import BCRP, EG, UBAH, UCRP, Best
 from methods.egab import EGABN
-from methods.reversion import PAMR
 from methods.strategy import Strategy
 
-COSTS = torch.tensor([0.0, 0.001, 0.0025, 0.005, 0.01], dtype=torch.float64)
 GRID = {"alpha": [0.0, 0.5, 1.0], "eta": [5.0, 20.0]}
 SETTINGS = [dict(zip(GRID, values)) for values in itertools.product(*GRID.values())]
-
-
-def relatives(name: str) -> torch.Tensor:
-    return olps("nowhere", name=name).relatives
-
-
-def final(strategy: Strategy, x: torch.Tensor, costs: torch.Tensor = COSTS, **more) -> list[float]:
-    """Final wealth at each cost level."""
-    return evaluate(strategy, x, costs, **more)[0].log_wealth().exp()[:, 0].tolist()
-
-
-class Fixed(Strategy):
-    """Given weights [T, m]."""
-
-    def __init__(self, weights) -> None:
-        self.path = torch.tensor(weights, dtype=torch.float64)[:, None, None]
-
-    def begin(self, relatives, costs):
-        return self.path[0]
-
-    def update(self, t, weights, held, net):
-        self.seen = held, net
-        return self.path[t + 1]
-
-
-# ---- the books
-
-
-@pytest.mark.parametrize("toolbox", [False, True])
-def test_books_by_hand(toolbox):
-    x = torch.tensor([[1.2, 0.8], [0.5, 2.0], [1.0, 1.0]], dtype=torch.float64)
-    strategy = Fixed([[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]])
-    paths, mixture = evaluate(strategy, x, torch.tensor([0.0, 0.1], dtype=torch.float64), toolbox_costs=toolbox)
-    assert mixture is None
-    gross = [1.0, 0.25 * 0.5 + 0.75 * 2.0, 1.0]  # 1, 1.625, 1
-    held = [0.0, 0.0], [0.6, 0.4], [0.125 / 1.625, 1.5 / 1.625]
-    for c, cost in enumerate((0.0, 0.1)):
-        kept, traded = [], []
-        for b, h in zip(strategy.path[:, 0, 0].tolist(), held):
-            grown = [v / kept[-1] for v in h] if toolbox and kept else h
-            traded.append(sum(abs(u - v) for u, v in zip(b, grown)))
-            kept.append(1 - cost / 2 * traded[-1])
-        np.testing.assert_allclose(paths.gross[:, c, 0], gross, rtol=1e-15)
-        np.testing.assert_allclose(paths.traded[:, c, 0], traded, rtol=1e-14)
-        np.testing.assert_allclose(paths.net[:, c, 0], np.multiply(gross, kept), rtol=1e-14)
-    assert paths.traded[0, 0, 0] == 1, "the first purchase is a trade of everything"
-    np.testing.assert_allclose(strategy.seen[0].flatten(), held[2], rtol=1e-15)
-    np.testing.assert_allclose(strategy.seen[1].flatten(), paths.net[1, :, 0], rtol=0)
-
-
-def test_wealth_with_costs_is_the_toolboxs():
-    """Replay of the toolbox on DJIA at 0, .1, .25 and .5 %."""
-    x = relatives("djia")
-    found = {s.__class__.__name__: final(s, x, toolbox_costs=True)[:4] for s in (UCRP(), EG(eta=0.05))}
-    np.testing.assert_allclose(found["UCRP"], [0.812726, 0.80942, 0.804487, 0.796329], atol=6e-7)
-    np.testing.assert_allclose(found["EG"], [0.81003, 0.806882, 0.802182, 0.794409], atol=6e-7)
-    own = final(UCRP(), x)
-    assert own[0] == pytest.approx(found["UCRP"][0], rel=1e-14)
-    assert own[3] != pytest.approx(found["UCRP"][3], rel=1e-6), "held weights over the gross return are another account"
-
-
-# ---- metrics
-
-
-PUBLISHED = {  # OLPS manual, pages 16 to 22, MSCI: final value, annual return, annual sd, Sharpe, maximum drawdown
-    "eg": (EG(eta=0.05), [0.9260, -0.0184, 0.2512, -0.2324, 0.6438]),
-    "pamr": (PAMR(), [15.2320, 0.9309, 0.3648, 2.4424, 0.5528]),
-    "ucrp": (UCRP(), [0.9268, None, None, -0.2313, 0.6436]),
-    "best": (Best(), [1.5040, 0.1036, None, 0.3201, 0.3935]),
-    "bcrp": (BCRP(), [1.5057, None, None, None, None]),
-}
-COLUMNS = ("wealth", "annual_return", "annual_std", "sharpe", "max_drawdown")
-
-
-def row_of(strategy: Strategy, x: torch.Tensor, **how) -> dict[str, float]:
-    costs = COSTS[:1]
-    return metrics(evaluate(strategy, x, costs)[0], x, costs, Measure(**how))[0]
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_metrics_on_msci_are_the_toolbox_manuals(name):
-    strategy, published = PUBLISHED[name]
-    row = row_of(strategy, relatives("msci"))
-    for column, value in zip(COLUMNS, published):
-        if value is not None:
-            assert round(row[column], 4) == value, column
-
-
-def test_the_manuals_market_value_has_the_first_day_dropped():
-    """.8986 in the manual's screens; with all days it is .9064."""
-    x = relatives("msci")
-    assert [round(row_of(UBAH(), part)["wealth"], 4) for part in (x[1:], x)] == [0.8986, 0.9064]
-
-
-def test_metrics_are_what_their_definitions_say():
-    x = relatives("djia")[:100]
-    paths = evaluate(PAMR(), x, COSTS)[0]
-    rows = metrics(paths, x, COSTS, Measure(risk_free=0.03, periods_per_year=50))
-    for c, row in enumerate(rows):
-        net, gross, traded = (part[:, c, 0].numpy() for part in (paths.net, paths.gross, paths.traded))
-        wealth = np.cumprod(net)
-        path = np.append(1, wealth)
-        apy = wealth[-1] ** (50 / 100) - 1
-        sd = np.std(net - 1, ddof=1) * math.sqrt(50)
-        drawdown = max(1 - path[t] / path[: t + 1].max() for t in range(len(path)))
-        hold = np.append(1, np.cumprod(x.numpy(), 0).mean(1))
-        hold = hold[1:] / hold[:-1] * np.where(np.arange(100) == 0, 1 - COSTS[c].item() / 2, 1)
-        expected = {
-            "cost": COSTS[c].item(),
-            "wealth": wealth[-1],
-            "log_wealth": np.log(wealth[-1]),
-            "gross_wealth": np.prod(gross),
-            "annual_return": apy,
-            "annual_std": sd,
-            "sharpe": (apy - 0.03) / sd,
-            "max_drawdown": drawdown,
-            "calmar": apy / drawdown,
-            "turnover": traded[1:].mean(),
-            "simplex_error": paths.off[:, c, 0].max().item(),
-            "excess_return": (net - hold).mean(),
-            "periods": 100,
-        }
-        assert row == pytest.approx(expected, rel=1e-9)
-
-
-def test_buy_and_hold_has_no_turnover_and_no_excess_over_itself():
-    x = relatives("sp500")
-    for row in metrics(evaluate(UBAH(), x, COSTS)[0], x, COSTS, Measure()):
-        assert abs(row["turnover"]) < 1e-12
-        assert abs(row["excess_return"]) < 1e-15
-        assert row["wealth"] == pytest.approx(1.341643864 * (1 - row["cost"] / 2), rel=1e-6)
-
-
-def test_toolbox_annualisation_rounds_the_years():
-    x = relatives("msci")  # 1043 / 252 = 4.14 years
-    row, rounded = row_of(Best(), x), row_of(Best(), x, toolbox=True)
-    assert row["annual_return"] == pytest.approx(row["wealth"] ** (252 / 1043) - 1)
-    assert rounded["annual_return"] == pytest.approx(row["wealth"] ** (1 / 4) - 1)
-
-
-# ---- the whole task
 
 
 @pytest.fixture
@@ -229,6 +85,24 @@ def test_hindsight_is_the_upper_envelope(finals):
         assert {name: row[f"chosen_{name}"] for name in GRID} == SETTINGS[each[:, c].argmax()]
 
 
+def test_the_landscape_is_the_best_over_the_other_keys(finals):
+    grid = {"alpha": [0.0, 0.5], "beta": [1.0], "eta": [5.0, 20.0]}
+    _, curve = finals(
+        "task.selection=hindsight",
+        grid_of(grid),
+        "task.landscape=[beta,alpha]",
+        "task.path_points=0",
+        "task.costs=[0.0]",
+    )
+    *rows, last = curve
+    x, found = relatives("djia"), {(row["beta"], row["alpha"]): row["best_log_wealth"] for row in rows}
+    each = {
+        (1.0, a): max(math.log(final(member({"alpha": a, "eta": e}), x)[0]) for e in grid["eta"]) for a in grid["alpha"]
+    }
+    assert found == pytest.approx(each, rel=1e-9)
+    assert last["log_wealth"] == pytest.approx(max(found.values()), rel=1e-12)
+
+
 def test_the_first_third_chooses_and_the_rest_is_judged(finals):
     x = relatives("djia")
     _, curve = finals("task.selection=first_third", grid_of(GRID), "task.path_points=0")
@@ -254,6 +128,8 @@ def test_online_wealth_without_costs_is_the_members_mean(finals):
 
 class Swapping(Strategy):
     """Two settings that change places every period: all in one asset, all in the other."""
+
+    reads_accounts = False
 
     def begin(self, relatives, costs):
         return torch.eye(2, dtype=torch.float64)[None]
@@ -288,7 +164,7 @@ def test_checkpoints_change_nothing(finals):
     assert finals("checkpoint_every=0.0", "seeds=[0]")[0] == finals("checkpoint_every=60.0", "force=true")[0]
 
 
-def test_a_stopped_run_starts_afresh_and_ends_the_same(finals, monkeypatch):
+def test_a_stopped_run_starts_afresh_and_ends_the_same(finals, monkeypatch, tmp_path):
     expected = finals()[0]
     due = Session.due
 
@@ -300,6 +176,7 @@ def test_a_stopped_run_starts_afresh_and_ends_the_same(finals, monkeypatch):
     with pytest.raises(Stopped) as caught:
         finals("force=true")
     assert caught.value.code == 128 + signal.SIGTERM
+    assert not list(tmp_path.rglob("checkpoint.pt")), "there is nothing to resume"
     monkeypatch.undo()
     assert finals()[0] == expected
 
@@ -325,6 +202,8 @@ def test_the_program_prints_what_a_reader_asks_for(program, tmp_path):
         (["task.grid={window:[5]}", "task.selection=online"], "task.grid.window: not a real-valued key"),
         (["task.grid={eta:[]}", "task.selection=online"], r"task.grid.eta = \[\]: at least one value"),
         (["task.grid={eta:[-1.0]}", "task.selection=online"], "method.eta = -1.0: input should be greater than 0"),
+        (["task.landscape=[alpha,eta]"], "task.landscape = .*two keys of task.grid, with task.selection=hindsight"),
+        (["task.landscape=[alpha]", "task.grid={alpha:[1.0]}", "task.selection=hindsight"], "task.landscape = .*two"),
         (["task.max_periods=5"], "5 periods are too few"),
     ],
 )

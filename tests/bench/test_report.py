@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, clean_env
 from made import run, runs
 
-from bench import figures, tables
+from bench import figures, plotting, tables
 from bench.papers import Figure, Pivot
 from bench.report import maths, strip
 
@@ -120,8 +120,8 @@ def test_figures_are_the_same_bytes_and_valid_svg():
     }
     assert {"ssvr_fs", "num components", "mean gradient norm, l1", "64", "256"} <= words, "text stays text"
     assert "1/4" in "".join("".join(e.itertext()) for e in ElementTree.fromstring(svg).iter())
-    inline = figures.for_page(svg, "fig", "caption")
-    assert figures.INK not in inline
+    inline = plotting.for_page(svg, "fig", "caption")
+    assert plotting.INK not in inline
     assert 'id="fig-' in inline
     ElementTree.fromstring(inline)
 

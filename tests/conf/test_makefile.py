@@ -25,6 +25,7 @@ def test_help_lists_every_target():
         "report",
         "selftest",
         "bench",
+        "bench-portfolios",
         "lint",
     } <= listed
 

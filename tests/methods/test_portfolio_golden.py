@@ -8,12 +8,9 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-import torch
 from portfolio_market import MARKETS, STRATEGIES, market, run, wealth
 
-import methods.anticor
 import methods.reversion
-from methods.anticor import Anticor
 from methods.reversion import OLMAR1, PAMR
 
 # All days, no costs. None: no reference.
@@ -47,20 +44,6 @@ FIRST_DAY_DROPPED = ("14.211138", "18.230572", "1.596410", "1.332759", ".898628"
 
 # Mean and standard deviation over the draws of 5000 samples.
 UP_5000 = ((27.06, 0.09), (30.88, 0.11), (1.595, 0.002), (1.636, 0.002), (0.9265, 0.0009), (0.8113, 0.0006))
-
-# Anticor: the toolbox's wealth, which depends on how its rounding errors decide ties, and ours, where ties are ties.
-ANTICOR = {
-    ("anticor", "nyse_n"): ("2.10611e5", 210601.4987),
-    ("anticor", "sp500"): ("5.60967", 5.603948115),
-    ("anticor", "msci"): ("2.77467", 2.774693976),
-    ("anticor", "djia"): ("1.62595", 1.625979067),
-    ("anticor2", "nyse_o"): ("2.40881e8", 240272227.75),
-    ("anticor2", "nyse_n"): ("6.20796e6", 6192390.309),
-    ("anticor2", "tse"): ("39.386", 39.36281769),
-    ("anticor2", "sp500"): ("5.89293", 5.902350299),
-    ("anticor2", "msci"): ("3.22151", 3.220397107),
-    ("anticor2", "djia"): ("2.28764", 2.285450801),
-}
 
 
 def matches(value: float, printed: str, relative: float = 1e-6) -> bool:
@@ -109,37 +92,6 @@ def test_dropping_the_first_day_gives_the_other_packages_number(name, printed):
     value = wealth(STRATEGIES["ubah"](), market(name)[1:])
     assert matches(value, printed)
     assert not matches(value, GOLDEN["ubah"][MARKETS.index(name)])
-
-
-@pytest.mark.parametrize(("strategy", "name"), ANTICOR)
-def test_anticor_with_ties_is_within_rounding_of_the_toolbox(strategy, name):
-    """Ties are many: prices that come back to where they were and, in the second layer, experts that have not started."""
-    printed, ours = ANTICOR[strategy, name]
-    value = final(strategy, name)
-    assert value == pytest.approx(ours, rel=1e-6)
-    assert value == pytest.approx(float(printed), rel=3e-3)
-
-
-@pytest.mark.parametrize("name", ["sp500", "msci", "djia"])
-def test_the_toolboxs_anticor_is_among_the_values_that_rounding_errors_give(name, monkeypatch):
-    """Its literal rule, `mu2_i >= mu2_j`, on relatives changed in the last bit (not the exact 1s: they are no rounding)."""
-    monkeypatch.setattr(methods.anticor, "TIE", 0.0)
-    relatives, values = market(name), []
-    for seed in range(10):
-        noise = torch.rand(relatives.shape, dtype=relatives.dtype, generator=torch.Generator().manual_seed(seed))
-        changed = torch.where(relatives == 1, relatives, relatives * (1 + 4e-16 * (2 * noise - 1)))
-        values.append(wealth(Anticor(), changed))
-    golden = float(ANTICOR["anticor", name][0])
-    assert min(values) < golden < max(values)
-    assert max(values) / min(values) - 1 > 1e-6, "no number of this strategy has six digits"
-
-
-@pytest.mark.parametrize("strategy", ["anticor", "anticor2"])
-def test_our_anticor_does_not_depend_on_rounding_errors(strategy):
-    relatives = market("djia")
-    noise = torch.rand(relatives.shape, dtype=relatives.dtype, generator=torch.Generator().manual_seed(0))
-    changed = relatives * (1 + 4e-16 * (2 * noise - 1))
-    assert wealth(STRATEGIES[strategy](), changed) == pytest.approx(final(strategy, "djia"), rel=1e-10)
 
 
 # ---- what the numbers above would catch

@@ -8,61 +8,10 @@ import torch
 from portfolio_market import made, market, run, wealth
 from scipy.optimize import brentq
 
-from methods.anticor import Anticor
 from methods.benchmarks import EG, UBAH, UCRP, UP, Best
 from methods.ons import ONS
 from methods.reversion import CWMR, OLMAR1, PAMR, RMR, TCO1
 from methods.strategy import project
-
-
-def anticor_expert(data: np.ndarray, weights: np.ndarray, w: int) -> np.ndarray:
-    """Borodin et al. (2004), one window, asset by asset; differences below 1e-12 are rounding errors of equal numbers."""
-    if len(data) < 2 * w:
-        return weights
-    first, second = np.log(data[-2 * w : -w]), np.log(data[-w:])
-    m, mean = data.shape[1], second.mean(0)
-    cor = np.corrcoef(first.T, second.T)[:m, m:]
-    claim = np.zeros((m, m))
-    for i in range(m):
-        for j in range(m):
-            if mean[i] >= mean[j] - 1e-12 and cor[i, j] > 1e-12:
-                claim[i, j] = cor[i, j] + max(0, -cor[i, i]) + max(0, -cor[j, j])
-    new = weights.copy()
-    for i in range(m):
-        for j in range(m):
-            if claim[i].sum() > 0:
-                moved = weights[i] * claim[i, j] / claim[i].sum()
-                new[i] -= moved
-                new[j] += moved
-    return new
-
-
-def anticor_path(x: np.ndarray, longest: int, layers: int) -> np.ndarray:
-    """Weights of BAH(Anticor) or BAH(Anticor(Anticor)), day by day."""
-    (periods, m), n = x.shape, longest - 1
-    inner, outer, growth = np.full((n, m), 1 / m), np.full((n, n), 1 / n), np.ones((periods, n))
-    capital, path = np.ones(n), []
-    for t in range(periods):
-        inner = np.array([anticor_expert(x[:t], inner[k], k + 2) for k in range(n)])
-        growth[t] = inner @ x[t]
-        if layers == 1:
-            path.append(capital @ inner / capital.sum())
-            capital = capital * growth[t]
-            continue
-        outer = np.array([anticor_expert(growth[:t], outer[k], k + 2) for k in range(n)])
-        path.append(capital @ outer / capital.sum() @ inner)
-        inner = inner * x[t] / growth[t][:, None]
-        gains = outer @ growth[t]
-        capital, outer = capital * gains, outer * growth[t] / gains[:, None]
-    return np.array(path)
-
-
-@pytest.mark.parametrize(("layers", "longest"), [(1, 6), (2, 5)])
-def test_anticor_is_its_definition_asset_by_asset(layers, longest):
-    relatives = torch.exp(0.03 * torch.randn(45, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(5)))
-    path = torch.cat(run(Anticor(max_window=longest, layers=layers), relatives)[1])[:, 0]
-    np.testing.assert_allclose(path.numpy(), anticor_path(relatives.numpy(), longest, layers), atol=1e-12)
-    assert (path[-1] - path[0]).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("variant", ["var", "stdev"])

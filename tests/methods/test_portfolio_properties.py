@@ -11,8 +11,9 @@ from portfolio_market import MARKETS, STRATEGIES, made, market, run
 from torch import Tensor
 
 from methods.benchmarks import BCRP, EG
+from methods.forecasts import l1_median
 from methods.ons import ONS, minimise
-from methods.reversion import CWMR, OLMAR1, OLMAR2, PAMR, RMR, TCO1, l1_median
+from methods.reversion import CWMR, OLMAR1, OLMAR2, PAMR, RMR, TCO1
 from methods.strategy import project
 
 COSTS = (0.0, 0.005, 0.01)

@@ -1,0 +1,91 @@
+"""What line figures and heat maps share: the style, the rows of the runs, the labels of axes, svg text that is the same for the same input."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure as Canvas
+
+from bench.archive import Record
+from bench.papers import Figure
+from bench.tasks import TASKS
+
+INK = "#3b3f46"  # axes and text; the page replaces it by the colour of its own text
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "claimbench",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+    "savefig.transparent": True,
+}
+
+
+def rows(figure: Figure, runs: Iterable[Record], *columns: str) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """The rows that a figure is made of: those of the curves of its runs or, where a column is a config key, one row a run of its final metrics.
+
+    Runs that have not ended, or diverged, are left out.
+
+    Args:
+        columns: what a row must have as numbers.
+    """
+    final = any("." in name for name in columns)
+    for run in runs:
+        if not run.ended or run.diverged or not _matches(run, figure.only):
+            continue
+        own = [run.metrics | {name: run.get(name) for name in columns if "." in name}] if final else run.curve
+        for row in own:
+            if _matches(row, figure.at) and all(isinstance(row.get(name), int | float) for name in columns):
+                yield run, row
+
+
+def _matches(of: Record | dict[str, Any], where: Mapping[str, Any]) -> bool:
+    return all(of.get(k) in (v if isinstance(v, list) else [v]) for k, v in where.items())
+
+
+def axis_label(name: str, task: str) -> str:
+    """A metric's label, or the last part of a config key or column in words."""
+    metrics = TASKS[task].metrics
+    return metrics[name].label if name in metrics else name.rpartition(".")[2].replace("_", " ")
+
+
+def svg(canvas: Canvas) -> str:
+    """The figure as svg text; it is closed."""
+    text = io.StringIO()
+    canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(canvas)
+    return re.sub(r"[ \t]+\n", "\n", text.getvalue())
+
+
+def for_page(text: str, name: str, title: str) -> str:
+    """An svg to stand inside a page: text in the page's colour, ids of its own, a title for screen readers."""
+    body = text[text.index("<svg") :].replace(INK, "currentColor")
+    body = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
+    body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
+    body = re.sub(
+        r'<svg ([^>]*?)width="[^"]*"',
+        r"<svg \1",
+        re.sub(r'<svg ([^>]*?)height="[^"]*" ', r"<svg \1", body, count=1),
+        count=1,
+    )
+    return body.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
