@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from bench.config import Strict
 
+OPTIONS = ("method", "dataset", "model", "task")  # config groups, by whose options runs are selected
 Where = dict[str, str | int | float | bool | None]  # {method: ssvr, dataset.num_components: 256}
 
 
@@ -41,13 +42,14 @@ class _Check(Strict):
 class Value(_Check):
     """The mean equals `target`, a number or another group's mean, within a margin (two one-sided tests, paired over seeds).
 
-    targets: a number for each option of `over`, as {nyse_o: 14.5, tse: 1.61} over dataset, all of which must hold.
+    targets: a number for each option of `over`, as {nyse_o: 14.5, tse: 1.61} over dataset, or for each value of a config key or of a
+        column of the curve, as {1: 1.97, 2: 1.10} over batch_size; all of them must hold.
     margin, relative: half the width of what is accepted, in the metric's units or as a part of the number.
     """
 
     kind: Literal["value"]
     target: float | Where | None = None
-    targets: dict[str, float] | None = None
+    targets: dict[str | int | float, float] | None = None
     over: str = "dataset"
     margin: Annotated[float, Field(gt=0)] | None = None
     relative: Annotated[float, Field(gt=0)] | None = None
@@ -62,16 +64,19 @@ class Value(_Check):
             raise ValueError("relative: to a number, not to another group; set margin")
         return self
 
-    def numbers(self) -> list[tuple[Where, float, float]]:
-        """(group, number, margin) of each number to be met; empty where the target is another group."""
+    def numbers(self) -> list[tuple[Where, dict[str, int | float] | None, float, float]]:
+        """(group, row, number, margin) of each number to be met; empty where the target is another group."""
         if isinstance(self.target, dict):
             return []
-        wanted = [(self.of, self.target)] if self.targets is None else []
-        wanted += [({**self.of, self.over: option}, number) for option, number in (self.targets or {}).items()]
-        return [(where, n, self.margin or self.relative * abs(n)) for where, n in wanted]
+        wanted = [(self.of, self.at, self.target)] if self.targets is None else []
+        for option, number in (self.targets or {}).items():
+            column = "." not in self.over and self.over not in OPTIONS
+            where, row = ({}, {self.over: option}) if column else ({self.over: option}, {})
+            wanted.append((self.of | where, {**(self.at or {}), **row} or None, number))
+        return [(where, at, n, self.margin or self.relative * abs(n)) for where, at, n in wanted]
 
     def groups(self) -> list[Where]:
-        return [self.of, self.target] if isinstance(self.target, dict) else [where for where, _, _ in self.numbers()]
+        return [self.of, self.target] if isinstance(self.target, dict) else [where for where, *_ in self.numbers()]
 
 
 class Bound(_Check):

@@ -103,9 +103,12 @@ def _value(check: Value, runs: Sequence[Record], metric: Metric, tests: Tests) -
         name = f"{groups[0].label} minus {groups[1].label}"
         parts = [tests.equivalence(name, values[0] - values[1], (-check.margin, check.margin))]
         return Tested(parts, groups, values)
-    values = [_values(group, check.metric, check.at) for group in groups]
-    wanted = [(number - margin, number + margin) for _, number, margin in check.numbers()]
-    return Tested([tests.equivalence(g.label, v, w) for g, v, w in zip(groups, values, wanted)], groups, values)
+    parts, values = [], []
+    for group, (_, at, number, margin) in zip(groups, check.numbers()):
+        values.append(_values(group, check.metric, at))
+        place = "".join(f", {name} {value}" for name, value in (at or {}).items() if at != check.at)
+        parts.append(tests.equivalence(group.label + place, values[-1], (number - margin, number + margin)))
+    return Tested(parts, groups, values)
 
 
 def _bound(check: Bound, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:

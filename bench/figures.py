@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,7 +16,8 @@ from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatte
 
 from bench import stats
 from bench.archive import Record
-from bench.groups import label
+from bench.checks import matches
+from bench.groups import differences, label
 from bench.papers import Figure
 from bench.plotting import INK, STYLE, axis_label, rows, svg
 
@@ -48,10 +50,29 @@ class Line:
 def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
     """The lines of a figure from an experiment's runs; runs that have not ended, or diverged, are left out."""
     points: dict[str, dict[float, list[float]]] = {}
-    for run, row in rows(figure, runs, figure.x, figure.y):
+    for run, row in rows(figure, _relative(figure, list(runs)), figure.x, figure.y):
         mine = points.setdefault(label({figure.by: run.get(figure.by)}), {})
         mine.setdefault(float(row[figure.x]), []).append(float(row[figure.y]))
     return [_line(name, mine) for name, mine in points.items()]
+
+
+def _relative(figure: Figure, runs: list[Record]) -> Iterator[Record]:
+    """The runs with `y` divided by that of the run which is alike but for the keys of `relative_to`; without these keys, as they are."""
+    base = [r for r in runs if figure.relative_to and matches(r, figure.relative_to)]
+    for run in runs:
+        partners = [b for b in base if b.seed == run.seed and set(differences(run, b)) <= set(figure.relative_to)]
+        if not figure.relative_to:
+            yield run
+        elif partners and run not in base:
+            metrics, curve = _over(run.metrics, partners[0].metrics, figure.y), zip(run.curve, partners[0].curve)
+            yield replace(run, metrics=metrics, curve=[_over(a, b, figure.y) for a, b in curve])
+
+
+def _over(row: dict[str, Any], other: dict[str, Any], y: str) -> dict[str, Any]:
+    """The row with its y over the other's; without y where one of them has none."""
+    if not row.get(y) or not other.get(y):
+        return {name: value for name, value in row.items() if name != y}
+    return row | {y: row[y] / other[y]}
 
 
 def _line(name: str, points: dict[float, list[float]]) -> Line:
@@ -72,6 +93,7 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
     with matplotlib.rc_context(STYLE):
         canvas, axes = plt.subplots(figsize=SIZE, layout="constrained")
         _scales(axes, figure, found)
+        _published(axes, figure, found, colours)
         for line, colour, k in zip(found, colours, places):
             axes.plot(line.x, line.mean, color=colour, marker=MARKERS[k], markersize=4, linewidth=1.6)
             if not any(math.isnan(v) for v in line.low):
@@ -79,7 +101,7 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
                 axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=colour, alpha=0.18, linewidth=0)
         _theory(axes, figure, found)
         axes.set_xlabel(axis_label(figure.x, task))
-        axes.set_ylabel(axis_label(figure.y, task))
+        axes.set_ylabel(axis_label(figure.y, task) + (", ratio" if figure.relative_to else ""))
         _direct_labels(axes, found, colours)
         return svg(canvas)
 
@@ -99,7 +121,7 @@ def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
     if "x" in figure.log:
         axes.set_xscale("log")
         ticks = sorted({x for line in found for x in line.x})
-        if len(ticks) <= 7:
+        if len(ticks) <= 7 and all(float(f"{t:.4g}") == t for t in ticks):
             axes.set_xticks(ticks, [f"{t:,.10g}" for t in ticks])
             axes.xaxis.set_minor_formatter(NullFormatter())
     else:
@@ -107,6 +129,18 @@ def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
     if "y" in figure.log:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
+
+
+def _published(axes: Axes, figure: Figure, found: Sequence[Line], colours: Sequence[str]) -> None:
+    """Open squares in the colour of the line that the points belong to."""
+    by_label = {line.label: colour for line, colour in zip(found, colours)}
+    for name, points in (figure.published.points if figure.published else {}).items():
+        x, y = zip(*points)
+        look = {"color": by_label.get(name, INK), "markerfacecolor": "none", "markersize": 9, "markeredgewidth": 1}
+        axes.plot(x, y, "s", alpha=0.75, **look)
+    if figure.published:
+        handle = plt.Line2D([], [], color=INK, marker="s", linestyle="none", markerfacecolor="none", markersize=8)
+        axes.legend([handle], ["published"], frameon=False, fontsize=9, loc="upper right")
 
 
 def _theory(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:

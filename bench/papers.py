@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from bench.checks import Better, Check, Identity, Ordering, matches, narrowed
+from bench.checks import Better, Check, Identity, Ordering, Where, matches, narrowed
 from bench.config import CONF, Job, Strict, options, task_of_experiment
 from bench.errors import UserError, allowed_list, nearest
 from bench.stats import ALPHA
@@ -100,6 +100,19 @@ class Theory(Strict):
     of: str
 
 
+class Published(Strict):
+    """Points of a published figure, by the label of the line that they belong to: open squares behind ours, named in the caption."""
+
+    source: Source
+    points: dict[str, list[Annotated[tuple[float, float], Field(strict=False)]]]
+
+    @model_validator(mode="after")
+    def _known(self) -> Published:
+        if self.source.how == "recalled":
+            raise ValueError("source.how = 'recalled': points from memory are not drawn")
+        return self
+
+
 class Figure(Strict):
     """A figure of an experiment.
 
@@ -108,6 +121,7 @@ class Figure(Strict):
 
     only: runs, by option or config key (a value or a list of them). at: rows of the curve, likewise, as {cost: 0.005}.
     each: options, as {dataset: [msci, tse]}: a figure for each combination, its caption's "{dataset}" filled in.
+    relative_to: runs, as {method: sgd}: lines show `y` over theirs, seed by seed, of the run that is alike but for these keys.
     """
 
     experiment: str
@@ -121,6 +135,16 @@ class Figure(Strict):
     at: dict[str, int | float | list[int | float]] = Field(default_factory=dict)
     each: dict[str, list[str]] = Field(default_factory=dict)
     theory: dict[str, Theory] = Field(default_factory=dict)  # dashed reference lines by name, as T^-1/2
+    published: Published | None = None
+    relative_to: Where = Field(default_factory=dict)
+
+    @property
+    def legend(self) -> str:
+        """The caption, and where the published points come from."""
+        if self.published is None:
+            return self.caption
+        source = self.published.source
+        return f"{self.caption} Open squares: published ({source.where}; {HOW[source.how]})."
 
     @model_validator(mode="after")
     def _known(self) -> Figure:

@@ -148,7 +148,7 @@ def _section(
                 if svg:
                     files[f"figures/{key}/{figure_name}-{scale}.svg"] = svg
                     inline = for_page(svg, f"{key}-{figure_name}-{scale}", figure.caption)
-                    drawn.append({"svg": inline, "caption": figure.caption, "seeds": seeds, "map": bool(figure.value)})
+                    drawn.append({"svg": inline, "caption": figure.legend, "seeds": seeds, "map": bool(figure.value)})
             pivots = []
             for table_name, spec in paper.tables.items():
                 wide = tables.pivot(spec, runs) if spec.experiment == name else None

@@ -1,4 +1,4 @@
-"""Speed, side by side in one run: `python scripts/speed.py [augment] [step] [verdicts] [portfolios] [--rounds N]`. Medians over interleaved rounds."""
+"""Speed, side by side in one run: `python scripts/speed.py [augment] [step] [verdicts] [portfolios] [paths] [--rounds N]`. Medians over interleaved rounds."""
 
 from __future__ import annotations
 
@@ -232,7 +232,47 @@ def portfolios(rounds: int) -> list[Row]:
 
 
 PEERS = ROOT / ".venv-peers/bin/python"
-BENCHMARKS = {"augment": augment, "step": step, "verdicts": verdicts, "portfolios": portfolios}
+
+
+def paths(rounds: int) -> list[Row]:
+    """Doubly SGD, 14 step sizes x 64 paths in one batch against a loop with torch.optim.SGD, one path and step size at a time."""
+    from datasets.noisy_sums import GammaQuadratics
+    from methods.doubly_sgd import DoublySGD
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    problem, steps, lrs = GammaQuadratics(device=device, num_components=64, dim=10), 256, torch.logspace(-3.3, -1, 14)
+    method = DoublySGD(64, batch_size=4)
+
+    def draws(count: int) -> tuple[Tensor, Tensor]:
+        index, eta = method.minibatches([0], 0, steps, count), method.noise([0], 0, steps, count, 10)
+        return index.to(device), eta.to(device)
+
+    def batched() -> None:
+        batch = problem.batch(*draws(64))
+        x = method.begin(problem.start().expand(14, 64, 10).clone(), lrs)
+        for t in range(steps):
+            x = method.update(x, problem.gradient(x, tuple(part[t] for part in batch)), t)
+
+    def looped() -> None:
+        index, eta = draws(1)
+        x = problem.start().clone().requires_grad_()
+        opt = torch.optim.SGD([x], lr=float(lrs[0]))
+        for t in range(steps):
+            z = x - problem.centres[index[t, 0]] + eta[t, 0].mean(-2)
+            opt.zero_grad()
+            (problem.curvatures[index[t, 0]] * z.square().sum(-1)).mean().div(2).backward()
+            opt.step()
+
+    seconds = interleaved({"ours": batched, "theirs": looped}, rounds)
+    ours = statistics.median(14 * 64 * steps / s for s in seconds["ours"])
+    theirs = statistics.median(steps / s for s in seconds["theirs"])
+    return [
+        ("a path at a time, autograd and torch.optim.SGD", f"{theirs:,.0f} steps/s", "1"),
+        ("all paths and step sizes in one batch", f"{ours:,.0f} steps/s", f"{ours / theirs:.0f} x"),
+    ]
+
+
+BENCHMARKS = {"augment": augment, "step": step, "verdicts": verdicts, "portfolios": portfolios, "paths": paths}
 
 
 def main() -> None:

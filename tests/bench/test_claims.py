@@ -151,6 +151,23 @@ def test_a_row_of_a_published_table_is_one_claim():
     assert [part.label for part in found.parts] == ["a, x", "a, y"]
 
 
+def test_targets_over_a_column_are_rows_and_over_a_key_are_runs():
+    def curve(name, seed, shift, **config):
+        rows = [{"iterations": k, "mean_grad_l1": k + shift} for k in (1, 2)]
+        return run(name, seed, {"mean_grad_l1": 0.0}, curve=rows, config=config)
+
+    check = {"kind": "value", "of": A, "over": "iterations", "targets": {1: 1.0, 2: 2.0}, "margin": 0.5}
+    near, far = ([curve("a", s, shift + s / 100) for s in range(5)] for shift in (0.0, 0.7))
+    found = judge(claim(**check), near, "mini")
+    assert (found.verdict, found.parts[1].label) == ("reproduced", "a, iterations 2")
+    assert verdict(check, far) == "not reproduced"
+    assert verdict(check | {"targets": {3: 1.0}}, near) == "not comparable"
+    keyed = check | {"over": "dataset.num_components", "targets": {64: 1.0, 256: 2.0}, "at": {"iterations": 1}}
+    other = {"dataset.num_components": 64}, {"dataset.num_components": 256}
+    both = [curve("a", s, k + s / 100, **config) for k, config in enumerate(other) for s in range(5)]
+    assert verdict(keyed, both) == "reproduced"
+
+
 def test_a_claim_for_each_option_needs_all_of_them():
     made = claim(**BETTER, each={"dataset": ["x", "y"]})
 

@@ -179,3 +179,52 @@ def test_a_strip_shows_interval_and_accepted_region():
     found = strip(part)
     assert found["low"] < found["at"] < found["from"] < found["high"] < found["to"] == 100
     assert strip(Part("x", Interval(0.0, float("nan"), float("nan"), 1, ""), (0, 1), 0.0, 1.0)) is None
+
+
+def test_published_points_stand_behind_the_lines():
+    source = {"where": "Figure 1, digitised", "how": "read", "reference": "arXiv"}
+    figure = Figure(
+        experiment="ssvr/rate_finite_sum",
+        caption="A caption.",
+        x="dataset.num_components",
+        y="mean_grad_l1",
+        published={"source": source, "points": {"ssvr_fs": [[64, 7.0], [256, 26]], "another": [[100, 10]]}},
+    )
+    assert figure.legend == "A caption. Open squares: published (Figure 1, digitised; read in the paper)."
+    bare = figure.model_copy(update={"published": None})
+    assert bare.legend == "A caption."
+    found = figures.lines(figure, GRID)
+    svg = figures.draw(figure, found, "finite_sum")
+    assert "published" in svg
+    squares = svg.count("fill-opacity: 0; stroke: #0077bb; stroke-opacity: 0.75")
+    assert squares == 2, "in the colour of their line"
+    assert "published" not in figures.draw(bare, found, "finite_sum")
+    with pytest.raises(ValueError, match="points from memory"):
+        Figure(
+            experiment="ssvr/rate_finite_sum",
+            caption="",
+            x="dataset.num_components",
+            y="mean_grad_l1",
+            published={"source": source | {"how": "recalled"}, "points": {}},
+        )
+
+
+def test_lines_relative_to_a_run_are_ratios_seed_by_seed():
+    figure = Figure(
+        experiment="ssvr/rate_finite_sum",
+        caption="",
+        x="dataset.num_components",
+        y="mean_grad_l1",
+        relative_to={"method": "signsvrg"},
+    )
+    base = [r for m in (64, 256) for r in runs("signsvrg", [2.0, 4.0, 8.0], config={"dataset.num_components": m})]
+    (line,) = figures.lines(figure, [*GRID, *base])
+    assert (line.label, line.x) == ("ssvr_fs", [64.0, 256.0])
+    assert line.mean == pytest.approx([(6.4 / 2 + 7.4 / 4 + 8.4 / 8) / 3, (25.6 / 2 + 26.6 / 4 + 27.6 / 8) / 3])
+    curves = [
+        run(name, 0, {"mean_grad_l1": 1.0}, curve=[{"iterations": k, "mean_grad_l1": y * k} for k in (1, 2)])
+        for name, y in (("ssvr_fs", 6.0), ("signsvrg", 3.0))
+    ]
+    (line,) = figures.lines(figure.model_copy(update={"x": "iterations"}), curves)
+    assert (line.x, line.mean) == ([1.0, 2.0], [2.0, 2.0])
+    assert figures.lines(figure, GRID) == [], "nothing to divide by"

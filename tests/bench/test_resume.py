@@ -34,6 +34,15 @@ RUNS = {
         "task.epochs=3",
         "task.batch_size=32",
     ],
+    "doubly_stochastic": [
+        "method=doubly_adam",
+        "dataset=gaussian_sum",
+        "method.sampling=reshuffling",
+        "dataset.num_components=128",
+        "seeds=[0,1]",
+        "task.steps=12000",
+        "task.draws=100",
+    ],
     "finite_sum": ["method=ssvr_fs", "dataset=least_squares", "seeds=[0,1]", "task.horizons=[500,3000]"],
 }
 

@@ -11,10 +11,11 @@ from bench.papers import load_papers
 from bench.selftest import Mistake, mistakes, selftest
 
 HARDWARE = ["hardware=cpu", "hardware.threads=1"]
-QUICK = {
+QUICK = {  # a paper's mistakes in seconds
     "ssvr": ["task.horizons=[1000,4000]", "seeds=[0,1,2,3,4]"],
+    "doublysgd": ["task.draws=6000", "seeds=[0,1,2,3,4]"],
     "ngvi": ["seeds=[0,1,2,3,4,5,6,7]"],
-}  # a paper's mistakes in seconds
+}
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
 
 
