@@ -6,9 +6,10 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import result_of, seed_folders
+from conftest import result_of
 
 from bench.results import read_metrics
+from bench.runner import execute
 
 SMALL = [
     "method=doubly_sgd",
@@ -20,26 +21,36 @@ SMALL = [
 ]
 
 
+@pytest.fixture
+def ran(job, tmp_path):
+    """ran("method=...", ...) runs a job in this process; returns the folders of its seeds."""
+
+    def run(*arguments, root="results"):
+        quiet = ["tracker=none", "hardware=cpu", "hardware.threads=1", "verbose=false"]
+        made = job(*quiet, f"results_root={tmp_path / root}", *arguments)
+        assert not execute(made).failures
+        return [made.folder / f"seed{seed}" for seed in made.settings.seeds]
+
+    return run
+
+
 def rows(folder, column):
     return [row for row in read_metrics(folder) if column in row]
 
 
-def test_the_stationary_error_of_one_curvature_is_known(program, tmp_path):
+def test_the_stationary_error_of_one_curvature_is_known(ran):
     """x_{t+1} - x* = (1 - gamma) (x_t - x*) - gamma e_t with Cov e = V: E||x - x*||^2 = gamma V / (2 - gamma)."""
     more = ["dataset.curvature=constant", "method.lr=0.2", "task.steps=4000", "task.replicates=64", "method.rho=0.5"]
-    done = program(*SMALL, *more, "method.mc_samples=2")
-    assert done.returncode == 0, done.stderr
-    found = result_of(seed_folders(tmp_path)[0])["metrics"]
+    (folder,) = ran(*SMALL, *more, "method.mc_samples=2")
+    found = result_of(folder)["metrics"]
     assert found["stationary_error"] == pytest.approx(0.2 * found["variance"] / 1.8, rel=0.03)
     assert found["variance"] == pytest.approx(found["subsampling_variance"] + found["monte_carlo_variance"])
     assert found["gradient_evaluations"] == 4000 * 4 * 2
     assert found["noise_correlation"] == pytest.approx(0.5)
 
 
-def test_gradient_descent_contracts_by_one_minus_gamma_mu(program, tmp_path):
-    done = program("method=gradient_descent", *SMALL[1:4], "task.draws=0", "method.lr=0.1", "task.steps=50")
-    assert done.returncode == 0, done.stderr
-    folder = seed_folders(tmp_path)[0]
+def test_gradient_descent_contracts_by_one_minus_gamma_mu(ran):
+    (folder,) = ran("method=gradient_descent", *SMALL[1:4], "task.draws=0", "method.lr=0.1", "task.steps=50")
     path = {row["iterations"]: row["error"] for row in rows(folder, "iterations") if "lr" not in row}
     factor = (path[50] / 10.0) ** (1 / 50)
     for t, error in path.items():
@@ -47,51 +58,42 @@ def test_gradient_descent_contracts_by_one_minus_gamma_mu(program, tmp_path):
     assert result_of(folder)["metrics"]["variance"] == 0.0
 
 
-def test_a_grid_is_its_single_runs_and_epsilon_takes_the_best(program, tmp_path):
+def test_a_grid_is_its_single_runs_and_epsilon_takes_the_best(ran):
     """Every step size of a grid runs as if alone; iterations to epsilon are the fewest of them."""
     lrs = [0.02, 0.05, 1000.0]  # the last one diverges
     common = [*SMALL, "seeds=[0,1]", "task.steps=200", "task.path_points=200"]
-    done = program(*common, f"task.lrs={lrs}".replace(" ", ""), "task.epsilons=[2.0,1e-9]")
-    assert done.returncode == 0, done.stderr
-    grid = seed_folders(tmp_path)
-    errors = {row["lr"]: row["error"] for row in rows(grid[1], "lr")}
+    grid = ran(*common, f"task.lrs={lrs}".replace(" ", ""), "task.epsilons=[2.0,1e-9]")[1]
+    errors = {row["lr"]: row["error"] for row in rows(grid, "lr")}
     assert errors[1000.0] is None
     paths = {}
     for lr in lrs[:2]:
-        program(*common, f"method.lr={lr}")
-        (folder,) = (f for f in seed_folders(tmp_path) if f not in grid and f.name == "seed1")
-        grid = seed_folders(tmp_path)
-        paths[lr] = {r["iterations"]: r["error"] for r in rows(folder, "iterations") if "lr" not in r}
+        alone = ran(*common, f"method.lr={lr}")[1]
+        paths[lr] = {r["iterations"]: r["error"] for r in rows(alone, "iterations") if "lr" not in r}
         assert paths[lr][200] == pytest.approx(errors[lr], rel=1e-9)
-    grid_folder = next(f for f in seed_folders(tmp_path) if rows(f, "epsilon") and f.name == "seed1")
-    found = {row["epsilon"]: row for row in rows(grid_folder, "epsilon")}
+    found = {row["epsilon"]: row for row in rows(grid, "epsilon")}
     first = {lr: min(t for t, e in path.items() if e <= 2.0) for lr, path in paths.items()}
     assert found[2.0]["iterations_to_epsilon"] == min(first.values())
     assert found[2.0]["tuned_lr"] == min(first, key=first.get)
     assert found[1e-9]["iterations_to_epsilon"] is None
 
 
-def test_a_seed_is_the_same_alone_and_among_others(program, tmp_path):
+def test_a_seed_is_the_same_alone_and_among_others(ran):
     common = ["method=doubly_sgd_rr", *SMALL[1:-1], "task.draws=300", "task.steps=100", "method.rho=0.0"]
-    program(*common, "seeds=[0,1]", f"results_root={tmp_path / 'both'}")
-    program(*common, "seeds=[1]")
-    (alone,) = seed_folders(tmp_path)
-    (among,) = (tmp_path / "both").glob("runs/*/*/seed1")
+    among = ran(*common, "seeds=[0,1]", root="both")[1]
+    (alone,) = ran(*common, "seeds=[1]")
     one, other = result_of(alone)["metrics"], result_of(among)["metrics"]
     assert one == pytest.approx(other, rel=1e-9)
 
 
-def test_divergence_is_said(program, tmp_path):
-    program(*SMALL, "method.lr=100.0", "task.steps=2000")
-    assert result_of(seed_folders(tmp_path)[0])["status"] == "diverged"
+def test_divergence_is_said(ran):
+    (folder,) = ran(*SMALL, "method.lr=100.0", "task.steps=2000")
+    assert result_of(folder)["status"] == "diverged"
 
 
-def test_splits_of_a_budget(program, tmp_path):
+def test_splits_of_a_budget(ran):
     """Rows for every split that divides the budget; the best, and what the ends lose, are read off them."""
     more = ["dataset.num_components=64", "method.budget=16", "task.splits=[1,2,4,5,8,16,64]", "task.steps=0"]
-    done = program(*SMALL, *more, "task.draws=2000")
-    assert done.returncode == 0, done.stderr
-    folder = seed_folders(tmp_path)[0]
+    (folder,) = ran(*SMALL, *more, "task.draws=2000")
     found = rows(folder, "batch_size")
     assert [(r["batch_size"], r["mc_samples"]) for r in found] == [(1, 16), (2, 8), (4, 4), (8, 2), (16, 1)]
     assert all(0.8 < r["variance_ratio"] < 1.25 for r in found)
@@ -103,13 +105,12 @@ def test_splits_of_a_budget(program, tmp_path):
     assert final["excess_variance"] >= 1
 
 
-def test_variance_away_from_the_optimum(program, tmp_path):
+def test_variance_away_from_the_optimum(ran):
     """At x_0 curvatures add to the heterogeneity: tau^2 grows by Var L ||x_0 - x*||^2."""
-    for at in ("optimum", "start"):
-        program(*SMALL, f"task.variance_at={at}", "task.steps=0", "dataset.heterogeneity=0.0")
-    found = [result_of(f)["metrics"]["tau2"] for f in seed_folders(tmp_path)]
-    assert min(found) == pytest.approx(0.0, abs=1e-12)
-    assert max(found) > 1
+    common = [*SMALL, "task.steps=0", "dataset.heterogeneity=0.0"]
+    found = [result_of(ran(*common, f"task.variance_at={at}")[0])["metrics"]["tau2"] for at in ("optimum", "start")]
+    assert found[0] == pytest.approx(0.0, abs=1e-12)
+    assert found[1] > 1
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ RUNS = {
         "method.sampling=reshuffling",
         "dataset.num_components=128",
         "seeds=[0,1]",
-        "task.steps=12000",
+        "task.steps=600",
         "task.draws=100",
     ],
     "finite_sum": ["method=ssvr_fs", "dataset=least_squares", "seeds=[0,1]", "task.horizons=[500,3000]"],
