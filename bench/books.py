@@ -17,6 +17,8 @@ from torch import Tensor
 
 from methods.strategy import Strategy
 
+LONGEST, ENTRIES = 256, 2**18  # periods, and numbers of their weights, that are settled at a time
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -48,18 +50,42 @@ class Books:
     def __init__(self, periods: int, costs: Tensor, settings: int, toolbox: bool) -> None:
         self.half, self.toolbox = costs[:, None] / 2, toolbox
         self.paths = Paths(*(costs.new_empty(periods, len(costs), settings) for _ in range(4)))
-        self._held: Tensor | float = 0.0
+        self._held = costs.new_zeros(1, 1, 1, 1)
 
-    def settle(self, t: int, weights: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Buy `weights` [C, K, m] for period t, earn x [m]. Returns what they drifted to [C, K, m] and the net growth [C, K, 1]."""
-        gross = weights @ x
-        traded = (weights - self._held).abs_().sum(-1)
+    def settle(self, first: int, weights: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Buy weights [B, C, K, m] for the B periods from `first` on, earn x [B, m]. toolbox: one period at a time.
+
+        Returns what they drifted to in the last of them, [C, K, m], and the net growths, [B, C, K] or what broadcasts to it.
+        """
+        periods = slice(first, first + len(x))
+        gross = weights @ x[0] if len(x) == 1 else (weights @ x[:, None, :, None])[..., 0]
+        held = weights * x[:, None, None] / gross[..., None]
+        before = self._held if len(x) == 1 else torch.cat([self._held.expand(1, *held.shape[1:]), held[:-1]])
+        traded = (weights - before).abs_().sum(-1)
         kept = 1 - self.half * traded
-        self.paths.gross[t], self.paths.net[t], self.paths.traded[t] = gross, gross * kept, traded
-        self.paths.off[t] = torch.maximum((weights.sum(-1) - 1).abs_(), -weights.amin(-1))
-        held = weights * x / gross[..., None]
-        self._held = held / kept[..., None] if self.toolbox else held
-        return held, self.paths.net[t][..., None]
+        net = gross * kept
+        self.paths.gross[periods], self.paths.net[periods], self.paths.traded[periods] = gross, net, traded
+        self.paths.off[periods] = torch.maximum((weights.sum(-1) - 1).abs_(), -weights.amin(-1))
+        self._held = held[-1:] / kept[..., None] if self.toolbox else held[-1:]
+        return held[-1], net
+
+
+class Mixture(Books):
+    """Books of capital that is spread evenly over K settings and left to grow: sum_k S_{k,t-1} b_{k,t} / sum_k S_{k,t-1}.
+
+    It pays for its own trades alone: what one setting sells another may buy.
+    """
+
+    def __init__(self, periods: int, costs: Tensor, settings: int, toolbox: bool) -> None:
+        super().__init__(periods, costs, 1, toolbox)
+        self._log_wealth = costs.new_zeros(1, len(costs), settings)
+
+    def follow(self, first: int, weights: Tensor, x: Tensor, net: Tensor) -> None:
+        """Settle the mixture of weights [B, C, K, m] that grew by net [B, C, K]."""
+        after = self._log_wealth + net.log().cumsum(0)
+        share = torch.cat([self._log_wealth, after[:-1]]).softmax(-1)[..., None, :]  # [B, C, 1, K]
+        self.settle(first, share @ weights.expand(-1, -1, share.shape[-1], -1), x)
+        self._log_wealth = after[-1:]
 
 
 def evaluate(
@@ -76,30 +102,30 @@ def evaluate(
 
     Args:
         settings: K, the number of settings in the strategy's batch.
-        mixture: keep second books, of capital spread evenly over the settings and left to grow: the portfolio
-            sum_k S_{k,t-1} b_{k,t} / sum_k S_{k,t-1}, which pays for its own trades alone.
+        mixture: keep the books of a `Mixture` too.
         tick: called after each period.
 
     Returns:
         The paths of the settings, and that of the mixture (K = 1) or None.
     """
     books = Books(len(relatives), costs, settings, toolbox_costs)
-    mixed = Books(len(relatives), costs, 1, toolbox_costs) if mixture else None
-    log_wealth = costs.new_zeros(len(costs), settings)
-    weights = strategy.begin(relatives, costs)
-    for t, x in enumerate(relatives):
-        held, net = books.settle(t, weights, x)
-        if mixed is not None:
-            share = log_wealth.softmax(-1)[:, None, :]  # [C, 1, K]
-            mixed.settle(t, share @ weights.expand(-1, settings, -1), x)
-            log_wealth += net[..., 0].log()
+    mixed = Mixture(len(relatives), costs, settings, toolbox_costs) if mixture else None
+    one_by_one = strategy.reads_accounts or toolbox_costs
+    block = 1 if one_by_one else max(1, min(LONGEST, ENTRIES // (settings * relatives.shape[1])))
+    weights, pending, held, net = strategy.begin(relatives, costs), [], None, None
+    for t in range(len(relatives)):
+        pending.append(weights)
+        if len(pending) == block or t + 1 == len(relatives):
+            bought = weights[None] if len(pending) == 1 else torch.stack(torch.broadcast_tensors(*pending))
+            first = t + 1 - len(pending)
+            held, growth = books.settle(first, bought, relatives[first : t + 1])
+            net, pending = growth[-1][..., None], []
+            if mixed is not None:
+                mixed.follow(first, bought, relatives[first : t + 1], growth)
         if t + 1 < len(relatives):
             weights = strategy.update(t, weights, held, net)
         tick()
     return books.paths, mixed.paths if mixed else None
-
-
-# ---- metrics
 
 
 @dataclass(frozen=True)

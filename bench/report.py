@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -166,13 +168,19 @@ def _section(
     return {"key": key, "paper": paper, "experiments": experiments, "counts": _counts(judged)}
 
 
+_drawn: dict[bytes, str] = {}  # svg by what it shows: a report after each experiment draws only what has changed
+
+
 def _figure(figure: Figure, runs: Sequence[Record], palette: Sequence[str]) -> tuple[str, int]:
     """The figure as svg, "" where no run has what it shows, and how many seeds it averages."""
-    if figure.value:
-        panels = heatmaps.panels(figure, runs)
-        return (heatmaps.draw(figure, panels, runs[0].task), max(p.seeds for p in panels)) if panels else ("", 0)
-    found = figures.lines(figure, runs)
-    return (figures.draw(figure, found, runs[0].task, palette), max(i.seeds for i in found)) if found else ("", 0)
+    found = heatmaps.panels(figure, runs) if figure.value else figures.lines(figure, runs)
+    if not found:
+        return "", 0
+    content = pickle.dumps((figure.model_dump(), found, runs[0].task, list(palette)))
+    if content not in _drawn:
+        draw = heatmaps.draw if figure.value else functools.partial(figures.draw, palette=palette)
+        _drawn[content] = draw(figure, found, runs[0].task)
+    return _drawn[content], max(part.seeds for part in found)
 
 
 def _claim(first: Judged, judged: Sequence[Judged], scales: Sequence[str]) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Anticor(Strategy):
         Time grows as T W m^2 and memory as T W m.
     """
 
+    reads_accounts = False
+
     def __init__(self, seed: int = 0, *, max_window: PositiveInt = 30, layers: Literal[1, 2] = 1) -> None:
         if max_window < 2:
             raise ValueError(f"max_window = {max_window}: at least 2, a correlation needs two days")

@@ -28,6 +28,8 @@ class UCRP(Strategy):
     S_T = prod_t mean_i(x_{t,i})
     """
 
+    reads_accounts = False
+
     def update(self, t: int, weights: Tensor, held: Tensor, net: Tensor) -> Tensor:
         return weights
 
@@ -104,6 +106,8 @@ class UP(Strategy):
         The error falls as samples^(-1/2), and the more so the further from uniform the good portfolios are.
     """
 
+    reads_accounts = False
+
     def __init__(self, seed: int = 0, *, samples: PositiveInt = 5000) -> None:
         super().__init__(seed)
         self.samples = samples
@@ -134,6 +138,8 @@ class EG(Strategy):
     References:
         Helmbold, Schapire, Singer, Warmuth, 1998, On-line portfolio selection using multiplicative updates.
     """
+
+    reads_accounts = False
 
     def __init__(self, seed: int = 0, *, eta: PositiveFloat = 0.05) -> None:
         super().__init__(seed)

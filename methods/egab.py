@@ -102,6 +102,7 @@ class EGABU(Strategy):
         super().__init__(seed)
         self.parameters = alpha, beta, eta
         self.forecast, self.window, self.decay, self.threshold = forecast, window, decay, threshold
+        self.reads_accounts = threshold is not None
 
     def begin(self, relatives: Tensor, costs: Tensor) -> Tensor:
         self.geometry = Geometry(*self.parameters, device=relatives.device)

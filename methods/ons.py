@@ -29,6 +29,8 @@ class ONS(Strategy):
         One linear system of the size of the support a period and setting: m up to a few hundred.
     """
 
+    reads_accounts = False
+
     def __init__(
         self, seed: int = 0, *, eta: Probability = 0.0, beta: PositiveFloat = 1.0, delta: PositiveFloat = 0.125
     ) -> None:

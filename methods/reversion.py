@@ -83,6 +83,8 @@ class CWMR(Strategy):
         Li, Hoi, Zhao, Gopalkrishnan, 2013, ACM TKDD 7(1), and the toolbox, whose "stdev" adds eps to Sigma if det(Sigma) <= eps.
     """
 
+    reads_accounts = False
+
     def __init__(
         self,
         seed: int = 0,
@@ -139,6 +141,7 @@ class Reverting(Strategy):
     lambda = max(0, epsilon - b_t . phi) / ||d(phi)||^2 (0 where ||d(phi)|| = 0),    b_{t+1} = proj(b_t + lambda d(phi))
     """
 
+    reads_accounts = False
     epsilon: float
     first = 0  # the period (0-based) after which the first step is taken
 

@@ -17,9 +17,12 @@ class Strategy:
     Attributes:
         hindsight: does it use prices of the whole period from the start (Best, BCRP)? Others never look ahead: weights for period
             t + 1 depend on relatives[: t + 1] alone, which the tests check by changing the future.
+        reads_accounts: does `update` use `held` or `net`? Where it does not, set this to False: the accounts are then kept for a block
+            of periods at a time, which is faster, and `held` and `net` are those of an earlier period or None.
     """
 
     hindsight = False
+    reads_accounts = True
 
     def __init__(self, seed: int = 0) -> None:
         """Every constructor takes the run's seed first and its hyper-parameters by keyword; only sampling strategies use the seed."""

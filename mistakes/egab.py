@@ -30,8 +30,8 @@ def undrifted() -> Iterator[None]:
 
     settle = Books.settle
 
-    def counted(self: Any, t: int, weights: Any, x: Any) -> Any:
-        found = settle(self, t, weights, x)
+    def counted(self: Any, first: int, weights: Any, x: Any) -> Any:
+        found = settle(self, first, weights, x)  # one period: the experiment keeps the toolbox's accounts
         self._held = weights
         return found
 

@@ -125,4 +125,38 @@ TASKS = {
             "landscape",
         ),  # a whole family, and how one of it is chosen, against a member or a single strategy
     ),
+    "inference": TaskNote(
+        "fits a Gaussian by variational inference",
+        "is a Bayesian model",
+        {
+            "kl": Metric("KL(q || q*)", "lower"),
+            "kl_reverse": Metric("KL(q* || q)", "lower"),
+            "elbo_gap": Metric("ELBO gap", "lower"),
+            "lost_pd": Metric("share of seeds that lost positive-definiteness", "lower"),
+            "lost_pd_steps": Metric("steps that lost positive-definiteness", "lower"),
+            "gap_error": Metric("ELBO gap minus KL(q || q*), absolute"),
+            "slope": Metric("log-log slope of KL(q || q*)"),
+            "chosen_lr": Metric("step size of the best setting"),
+            "chosen_decay": Metric("its decay"),
+            "iterations": Metric("iterations"),
+            **COST,
+        },
+        ("grid",),  # the best of a whole family against one setting
+    ),
+    "curvature": TaskNote(
+        "is a parameterisation of a Gaussian",
+        "is a model of one weight, whose objective can be mapped",
+        {
+            "share_nonconvex": Metric("share of the map, not convex", "lower"),
+            "min_eigenvalue": Metric("smallest eigenvalue of the Hessian on the map", "higher"),
+            "jensen_gap": Metric("-ELBO at the midpoint minus its mean at the ends", "lower"),
+            "closed_form_error": Metric("relative error of the closed form of the Hessian", "lower"),
+            "low_eigenvalue": Metric("smaller eigenvalue of the Hessian", "higher"),
+            "high_eigenvalue": Metric("larger eigenvalue of the Hessian", "higher"),
+            "relative_curvature": Metric("smallest eigenvalue, relative, cut to [-1, 1]"),
+            "m": Metric("mean m"),
+            "v": Metric("variance v"),
+            **COST,
+        },
+    ),
 }

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from bench.books import Measure, Paths, evaluate, metrics
 from bench.build import build
-from bench.config import typed
-from bench.errors import UserError, allowed_list, nearest
+from bench.errors import UserError
+from bench.grid import product
 from bench.market import Market
 from bench.session import Session
 from bench.types import NonNegativeInt, PositiveInt, Probability
@@ -104,7 +104,7 @@ class Trial:
         self.session, self.node, self.toolbox = session, session.job.parts["method"], toolbox
         self.device = session.device.device
         self.costs = torch.tensor(costs, dtype=torch.float64, device=self.device)
-        self.values = self._product(grid)
+        self.values = product(grid, self.node, self.device)
         self.mapped, self.landscape = mapped, []
         self.done = 0
 
@@ -143,24 +143,6 @@ class Trial:
             best = log_wealth[:, (pairs == pair).all(1)].amax(1)
             for cost, value in zip(self.costs.tolist(), best.tolist()):
                 yield {"cost": cost, **dict(zip(self.mapped, pair.tolist())), "best_log_wealth": value}
-
-    def _product(self, grid: Mapping[str, list[float]]) -> dict[str, Tensor]:
-        """The values [K, 1] of each hyper-parameter of the grid in the Cartesian product.
-
-        Raises:
-            UserError: a name or a value that the method does not take.
-        """
-        for name, values in grid.items():
-            if not isinstance(self.node.get(name), float):
-                known = [key for key, value in self.node.items() if isinstance(value, float)]
-                hint = f"allowed: {allowed_list(known) or 'none'}{nearest(name, known)}"
-                raise UserError(f"task.grid.{name}: not a real-valued key of this method; {hint}")
-            if not values:
-                raise UserError(f"task.grid.{name} = []: at least one value")
-            for value in values:
-                typed("method", {**self.node, name: value})
-        product = torch.tensor(list(itertools.product(*grid.values())), dtype=torch.float64, device=self.device)
-        return {name: product[:, k : k + 1] for k, name in enumerate(grid)}
 
     def _evaluate(self, x: Tensor, values: dict[str, Tensor], mixture: bool = False) -> tuple[Paths, Paths | None]:
         strategy = build("method", {**self.node, **values}, self.session.runs[0].seed)

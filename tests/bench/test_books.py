@@ -9,6 +9,7 @@ import pytest
 import torch
 from portfolio_books import COSTS, final, relatives
 
+import bench.books
 from bench.books import Measure, evaluate, metrics
 from methods.benchmarks import BCRP, EG, UBAH, UCRP, Best
 from methods.reversion import PAMR
@@ -52,6 +53,26 @@ def test_books_by_hand(toolbox):
     assert paths.traded[0, 0, 0] == 1, "the first purchase is a trade of everything"
     np.testing.assert_allclose(strategy.seen[0].flatten(), held[2], rtol=1e-15)
     np.testing.assert_allclose(strategy.seen[1].flatten(), paths.net[1, :, 0], rtol=0)
+
+
+@pytest.mark.parametrize("mixture", [False, True])
+@pytest.mark.parametrize("block", [1, 7, 16, 1000])
+def test_blocks_of_periods_are_the_periods_one_by_one(block, mixture, monkeypatch):
+    monkeypatch.setattr(bench.books, "LONGEST", block)
+    x, etas = relatives("djia")[:100], torch.tensor([[0.05], [1.0], [20.0]], dtype=torch.float64)
+    slow = EG(eta=etas)
+    slow.reads_accounts = True
+    found, expected = (evaluate(s, x, COSTS, settings=3, mixture=mixture) for s in (EG(eta=etas), slow))
+    for ours, theirs in zip(found, expected):
+        for name in ("gross", "net", "traded", "off") if theirs else ():
+            torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-12, atol=1e-14)
+
+
+def test_a_strategy_that_reads_accounts_it_disclaims_fails_at_once():
+    strategy = UBAH()
+    strategy.reads_accounts = False
+    with pytest.raises(AttributeError):
+        evaluate(strategy, relatives("djia"), COSTS)
 
 
 def test_wealth_with_costs_is_the_toolboxs():

@@ -14,6 +14,7 @@ HARDWARE = ["hardware=cpu", "hardware.threads=1"]
 QUICK = {  # a paper's mistakes in seconds
     "ssvr": ["task.horizons=[1000,4000]", "seeds=[0,1,2,3,4]"],
     "doublysgd": ["task.draws=6000", "seeds=[0,1,2,3,4]"],
+    "ngvi": ["seeds=[0,1,2,3,4,5,6,7]"],
 }
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
 
@@ -26,6 +27,7 @@ def test_the_registry_holds_the_classic_mistakes():
         "beta-reversed",
     }
     assert {m.name for m in mistakes("egab")} >= {"first-day", "clip-and-divide", "early-step", "look-ahead", "swapped"}
+    assert {m.name for m in mistakes("ngvi")} >= {"scaled-prior", "old-covariance", "root-schedule", "central-moment"}
     for name in load_papers():
         assert mistakes(name), f"mistakes/{name}.py is missing"
     assert mistakes("nobody") == []
