@@ -125,7 +125,8 @@ def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
             axes.set_xticks(ticks, [f"{t:,.10g}" for t in ticks])
             axes.xaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=all(x == int(x) for line in found for x in line.x)))
+        most = 3 if any(len(line.label) > 20 for line in found) else 6  # long names leave little width
+        axes.xaxis.set_major_locator(MaxNLocator(most, integer=all(x == int(x) for line in found for x in line.x)))
     if "y" in figure.log:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
