@@ -121,7 +121,7 @@ def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
     if "x" in figure.log:
         axes.set_xscale("log")
         ticks = sorted({x for line in found for x in line.x})
-        if len(ticks) <= 7 and all(float(f"{t:.4g}") == t for t in ticks):
+        if len(ticks) <= 7 and all(float(f"{t:.6g}") == t for t in ticks):
             axes.set_xticks(ticks, [f"{t:,.10g}" for t in ticks])
             axes.xaxis.set_minor_formatter(NullFormatter())
     else:
