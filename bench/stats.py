@@ -62,7 +62,9 @@ def bootstrap_interval(
 def iqm(values: Values, axis: int = -1) -> float:
     """Interquartile mean: the mean without the lowest and the highest quarter."""
     x = np.asarray(values, float)
-    return x.mean(axis) if x.shape[axis] < 4 else stats.trim_mean(x, 0.25, axis=axis)  # the same below 4; scipy takes its time
+    return (
+        x.mean(axis) if x.shape[axis] < 4 else stats.trim_mean(x, 0.25, axis=axis)
+    )  # the same below 4; scipy takes its time
 
 
 def sign_flip(differences: Values, seed: int = 0) -> float:
