@@ -6,6 +6,7 @@ ARGS ?=
 SCALE ?=
 PAPER ?=
 LAUNCHER ?=
+JOBS ?=
 STRICT ?=
 CHOICE = $(if $(PAPER),--paper $(PAPER)) $(if $(SCALE),--scale $(SCALE))
 MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
@@ -38,8 +39,8 @@ smoke: setup  ## every experiment at smoke scale, in a folder of its own
 plan: setup  ## what is done, missing, stale or failed, and what the rest costs: [PAPER=ssvr] [SCALE=mini] [ARGS=--time]
 	$(PY) scripts/reproduce_all.py --dry-run $(CHOICE) $(ARGS)
 
-reproduce-all: setup  ## every experiment, then the report: [SCALE=mini] [PAPER=ssvr] [LAUNCHER=joblib] [STRICT=1]
-	$(PY) scripts/reproduce_all.py $(CHOICE) $(if $(LAUNCHER),--launcher $(LAUNCHER)) $(if $(STRICT),--strict) $(ARGS)
+reproduce-all: setup  ## every experiment, then the report: [SCALE=mini] [PAPER=ssvr] [JOBS=2] [LAUNCHER=joblib] [STRICT=1]
+	$(PY) scripts/reproduce_all.py $(CHOICE) $(if $(JOBS),--jobs $(JOBS)) $(if $(LAUNCHER),--launcher $(LAUNCHER)) $(if $(STRICT),--strict) $(ARGS)
 
 report: setup  ## verdicts, tables, figures and results/index.html from what is on disk: [PAPER=ssvr]
 	$(PY) scripts/report.py $(if $(PAPER),--paper $(PAPER)) $(ARGS)

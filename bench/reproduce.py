@@ -1,4 +1,4 @@
-"""Every experiment, one after another, each in a process of its own: resumable, keeps going, a report at every point."""
+"""Every experiment, one or several at a time, each in a process of its own: resumable, keeps going, a report at every point."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ from bench.report import VERDICT_TABLE
 from bench.signature import ROOT
 
 GRACE = 60.0  # seconds that a stopped experiment's processes get to write their checkpoints
+POLL = 0.05  # seconds between looks at the experiments under way
 
 
 @dataclass
 class Experiments:
-    """Runs experiments; a stop signal is handed to the one under way, which checkpoints, and no other one is started."""
+    """Runs experiments; a stop signal is handed to those under way, which checkpoint, and no other one is started."""
 
     arguments: Sequence[str]
     scale: str
     stopped: int | None = None
     failures: dict[str, int] = field(default_factory=dict)
-    _child: subprocess.Popen[bytes] | None = None
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __enter__(self) -> Experiments:
         self._before = {n: signal.signal(n, self._stop) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -48,12 +49,12 @@ class Experiments:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopped = number
-        if self._child is not None:
+        for child in list(self.running.values()):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, number)
+                os.killpg(child.pid, number)
 
-    def run(self, experiment: str) -> None:
-        """One experiment; what it ends with is kept in `failures` unless that is 0."""
+    def start(self, experiment: str) -> None:
+        """One more experiment."""
         command = [
             sys.executable,
             str(ROOT / "run.py"),
@@ -61,13 +62,18 @@ class Experiments:
             f"scale={self.scale}",
             "force=stale",
         ]
-        self._child = subprocess.Popen([*command, *self.arguments], start_new_session=True)
-        code = self._child.wait()
-        if self.stopped is not None:
-            _wait_for_group(self._child.pid)
-        elif code != 0:
-            self.failures[experiment] = code
-        self._child = None
+        self.running[experiment] = subprocess.Popen([*command, *self.arguments], start_new_session=True)
+
+    def wait(self) -> None:
+        """Until one of those under way has ended; what it ends with is kept in `failures` unless that is 0."""
+        while not (ended := [name for name, child in self.running.items() if child.poll() is not None]):
+            time.sleep(POLL)
+        for name in ended:
+            child = self.running.pop(name)
+            if self.stopped is not None:
+                _wait_for_group(child.pid)
+            elif child.returncode != 0:
+                self.failures[name] = child.returncode
 
 
 def _wait_for_group(group: int) -> None:
@@ -141,17 +147,20 @@ def reproduce(
     arguments: Sequence[str],
     after_each: Callable[[], Any],
     report: Callable[[str], None],
+    at_a_time: int = 1,
 ) -> Experiments:
-    """Run what is to do, experiment by experiment; `after_each` writes the report. A run that crashes stops no other."""
+    """Run what is to do, `at_a_time` experiments at once; `after_each` writes the report. A run that crashes stops no other."""
     todo = Counter(run.experiment for run in planned if run.to_do)
+    waiting = list(enumerate(todo.items(), 1))
     with Experiments(arguments, scale) as experiments:
-        for k, (name, runs) in enumerate(todo.items(), 1):
-            report(f"[{k}/{len(todo)}] {name} at {scale} scale: {runs} runs to do")
-            experiments.run(name)
+        while experiments.running or (waiting and experiments.stopped is None):
+            while waiting and len(experiments.running) < at_a_time and experiments.stopped is None:
+                k, (name, runs) = waiting.pop(0)
+                report(f"[{k}/{len(todo)}] {name} at {scale} scale: {runs} runs to do")
+                experiments.start(name)
+            experiments.wait()
             try:
                 after_each()
             except Exception as error:  # code or a paper's file under edit, a full disk: no reason to stop computing
                 report(f"warning: no report this time ({error.__class__.__name__}: {error})")
-            if experiments.stopped is not None:
-                break
     return experiments

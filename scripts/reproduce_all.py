@@ -8,6 +8,7 @@ longer is; 2 bad input; 130 and 143 stopped.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -37,6 +38,9 @@ def arguments() -> argparse.Namespace:
         "--scale", help="smoke, mini or paper; default: paper with a GPU, else mini; with --dry-run: mini and paper"
     )
     parser.add_argument("--launcher", help="a Hydra launcher, as joblib or submitit_slurm")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="experiments at a time, each on its share of the cores; default: 1"
+    )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a claim that was reproduced no longer is")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing")
     parser.add_argument(
@@ -52,6 +56,8 @@ def main() -> int:
     args = arguments()
     if args.scale not in (None, *SCALES):
         raise UserError(f"--scale {args.scale}: allowed: {allowed_list(SCALES)}{nearest(args.scale, SCALES)}")
+    if args.jobs < 1:
+        raise UserError(f"--jobs {args.jobs}: at least 1")
     papers, overrides, root = load_papers(args.paper), args.overrides, results_root(args.overrides)
     check_decidable(papers, jobs)
     names = [name for paper in papers for name in experiments(paper)]
@@ -68,13 +74,16 @@ def main() -> int:
         shown = dict.fromkeys([*REPORTED, scale])  # a run may serve several scales
         return publish(root, [run for at in shown for run in plan(names, at, overrides)], scales)
 
-    launcher = [f"hydra/launcher={args.launcher}"] if args.launcher else []
+    chosen = [f"hydra/launcher={args.launcher}"] if args.launcher else []
+    if args.jobs > 1 and not any(o.startswith("hardware.threads=") for o in overrides):
+        chosen.append(f"hardware.threads={max(1, (os.cpu_count() or 1) // args.jobs)}")
     done = reproduce(
         runs,
         scale,
-        [*launcher, *overrides],
+        [*chosen, *overrides],
         after_each=report,
         report=lambda line: screen.print(line, highlight=False),
+        at_a_time=args.jobs,
     )
     judged = [j for j in report() if j.paper in papers]
     print_verdicts([j for j in judged if j.scale == scale], screen.print)

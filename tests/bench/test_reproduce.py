@@ -14,6 +14,8 @@ import pytest
 import yaml
 from conftest import QUIET, clean_env, copy_project
 
+from bench.reproduce import Experiments
+
 KEPT = ("digits", "identity_exact", "identity_signsgd")
 ALL = ["--scale", "smoke", *QUIET, "seeds=[0]"]
 OPTIONS = {"capture_output": True, "text": True, "check": False}
@@ -85,18 +87,18 @@ def test_it_runs_everything_once_and_writes_the_report(project):
 def test_a_crash_stops_no_other_experiment(project):
     start = "        for group in self.param_groups:\n            self._descend"
     edit(project / "methods/signsgd.py", start, f"        raise RuntimeError('planted')\n{start}")
-    done = script(project, "reproduce_all", *ALL)
+    done = script(project, "reproduce_all", "--jobs", "2", *ALL)
     assert done.returncode == 1
     failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ssvr/")]
-    assert [line.split()[1] for line in failed] == ["ssvr/digits", "ssvr/identity_signsgd"]
+    assert sorted(line.split()[1] for line in failed) == ["ssvr/digits", "ssvr/identity_signsgd"]
     assert verdicts(project) == {"exact-gradients": "reproduced", "beta-one": "not run"}
     assert "1 crashed" in (project / "results/verdicts.csv").read_text()
 
 
-@pytest.mark.parametrize("launcher", [[], ["--launcher", "joblib"]])
+@pytest.mark.parametrize("launcher", [[], ["--launcher", "joblib"], ["--jobs", "2"]])
 def test_stopped_and_started_again(project, launcher):
     """Ctrl-C: exit code 130, a report of what is done, a checkpoint of what is not; the second start finishes it."""
-    long = [*ALL, "task.epochs=400"] if launcher else [*ALL, "task.epochs=200"]
+    long = [*ALL, "task.epochs=400"] if "joblib" in launcher else [*ALL, "task.epochs=200"]
     for name in KEPT[1:]:
         (project / f"conf/experiment/ssvr/{name}.yaml").unlink()
     path = project / "conf/paper/ssvr.yaml"
@@ -118,9 +120,23 @@ def test_stopped_and_started_again(project, launcher):
     assert "stopped" in plan
     again = script(project, "reproduce_all", *launcher, *long)
     assert again.returncode == 0, again.stderr
-    assert "resuming" in again.stderr or launcher
+    assert "resuming" in again.stderr or "joblib" in launcher
     assert len(list((project / "results").rglob("result.json"))) == 5
     assert not list((project / "results").rglob("checkpoint.pt"))
+
+
+def test_a_stop_reaches_every_experiment_under_way():
+    with Experiments((), "smoke") as experiments:
+        for name, seconds in (("a", 0.3), ("b", 30.0)):
+            command = [sys.executable, "-c", f"import time; time.sleep({seconds})"]
+            experiments.running[name] = subprocess.Popen(command, start_new_session=True)
+        experiments.wait()
+        assert list(experiments.running) == ["b"], "one has ended"
+        os.kill(os.getpid(), signal.SIGTERM)
+        experiments.wait()
+    assert experiments.running == {}
+    assert experiments.stopped == signal.SIGTERM
+    assert experiments.failures == {}, "stopped is not failed"
 
 
 def test_strict_notices_a_claim_that_is_lost(project):

@@ -32,9 +32,16 @@ def test_help_lists_every_target():
 
 def test_variables_become_options():
     line = make(
-        "--no-print-directory", "-n", "reproduce-all", "SCALE=mini", "PAPER=ssvr", "LAUNCHER=joblib", "STRICT=1"
+        "--no-print-directory",
+        "-n",
+        "reproduce-all",
+        "SCALE=mini",
+        "PAPER=ssvr",
+        "LAUNCHER=joblib",
+        "STRICT=1",
+        "JOBS=2",
     )
-    wanted = "scripts/reproduce_all.py --paper ssvr --scale mini --launcher joblib --strict"
+    wanted = "scripts/reproduce_all.py --paper ssvr --scale mini --jobs 2 --launcher joblib --strict"
     assert wanted in " ".join(line.split())
     line = make("--no-print-directory", "-n", "plan", "ARGS=--time")
     assert "scripts/reproduce_all.py --dry-run --time" in " ".join(line.split())
