@@ -58,13 +58,16 @@ def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
 
 def _relative(figure: Figure, runs: list[Record]) -> Iterator[Record]:
     """The runs with `y` divided by that of the run which is alike but for the keys of `relative_to`; without these keys, as they are."""
-    base = [r for r in runs if figure.relative_to and matches(r, figure.relative_to)]
+    if not figure.relative_to:
+        yield from runs
+        return
+    base = [r for r in runs if matches(r, figure.relative_to)]
     for run in runs:
-        partners = [b for b in base if b.seed == run.seed and set(differences(run, b)) <= set(figure.relative_to)]
-        if not figure.relative_to:
-            yield run
-        elif partners and run not in base:
-            metrics, curve = _over(run.metrics, partners[0].metrics, figure.y), zip(run.curve, partners[0].curve)
+        if run in base:
+            continue
+        partners = (b for b in base if b.seed == run.seed and set(differences(run, b)) <= set(figure.relative_to))
+        if (partner := next(partners, None)) is not None:
+            metrics, curve = _over(run.metrics, partner.metrics, figure.y), zip(run.curve, partner.curve)
             yield replace(run, metrics=metrics, curve=[_over(a, b, figure.y) for a, b in curve])
 
 

@@ -70,9 +70,13 @@ def main() -> int:
         return 0
     (scale,) = scales
 
+    latest: list[Judged] = []  # what the last report judged; empty before the first one and after one that failed
+
     def report() -> list[Judged]:
+        latest.clear()
         shown = dict.fromkeys([*REPORTED, scale])  # a run may serve several scales
-        return publish(root, [run for at in shown for run in plan(names, at, overrides)], scales)
+        latest.extend(publish(root, [run for at in shown for run in plan(names, at, overrides)], scales))
+        return latest
 
     chosen = [f"hydra/launcher={args.launcher}"] if args.launcher else []
     if args.jobs > 1 and not any(o.startswith("hardware.threads=") for o in overrides):
@@ -85,7 +89,7 @@ def main() -> int:
         report=lambda line: screen.print(line, highlight=False),
         at_a_time=args.jobs,
     )
-    judged = [j for j in report() if j.paper in papers]
+    judged = [j for j in (latest or report()) if j.paper in papers]
     print_verdicts([j for j in judged if j.scale == scale], screen.print)
     screen.print(str(root / PAGE), soft_wrap=True, highlight=False)
     if done.stopped is not None:
