@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))  # a user's data sets, where they are
 QUIET = ["tracker=none", "hardware=cpu", "hardware.threads=1"]
 
 

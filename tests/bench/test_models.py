@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
-from conftest import ROOT
+from conftest import DATA
 
 import bench.models as models
 from bench.augment import Augmenter
@@ -15,7 +12,6 @@ from bench.errors import UserError
 from bench.metrics import ClassifierMetrics
 from bench.models.cifar_resnet import PUBLISHED_MEAN, PUBLISHED_STD, load_published
 
-DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
 MORE = {"mlp": {"hidden": [32]}, "small_cnn": {"width": 8}, "wrn28_10": {"dropout": 0.0}}
 SIZES = {
     "resnet20": 269_722,

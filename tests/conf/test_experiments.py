@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
-from conftest import ROOT, result_of, seed_folders
+from conftest import DATA, result_of, seed_folders
 
 from bench.config import options, swept
 from bench.plan import plan
-
-DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
 
 
 def ends(name: str) -> list[str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import DATA
 
 from bench.errors import UserError
 from bench.likelihoods import Bernoulli, Normal
 from datasets.bayes import poisson_regression, repeated_datum
 from datasets.tabular import linear, logistic
 
-DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
 SHAPES = {
     "diabetes": (442, 10),
     "energy": (768, 8),

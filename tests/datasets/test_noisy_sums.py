@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import DATA
 from torch.distributions import Normal, kl_divergence
 
 from bench.errors import UserError
@@ -17,7 +14,6 @@ from datasets.noisy_networks import DigitsMixup, DigitsVAE
 from datasets.noisy_sums import GammaQuadratics, GaussianSumVI, RandomQuadratics
 from methods.doubly_sgd import couple
 
-DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
 CLOSED = {
     "gamma": GammaQuadratics(num_components=16, dim=4, noise=0.7),
     "random": RandomQuadratics(num_components=16, dim=4, noise=0.7),

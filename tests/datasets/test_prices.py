@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import builtins
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, result_of, seed_folders
+from conftest import DATA, result_of, seed_folders
 
 from bench.errors import UserError
 from datasets import prices
 from datasets.prices import SHAPES, from_csv, olps
 
-DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
 EXTREMES = {  # smallest and largest relative
     "nyse_o": (0.7500, 1.3529),
     "nyse_n": (0.4545, 1.8146),

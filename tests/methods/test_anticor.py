@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import DATA
 from portfolio_market import STRATEGIES, market, run, wealth
 from threadpoolctl import threadpool_info
 
 import methods.anticor
-from bench.config import ROOT
 from datasets.prices import olps
 from methods.anticor import TIE, Anticor
-
-DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
 
 # Final wealth: the toolbox's, which depends on how its rounding errors decide ties, and ours, where ties are ties.
 REPLAYS = {
