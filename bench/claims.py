@@ -189,7 +189,11 @@ def _slopes(group: Group, check: Slope) -> np.ndarray:
     """Log-log slope of each seed, over a column of the curve or over a config key."""
     columns = {check.over, check.metric}
     if "." not in check.over:
-        points = {r.seed: [(x[check.over], x[check.metric]) for x in r.curve if columns <= set(x)] for r in group.runs}
+        at = (check.at or {}).items()
+        kept = {
+            r.seed: [x for x in r.curve if columns <= set(x) and all(x.get(k) == v for k, v in at)] for r in group.runs
+        }
+        points = {seed: [(x[check.over], x[check.metric]) for x in rows] for seed, rows in kept.items()}
     else:
         points = {seed: [] for seed in group.seeds}
         for r in group.runs:

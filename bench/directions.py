@@ -168,7 +168,8 @@ class Cell:
         target, w = self.model.target, self.w
         variance = target.variance + self.model.noise**2
         test = self.sample(TEST, tests)
-        found = {"network_error": network_error(w, self.neurons, *test) / variance}
+        error = network_error(w, self.neurons, *test)
+        found = {"test_loss": error / 2, "network_error": error / variance}
         if train is not None:
             found["train_error"] = network_error(w, self.neurons, *train) / variance
         loss = population_loss(w, self.theta, self.neurons, target, self.model.noise)

@@ -51,7 +51,7 @@ def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
     """The lines of a figure from an experiment's runs; runs that have not ended, or diverged, are left out."""
     points: dict[str, dict[float, list[float]]] = {}
     for run, row in rows(figure, _relative(figure, list(runs)), figure.x, figure.y):
-        mine = points.setdefault(label({figure.by: run.get(figure.by)}), {})
+        mine = points.setdefault(label({figure.by: row[figure.by] if figure.by in row else run.get(figure.by)}), {})
         mine.setdefault(float(row[figure.x]), []).append(float(row[figure.y]))
     return [_line(name, mine) for name, mine in points.items()]
 

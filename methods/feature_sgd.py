@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bench.index_models import Target
+from bench.models.two_layer import Neurons
 from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 from methods.first_layer import Batch, FirstLayerMethod
 
@@ -75,9 +77,14 @@ class SmoothedSGD(FirstLayerMethod):
         super().__init__(True, False, powers={"lr": lr_power, "smoothing": -0.25}, lr=lr, smoothing=smoothing)
         self.smooth_until = smooth_until
 
-    def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
-        if self.target.monomials is None:
+    def begin(self, neurons: Neurons, target: Target, dims: Tensor) -> None:
+        if target.monomials is None:
             raise ValueError("smoothing needs a polynomial link in one direction")
+        if neurons.link is None or neurons.b is not None:
+            raise ValueError("smoothing needs matched neurons; set model.activation=link and model.bias=none")
+        super().begin(neurons, target, dims)
+
+    def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
         lam2 = self.smoothing**2 * (batch.progress < self.smooth_until)
         rate = self.lr * (1 + lam2) ** 2
         slope = smoothed_slope(self.target.monomials, batch.h, batch.r, lam2, self.dims)

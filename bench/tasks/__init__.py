@@ -180,6 +180,7 @@ TASKS = {
             "aligned": Metric("share of aligned neurons", "higher"),
             "network_error": Metric("test error of the network as trained", "lower"),
             "train_error": Metric("training error", "lower"),
+            "test_loss": Metric("test loss of the network as trained", "lower"),
             "population_loss": Metric("population loss", "lower"),
             "samples": Metric("samples n", "lower"),
             "samples_per_dim": Metric("samples n / d"),

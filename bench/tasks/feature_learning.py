@@ -21,7 +21,7 @@ from bench.directions import Cell, pad
 from bench.errors import UserError
 from bench.grid import product
 from bench.index_models import IndexModel
-from bench.models.two_layer import TwoLayer
+from bench.models.two_layer import Neurons, TwoLayer
 from bench.one_pass import advance
 from bench.session import Session
 from bench.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
@@ -60,8 +60,8 @@ def run(
     Rows: `overlap_mean` and `overlap_max` over neurons of |<w, theta>| / ||w|| (the norm of the projection on all directions where k > 1),
     `overlap_1`, ... (the largest |cosine| with each direction), `aligned` (share of neurons with an overlap of at least `aligned_at`),
     `projection` (mean over neurons of sign(a) <w, u>, u the direction of E[y z]), `samples`, `samples_per_dim`, `iterations`,
-    `gradient_evaluations`; at the end of a dimension also `population_loss` (closed form), `network_error` and `train_error`
-    (E (f - y)^2 / Var y of the network itself), `test_error` (of the second phase, a ridge second layer on new biases and samples), and
+    `gradient_evaluations`; at the end of a dimension also `population_loss` (1/2 E (f - y)^2, closed form), `test_loss` (the same on fresh
+    samples), `network_error` and `train_error` (E (f - y)^2 / Var y of the network itself), `test_error` (of the second phase, a ridge second layer on new biases and samples), and
     `hitting_time`, the samples until the mean overlap stays above `threshold` for `sustain` d more; none where fewer than half of the
     replicates got there. With a grid a last row of each d has the best setting's numbers, of each seed and known only afterwards
     (`tuned_hitting_time`, `tuned_lr`, ...). Final metrics: those of the largest d by the first setting, `hitting_slope` and
@@ -112,6 +112,16 @@ class FeatureLearning:
             reports = sorted({max(size, round(each * scale / size) * size) for each in self.samples})
             self.cells.append(self._cell(d, reports))
         self.total = max(cell.reports[-1] for cell in self.cells)
+        self._start(self.cells[0].neurons, [self.cells[0].d])
+
+    def _start(self, neurons: Neurons, dims: list[int]) -> None:
+        """Tell the method of the networks that it moves, those of so many dimensions side by side."""
+        per_path = [float(d) for d in dims for _ in range(len(self.session.seeds) * self.replicates)]
+        column = torch.tensor(per_path, dtype=self.dtype, device=self.device).reshape(-1, 1, 1)
+        try:
+            self.method.begin(neurons, self.model.target, column)
+        except ValueError as error:
+            raise UserError(f"method '{self.session.job.names['method']}': {error}") from error
 
     def _cell(self, d: int, reports: list[int]) -> Cell:
         seeds, r, target = self.session.seeds, self.replicates, self.model.target
@@ -169,21 +179,15 @@ class FeatureLearning:
         width = max(cell.d for cell in self.active)
         self.w = torch.cat([pad(cell.w, width) for cell in self.active], 1)
         self.theta = torch.cat([pad(cell.theta, width) for cell in self.active])
-        paths = len(self.active[0].theta)
-        per_path = [[float(value)] * paths for value in (c.d for c in self.active)]
-        dims = torch.tensor(per_path, dtype=self.dtype, device=self.device).reshape(-1, 1, 1)
-        horizons = [c.reports[-1] for c in self.active for _ in range(paths)]
+        dims, seeds, paths = [c.d for c in self.active], self.session.seeds, len(self.active[0].theta)
+        horizons = [float(c.reports[-1]) for c in self.active for _ in range(paths)]
         self.horizons = torch.tensor(horizons, dtype=self.dtype, device=self.device).reshape(-1, 1, 1)
-        neurons = self.network.neurons(
-            self.session.seeds, self.replicates, [c.d for c in self.active], self.model.target, self.device, self.dtype
-        )
-        self.method.begin(neurons, self.model.target, dims)
+        target = self.model.target
+        self._start(self.network.neurons(seeds, self.replicates, dims, target, self.device, self.dtype), dims)
 
     def _samples(self, block: int) -> tuple[Tensor, Tensor]:
         """x [C, BLOCK, d] and y [C, BLOCK] of the active cells."""
-        made = [
-            self.model.labelled(self.session.seeds, self.replicates, c.d, block, BLOCK, c.theta) for c in self.active
-        ]
+        made = [cell.sample(block, BLOCK) for cell in self.active]
         width = max(cell.d for cell in self.active)
         return torch.cat([pad(x, width) for x, _ in made]), torch.cat([y for _, y in made])
 
@@ -237,8 +241,7 @@ class FeatureLearning:
         paths, rows = len(cell.theta), set(self.iterations)
         if self.seen == 0:
             cell.restart()
-        dims = torch.full((paths, 1, 1), float(cell.d), dtype=self.dtype, device=self.device)
-        self.method.begin(cell.neurons, self.model.target, dims)
+        self._start(cell.neurons, [cell.d])
         advance_all = self.session.device.compiled(step)
         x = y = r = None
         for t in range(self.seen, steps):
@@ -246,7 +249,7 @@ class FeatureLearning:
                 x, y = cell.sample(t + 1 if self.method.fresh else 1, n)
                 r = x.square().sum(-1)[:, None]
             with self.session.device.autocast():
-                cell.w = advance_all(self.method, cell.w, x, y[:, None], r, dims.new_full((paths, 1, 1), t / steps))
+                cell.w = advance_all(self.method, cell.w, x, y[:, None], r, r.new_full((paths, 1, 1), t / steps))
             self.seen = t + 1
             if self.seen in rows and self.seen < steps:
                 cell.report(n, self.seen, *cell.overlaps(), self.measures)

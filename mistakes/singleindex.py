@@ -1,0 +1,91 @@
+"""Classic mistakes in implementations of batch reuse and its baselines, planted one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from bench.selftest import Mistake
+
+
+@contextmanager
+def new_sample() -> Iterator[None]:
+    """The second step draws a sample of its own (batches of two, the first for the first step): nothing is reused."""
+    import torch
+
+    from methods.reuse_sgd import LookaheadSGD
+
+    def twice(self: Any, batch: Any) -> Any:
+        g = self.neurons.signal(batch.h, batch.y, self.squared)
+        first = torch.cat([g[..., :1], torch.zeros_like(g[..., 1:])], -1)
+        moved = batch.h + self.inner_lr * batch.inner(first)
+        second = self.neurons.signal(moved, batch.y, self.squared)
+        return None, self.lr * torch.cat([g[..., :1], second[..., 1:]], -1)
+
+    with patch.object(LookaheadSGD, "move", twice):
+        yield
+
+
+@contextmanager
+def no_biases() -> Iterator[None]:
+    """ReLU neurons without biases, which have no He_3 coefficient."""
+    from dataclasses import replace
+
+    from bench.models.two_layer import TwoLayer
+
+    neurons = TwoLayer.neurons
+    with patch.object(TwoLayer, "neurons", lambda *a: replace(neurons(*a), b=None)):
+        yield
+
+
+@contextmanager
+def gradient_at_w() -> Iterator[None]:
+    """Extragradient descent whose outer gradient is taken at w after all."""
+    from methods.reuse_sgd import LookaheadSGD
+
+    def plain(self: Any, batch: Any) -> Any:
+        return None, self.lr * self.neurons.signal(batch.h, batch.y, self.squared)
+
+    with patch.object(LookaheadSGD, "move", plain):
+        yield
+
+
+@contextmanager
+def unscaled_smoothing() -> Iterator[None]:
+    """w + lambda z without the division by sqrt(1 + lambda^2): a polynomial far outside the Gaussian's bulk."""
+    from methods import feature_sgd
+
+    slope = feature_sgd.smoothed_slope
+
+    def unscaled(powers: Any, u: Any, r: Any, lam2: Any, d: Any) -> Any:
+        grown = (1 + lam2) ** 0.5
+        return slope(powers, u * grown, r * grown**2, lam2, d)
+
+    with patch.object(feature_sgd, "smoothed_slope", unscaled):
+        yield
+
+
+SCALING = ("singleindex/scaling", {"method": "reuse_map"})
+MISTAKES = [
+    Mistake("new-sample", "a new sample in the second step", *SCALING, new_sample, ("method.batch_size=2",)),
+    Mistake("no-projection", "rows are not projected to the sphere", *SCALING, overrides=("method.geometry=free",)),
+    Mistake("swapped", "the two step sizes swapped", *SCALING, overrides=("method.lr=1.0", "method.inner_lr=0.1")),
+    Mistake("no-biases", "the online baseline without biases", "singleindex/recovery", {"method": "online_sgd"}, no_biases),
+    Mistake("gradient-at-w", "the outer gradient at w", "singleindex/multi_index", {"method": "egd"}, gradient_at_w),
+    Mistake(
+        "no-interaction",
+        "the network's output is left out of the squared loss",
+        "singleindex/multi_index",
+        {"method": "egd"},
+        overrides=("method.loss=correlation",),
+    ),
+    Mistake(
+        "unscaled-smoothing",
+        "no division by sqrt(1 + lambda^2)",
+        "singleindex/smoothing",
+        {"method.smoothing": 1.0},
+        unscaled_smoothing,
+    ),
+]
