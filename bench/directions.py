@@ -169,7 +169,8 @@ class Cell:
         variance = target.variance + self.model.noise**2
         test = self.sample(TEST, tests)
         error = network_error(w, self.neurons, *test)
-        found = {"test_loss": error / 2, "network_error": error / variance}
+        norms = w.norm(dim=-1)
+        found = {"test_loss": error / 2, "network_error": error / variance, "norm_error": (norms - 1).abs().amax(-1)}
         if train is not None:
             found["train_error"] = network_error(w, self.neurons, *train) / variance
         loss = population_loss(w, self.theta, self.neurons, target, self.model.noise)

@@ -6,7 +6,7 @@ mistakes/<paper>.py holds a list MISTAKES. A mistake is a context that patches t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -55,9 +55,21 @@ def mistakes(paper: str) -> list[Mistake]:
     return import_module(f"mistakes.{paper}").MISTAKES
 
 
-def selftest(name: str, paper: Paper, root: Path, overrides: Iterable[str] = ()) -> Iterator[Finding]:
-    """Plant every mistake of a paper; the runs go to folders of their own below `root`."""
+def selftest(
+    name: str,
+    paper: Paper,
+    root: Path,
+    overrides: Iterable[str] = (),
+    by_experiment: Mapping[str, Sequence[str]] | None = None,
+) -> Iterator[Finding]:
+    """Plant every mistake of a paper; the runs go to folders of their own below `root`.
+
+    Args:
+        overrides: of every run. by_experiment: more of them, of one experiment's runs.
+    """
+    common = list(overrides)
     for mistake in mistakes(name):
+        overrides = [*common, *(by_experiment or {}).get(mistake.experiment, ())]
         right = _runs(mistake.experiment, root / "right", overrides)
         _execute(right, "stale")
         before = _verdicts(name, paper, _records(right))

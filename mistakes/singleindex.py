@@ -29,6 +29,21 @@ def new_sample() -> Iterator[None]:
 
 
 @contextmanager
+def swapped() -> Iterator[None]:
+    """The inner step has the size of the net step and the other way round."""
+    from methods.reuse_sgd import LookaheadSGD
+
+    begin = LookaheadSGD.begin
+
+    def exchanged(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.lr, self.inner_lr = self.inner_lr, self.lr
+
+    with patch.object(LookaheadSGD, "begin", exchanged):
+        yield
+
+
+@contextmanager
 def no_biases() -> Iterator[None]:
     """ReLU neurons without biases, which have no He_3 coefficient."""
     from dataclasses import replace
@@ -52,27 +67,14 @@ def gradient_at_w() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def unscaled_smoothing() -> Iterator[None]:
-    """w + lambda z without the division by sqrt(1 + lambda^2): a polynomial far outside the Gaussian's bulk."""
-    from methods import feature_sgd
-
-    slope = feature_sgd.smoothed_slope
-
-    def unscaled(powers: Any, u: Any, r: Any, lam2: Any, d: Any) -> Any:
-        grown = (1 + lam2) ** 0.5
-        return slope(powers, u * grown, r * grown**2, lam2, d)
-
-    with patch.object(feature_sgd, "smoothed_slope", unscaled):
-        yield
-
-
 SCALING = ("singleindex/scaling", {"method": "reuse_map"})
 MISTAKES = [
     Mistake("new-sample", "a new sample in the second step", *SCALING, new_sample, ("method.batch_size=2",)),
     Mistake("no-projection", "rows are not projected to the sphere", *SCALING, overrides=("method.geometry=free",)),
-    Mistake("swapped", "the two step sizes swapped", *SCALING, overrides=("method.lr=1.0", "method.inner_lr=0.1")),
-    Mistake("no-biases", "the online baseline without biases", "singleindex/recovery", {"method": "online_sgd"}, no_biases),
+    Mistake("swapped", "the two step sizes swapped", *SCALING, swapped),
+    Mistake(
+        "no-biases", "the online baseline without biases", "singleindex/recovery", {"method": "online_sgd"}, no_biases
+    ),
     Mistake("gradient-at-w", "the outer gradient at w", "singleindex/multi_index", {"method": "egd"}, gradient_at_w),
     Mistake(
         "no-interaction",
@@ -80,12 +82,5 @@ MISTAKES = [
         "singleindex/multi_index",
         {"method": "egd"},
         overrides=("method.loss=correlation",),
-    ),
-    Mistake(
-        "unscaled-smoothing",
-        "no division by sqrt(1 + lambda^2)",
-        "singleindex/smoothing",
-        {"method.smoothing": 1.0},
-        unscaled_smoothing,
     ),
 ]

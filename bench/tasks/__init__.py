@@ -182,6 +182,7 @@ TASKS = {
             "train_error": Metric("training error", "lower"),
             "test_loss": Metric("test loss of the network as trained", "lower"),
             "population_loss": Metric("population loss", "lower"),
+            "norm_error": Metric("largest error of a row's unit norm"),
             "samples": Metric("samples n", "lower"),
             "samples_per_dim": Metric("samples n / d"),
             "dimension": Metric("dimension d"),

@@ -61,11 +61,12 @@ def run(
     `overlap_1`, ... (the largest |cosine| with each direction), `aligned` (share of neurons with an overlap of at least `aligned_at`),
     `projection` (mean over neurons of sign(a) <w, u>, u the direction of E[y z]), `samples`, `samples_per_dim`, `iterations`,
     `gradient_evaluations`; at the end of a dimension also `population_loss` (1/2 E (f - y)^2, closed form), `test_loss` (the same on fresh
-    samples), `network_error` and `train_error` (E (f - y)^2 / Var y of the network itself), `test_error` (of the second phase, a ridge second layer on new biases and samples), and
-    `hitting_time`, the samples until the mean overlap stays above `threshold` for `sustain` d more; none where fewer than half of the
-    replicates got there. With a grid a last row of each d has the best setting's numbers, of each seed and known only afterwards
-    (`tuned_hitting_time`, `tuned_lr`, ...). Final metrics: those of the largest d by the first setting, `hitting_slope` and
-    `tuned_hitting_slope` (of log hitting time against log d), the link's exponents, and `theory_slope`, what theory says of the method.
+    samples), `network_error` and `train_error` (E (f - y)^2 / Var y of the network itself), `norm_error` (largest | ||w|| - 1 |),
+    `test_error` (that of the second phase: a ridge second layer on new biases and samples), and `hitting_time`, the samples until the mean
+    overlap stays above `threshold` for `sustain` d more; none where fewer than half of the replicates got there. With a grid a last row of
+    each d has the best setting's numbers, of each seed and known only afterwards (`tuned_hitting_time`, `tuned_lr`, ...). Final metrics:
+    those of the largest d by the first setting, `hitting_slope` and `tuned_hitting_slope` (of log hitting time against log d), the link's
+    exponents, and `theory_slope`, what theory says of the method.
     """
     problem = FeatureLearning(session, sorted(samples), replicates, grid or {}, precision)
     problem.measures = {"aligned_at": aligned_at, "threshold": threshold, "sustain": sustain}

@@ -16,6 +16,11 @@ QUICK = {  # a paper's mistakes in seconds
     "doublysgd": ["task.draws=6000", "seeds=[0,1,2,3,4]"],
     "ngvi": ["seeds=[0,1,2,3,4,5,6,7]"],
 }
+EXPERIMENTS = {  # likewise of one experiment
+    "singleindex/scaling": ["dataset.d=[32,64,128]", "task.samples=[8]", "task.replicates=2"],
+    "singleindex/recovery": ["dataset.d=[32,64]", "seeds=[0,1,2,3,4]"],
+    "singleindex/multi_index": ["seeds=[0,1,2,3,4,5,6,7,8,9]"],
+}
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
 
 
@@ -35,7 +40,7 @@ def test_the_registry_holds_the_classic_mistakes():
 
 @pytest.mark.parametrize("name", list(load_papers()))
 def test_every_mistake_is_noticed(name, tmp_path):
-    found = list(selftest(name, load_papers()[name], tmp_path, [*QUICK.get(name, []), *HARDWARE]))
+    found = list(selftest(name, load_papers()[name], tmp_path, [*QUICK.get(name, []), *HARDWARE], EXPERIMENTS))
     assert [f.mistake.name for f in found] == [m.name for m in mistakes(name)]
     assert [f.mistake.name for f in found if not f.noticed] == []
 
