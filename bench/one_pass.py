@@ -10,6 +10,8 @@ Shapes: G settings, C paths (of all dimensions side by side, x padded with zeros
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +32,18 @@ class Trace:
         if self.squares is None:
             return self.overlaps
         return self.overlaps / self.squares.clamp(min=1e-300).sqrt()[..., None]
+
+
+@contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """On a CPU one thread: the steps are many and small, and a second thread makes them several times slower."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def advance(
@@ -70,7 +84,7 @@ class _Block:
         unit = torch.eye(length, dtype=x.dtype, device=x.device).expand(paths, length, length)
         self.sources = torch.cat([unit, x.new_zeros(paths, length, 1), x @ theta.mT, gram], -1)  # [C, L, 2 L + 1 + k]
         self.offset = length + 1 + k  # where inner products with samples start
-        start = [w.new_zeros(*w.shape[:-1], length), w.new_ones(*w.shape[:-1], 1), w @ theta.mT, w @ x.mT]
+        start = [w.new_zeros(*w.shape[:-1], length), w.new_ones(*w.shape[:-1], 1), _products(w, theta), _products(w, x)]
         self.table = torch.cat(start, -1)
         self.square = None if method.sphere else w.square().sum(-1)
 
@@ -117,5 +131,11 @@ class _Block:
 
     def rows(self, w: Tensor) -> Tensor:
         """W after the block, of unit norm on the sphere, where rounding would let it drift."""
-        new = self.table[..., self.length : self.length + 1] * w + self.table[..., : self.length] @ self.x
+        sums = torch.einsum("gcnl,cld->gcnd", self.table[..., : self.length], self.x)
+        new = torch.addcmul(sums, self.table[..., self.length : self.length + 1], w)
         return torch.nn.functional.normalize(new, dim=-1) if self.method.sphere else new
+
+
+def _products(w: Tensor, x: Tensor) -> Tensor:
+    """Inner products [G, C, N, L] of w [G, C, N, d] and x [C, L, d]; a product of matrices a path, settings and neurons its rows."""
+    return torch.einsum("gcnd,cld->gcnl", w, x)

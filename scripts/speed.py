@@ -1,4 +1,4 @@
-"""Speed, side by side in one run: `python scripts/speed.py [augment] [step] [verdicts] [portfolios] [paths] [--rounds N]`. Medians over interleaved rounds."""
+"""Speed, side by side in one run, medians over interleaved rounds: `python scripts/speed.py [names out of BENCHMARKS] [--rounds N]`."""
 
 from __future__ import annotations
 
@@ -272,7 +272,69 @@ def paths(rounds: int) -> list[Row]:
     ]
 
 
-BENCHMARKS = {"augment": augment, "step": step, "verdicts": verdicts, "portfolios": portfolios, "paths": paths}
+def features(rounds: int) -> list[Row]:
+    """Batch reuse on He_3, d = 32 to 256 x 4 step sizes x 16 runs of 16 neurons in one batch, against a run at a time, a step at a time."""
+    from bench.directions import pad
+    from bench.models.two_layer import TwoLayer
+    from bench.one_pass import advance, one_thread
+    from datasets.single_index import single_index
+    from methods.reuse_sgd import LookaheadSGD
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dims, replicates, count, lrs = [32, 64, 128, 256], 16, 128, torch.tensor([[0.05], [0.1], [0.2], [0.4]]).double()
+    model = single_index(d=dims).to(device)
+    network = TwoLayer(width=16, activation="relu", bias="normal", second_layer="signs", output="mean", start="uniform")
+    theta = {d: model.directions([0], replicates, d) for d in dims}
+    start = {d: network.weights([0], replicates, d, theta[d]) for d in dims}
+    neurons = {d: network.neurons([0], replicates, [d], model.target, device) for d in dims}
+
+    def method(lr: Tensor | float) -> LookaheadSGD:
+        common = {"geometry": "sphere", "loss": "correlation", "batch_size": 1, "fresh": True, "steps": None}
+        return LookaheadSGD(lr=lr, lr_power=1.0, inner_lr=1.0, keep_first=True, **common)
+
+    def batched() -> None:
+        ours = method(lrs.to(device))
+        column = torch.tensor([float(d) for d in dims for _ in range(replicates)], device=device, dtype=torch.float64)
+        ours.begin(network.neurons([0], replicates, dims, model.target, device), model.target, column.reshape(-1, 1, 1))
+        w = torch.cat([pad(start[d], 256) for d in dims]).expand(len(lrs), -1, -1, -1)
+        directions = torch.cat([pad(theta[d], 256) for d in dims])
+        progress = torch.zeros(32, len(column), 1, 1, device=device)
+        for block in range(count // 32):
+            made = [model.labelled([0], replicates, d, block + 1, 32, theta[d]) for d in dims]
+            x, y = torch.cat([pad(x, 256) for x, _ in made]), torch.cat([y for _, y in made])
+            w, _ = advance(ours, w, directions, x, y, progress)
+
+    def looped() -> None:
+        for d in dims:  # one run of one step size each; the time of a step is what counts
+            w, a, b = start[d][0], neurons[d].a[0, :, 0], neurons[d].b[0, :, 0]
+            for _ in range(count):
+                x = torch.randn(d, device=device).double()
+                y = model.target.value((theta[d][0] @ x)[None])
+                h = w @ x
+                g = a * (h + b > 0) * y
+                moved = h + g * (x @ x - h * h) / d
+                psi = g + a * (moved + b > 0) * y
+                w = w + 0.1 / d * psi[:, None] * (x - h[:, None] * w)
+                w = w / w.norm(dim=-1, keepdim=True)
+
+    with one_thread(device):
+        seconds = interleaved({"ours": batched, "theirs": looped}, rounds)
+    ours = statistics.median(len(dims) * len(lrs) * replicates * count / s for s in seconds["ours"])
+    theirs = statistics.median(len(dims) * count / s for s in seconds["theirs"])
+    return [
+        ("a run at a time, a step at a time", f"{theirs:,.0f} steps/s", "1"),
+        ("all dimensions, step sizes and runs in one batch", f"{ours:,.0f} steps/s", f"{ours / theirs:.0f} x"),
+    ]
+
+
+BENCHMARKS = {
+    "augment": augment,
+    "step": step,
+    "verdicts": verdicts,
+    "portfolios": portfolios,
+    "paths": paths,
+    "features": features,
+}
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from bench.errors import UserError
 from bench.grid import product
 from bench.index_models import IndexModel
 from bench.models.two_layer import Neurons, TwoLayer
-from bench.one_pass import advance
+from bench.one_pass import advance, one_thread
 from bench.session import Session
 from bench.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from methods.first_layer import FirstLayerMethod
@@ -75,7 +75,8 @@ def run(
     if problem.method.batch_size is None:
         problem.run_all_samples(state)
     else:
-        problem.run_one_pass(state, stop)
+        with one_thread(problem.device):
+            problem.run_one_pass(state, stop)
     problem.finish()
 
 
