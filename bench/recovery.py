@@ -16,7 +16,9 @@ from bench.seeding import generator
 
 NEAR = 0.98
 RECOVERED = 0.01  # largest error of a teacher's weight
-DIRECTIONS = 64  # random starts of the search for the certificate's maximum, on the sphere and again in the teachers' span
+DIRECTIONS = (
+    64  # random starts of the search for the certificate's maximum, on the sphere and again in the teachers' span
+)
 ASCENT_STEPS, ASCENT_RATE = 50, 0.5
 
 

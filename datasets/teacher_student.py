@@ -61,4 +61,6 @@ def _rows(seed: int, r: int, mixing: float, max_cosine: float) -> Tensor:
         rows = rows / rows.norm(dim=1, keepdim=True)
         if (rows @ rows.T - eye).abs().max() <= max_cosine:
             return rows
-    raise ValueError(f"max_cosine = {max_cosine:g}: no {r} teachers at such angles in {DRAWS:,} draws with mixing = {mixing:g}")
+    raise ValueError(
+        f"max_cosine = {max_cosine:g}: no {r} teachers at such angles in {DRAWS:,} draws with mixing = {mixing:g}"
+    )
