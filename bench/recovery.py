@@ -19,7 +19,7 @@ RECOVERED = 0.01  # largest error of a teacher's weight
 DIRECTIONS = (
     64  # random starts of the search for the certificate's maximum, on the sphere and again in the teachers' span
 )
-ASCENT_STEPS, ASCENT_RATE = 50, 0.5
+ASCENT_STEPS, FIRST_STEP = 50, 0.5
 
 
 def measures(a: Tensor, w: Tensor, teachers: Teachers) -> dict[str, Tensor]:
@@ -55,8 +55,7 @@ def subspace_share(rows: Tensor, teachers: Teachers) -> Tensor:
 def certificates(a: Tensor, w: Tensor, teachers: Teachers, lam: Tensor, seeds: list[int]) -> dict[str, Tensor]:
     """`max_certificate`, the largest |eta| that is found on the sphere, and `min_teacher_certificate`, the smallest sign(a_i*) eta(w_i*); [K, S].
 
-    The search goes uphill from every atom and from random directions of the sphere and of the teachers' span; of all points that it passes
-    the largest value counts.
+    The search goes uphill from every atom and from random directions of the sphere and of the teachers' span.
 
     Args:
         lam: [K, S], positive.
@@ -72,14 +71,24 @@ def certificates(a: Tensor, w: Tensor, teachers: Teachers, lam: Tensor, seeds: l
 
 
 def _climb(u: Tensor, z: Tensor, mass: Tensor, lam: Tensor) -> Tensor:
-    """The largest |eta| on a path of projected gradient ascent from each u [K, S, n, d]; [K, S, n]."""
-    best = u.new_zeros(u.shape[:-1])
+    """The largest |eta| that projected gradient ascent reaches from each u [K, S, n, d], with a step of its own that halves when it fails."""
+
+    def at(u: Tensor) -> tuple[Tensor, Tensor]:
+        value, slope = (part / lam.reshape(*lam.shape, *(1,) * (part.dim() - 2)) for part in correlation(u, z, mass))
+        return value.abs(), value.sign()[..., None] * slope
+
+    (best, slope), step = at(u), torch.full_like(u[..., :1], FIRST_STEP)
     for _ in range(ASCENT_STEPS):
-        value, slope = (part / -lam.reshape(*lam.shape, *(1,) * (part.dim() - 2)) for part in correlation(u, z, mass))
-        best = torch.maximum(best, value.abs())
-        u = u + ASCENT_RATE * value.sign()[..., None] * slope
-        u = u / u.norm(dim=-1, keepdim=True)
-    return torch.maximum(best, certificate(u, z, mass, lam).abs())
+        tried = directions(u + step * slope)[0]
+        value, uphill = at(tried)
+        better = value > best
+        best, up = torch.where(better, value, best), better[..., None]
+        u, slope, step = (
+            torch.where(up, tried, u),
+            torch.where(up, uphill, slope),
+            torch.where(up, 1.5 * step, step / 2),
+        )
+    return best
 
 
 def _random_directions(teachers: Teachers, seeds: list[int]) -> Tensor:

@@ -16,7 +16,7 @@ from bench.groups import label
 from bench.papers import Figure
 from bench.plotting import INK, STYLE, axis_label, rows, svg
 
-PANEL = (2.1, 2.4)  # inches
+PANEL = (2.2, 2.9)  # inches
 AREA = 90.0  # square points of the largest point of a panel
 LEAST = 1.5  # of the smallest that is drawn
 COLOURS = ("#0077BB", "#CC3311")  # positive, negative

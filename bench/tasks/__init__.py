@@ -164,7 +164,7 @@ TASKS = {
         "is a two-layer teacher",
         {
             "loss": Metric("loss", "lower"),
-            "far_mass": Metric("share of mass far from every teacher", "lower"),
+            "far_mass": Metric("share of far mass", "lower"),
             "weighted_cosine": Metric("mean |cos| to the nearest teacher", "higher"),
             "recovery_error": Metric("largest error of a teacher's weight", "lower"),
             "features_loss": Metric("loss after stages 1 and 2", "lower"),

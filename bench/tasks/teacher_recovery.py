@@ -180,10 +180,10 @@ class Recovery:
         basis = plane(self.teachers)[self.drawn].mT
         run = self.session.runs[self.drawn]
         for (x, y), mass in zip((directions(rows[self.drawn])[0] @ basis).tolist(), signed_mass[self.drawn].tolist()):
-            run.log(self.step, stage=stage, x=_short(x), y=_short(y), signed_mass=_short(mass))
+            run.log(self.step, stage=stage, x=round(x, 4), y=round(y, 4), signed_mass=_short(mass))
         teachers = zip((self.teachers.units[self.drawn] @ basis).tolist(), self.teachers.weights[self.drawn].tolist())
         for (x, y), weight in teachers:
-            run.log(self.step, stage=stage, x=_short(x), y=_short(y), teacher_weight=weight)
+            run.log(self.step, stage=stage, x=round(x, 4), y=round(y, 4), teacher_weight=weight)
 
     def _draw_circle(self, lam: Tensor) -> None:
         angles, values = certificate_circle(self.a, self.w, self.teachers, lam, self.circle_points)
