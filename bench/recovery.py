@@ -31,7 +31,7 @@ def measures(a: Tensor, w: Tensor, teachers: Teachers) -> dict[str, Tensor]:
     """
     u, length = directions(w)
     signed = a * length
-    mass, (cosine, nearest) = signed.abs(), (u @ teachers.units.mT).abs().max(-1)
+    mass, (cosine, nearest) = signed.abs(), cosines(u, teachers).max(-1)
     total, near = mass.sum(-1), cosine >= NEAR
     own = torch.nn.functional.one_hot(nearest, teachers.weights.shape[-1]) * near[..., None]
     error = ((own * signed[..., None]).sum(-2) - teachers.weights).abs()
@@ -44,6 +44,11 @@ def measures(a: Tensor, w: Tensor, teachers: Teachers) -> dict[str, Tensor]:
         "recovered_share": (error <= RECOVERED).double().mean(-1),
         "balance": (a.square() - length.square()).abs().max(-1).values,
     }
+
+
+def cosines(u: Tensor, teachers: Teachers) -> Tensor:
+    """|cos| of unit rows u [..., m, d] and teachers, [..., m, r]."""
+    return (u @ teachers.units.mT).abs()
 
 
 def subspace_share(rows: Tensor, teachers: Teachers) -> Tensor:
