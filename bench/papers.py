@@ -118,6 +118,8 @@ class Figure(Strict):
 
     Lines: metric `y` over a column of the curve or a config key, a line for each value of `by`.
     Heat map, where there is a `value`: that metric over the columns `x` and `y`, a panel for each value of `by`, an option, key or column.
+    Scatter, where there is a `size`: points at the columns `x` and `y` on the unit disc, area and colour by that signed column, panels as
+    above; rays through the rows that have the column `marks`.
 
     only: runs, by option or config key (a value or a list of them). at: rows of the curve, likewise, as {cost: 0.005}.
     each: options, as {dataset: [msci, tse]}: a figure for each combination, its caption's "{dataset}" filled in.
@@ -129,6 +131,8 @@ class Figure(Strict):
     x: str
     y: str
     value: str | None = None
+    size: str | None = None
+    marks: str | None = None
     by: str = "method"
     log: Literal["", "x", "y", "xy"] = ""
     only: dict[str, str | int | float | bool | list[str | int | float]] = Field(default_factory=dict)
@@ -148,7 +152,9 @@ class Figure(Strict):
 
     @model_validator(mode="after")
     def _known(self) -> Figure:
-        _metrics(self.experiment, self.value or self.y)
+        _metrics(self.experiment, self.size or self.value or self.y)
+        if (self.size and self.value) or (self.marks and not self.size):
+            raise ValueError("value makes a heat map, size (and marks) a scatter: one of them")
         try:
             self.caption.format_map(dict.fromkeys(self.each, ""))
         except (KeyError, ValueError, IndexError):

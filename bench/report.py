@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from bench import figures, heatmaps, tables
+from bench import figures, heatmaps, scatter, tables
 from bench.archive import Record, by_experiment, collect, read_records, write_records
 from bench.claims import VERDICTS, Judged, judge_all
 from bench.papers import HOW, Figure, Paper, load_papers
@@ -150,7 +150,14 @@ def _section(
                 if svg:
                     files[f"figures/{key}/{figure_name}-{scale}.svg"] = svg
                     inline = for_page(svg, f"{key}-{figure_name}-{scale}", figure.caption)
-                    drawn.append({"svg": inline, "caption": figure.legend, "seeds": seeds, "map": bool(figure.value)})
+                    drawn.append(
+                        {
+                            "svg": inline,
+                            "caption": figure.legend,
+                            "seeds": seeds,
+                            "map": bool(figure.value or figure.size),
+                        }
+                    )
             pivots = []
             for table_name, spec in paper.tables.items():
                 wide = tables.pivot(spec, runs) if spec.experiment == name else None
@@ -173,12 +180,13 @@ _drawn: dict[bytes, str] = {}  # svg by what it shows: a report after each exper
 
 def _figure(figure: Figure, runs: Sequence[Record], palette: Sequence[str]) -> tuple[str, int]:
     """The figure as svg, "" where no run has what it shows, and how many seeds it averages."""
-    found = heatmaps.panels(figure, runs) if figure.value else figures.lines(figure, runs)
+    panels = scatter if figure.size else heatmaps if figure.value else None
+    found = panels.panels(figure, runs) if panels else figures.lines(figure, runs)
     if not found:
         return "", 0
     content = pickle.dumps((figure.model_dump(), found, runs[0].task, list(palette)))
     if content not in _drawn:
-        draw = heatmaps.draw if figure.value else functools.partial(figures.draw, palette=palette)
+        draw = panels.draw if panels else functools.partial(figures.draw, palette=palette)
         _drawn[content] = draw(figure, found, runs[0].task)
     return _drawn[content], max(part.seeds for part in found)
 

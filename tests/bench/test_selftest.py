@@ -15,6 +15,7 @@ QUICK = {  # a paper's mistakes in seconds
     "ssvr": ["task.horizons=[1000,4000]", "seeds=[0,1,2,3,4]"],
     "doublysgd": ["task.draws=6000", "seeds=[0,1,2,3,4]"],
     "ngvi": ["seeds=[0,1,2,3,4,5,6,7]"],
+    "featlearn": ["task.steps=6000", "task.width=28", "seeds=[0,1,2,3,4]"],
 }
 EXPERIMENTS = {  # likewise of one experiment
     "singleindex/scaling": ["dataset.d=[32,64,128]", "task.samples=[8]", "task.replicates=2"],
@@ -33,6 +34,12 @@ def test_the_registry_holds_the_classic_mistakes():
     }
     assert {m.name for m in mistakes("egab")} >= {"first-day", "clip-and-divide", "early-step", "look-ahead", "swapped"}
     assert {m.name for m in mistakes("ngvi")} >= {"scaled-prior", "old-covariance", "root-schedule", "central-moment"}
+    assert {m.name for m in mistakes("featlearn")} >= {
+        "signed-directions",
+        "early-decay",
+        "radial-step",
+        "whole-penalty",
+    }
     for name in load_papers():
         assert mistakes(name), f"mistakes/{name}.py is missing"
     assert mistakes("nobody") == []

@@ -1,0 +1,125 @@
+"""Classic mistakes in experiments on feature learning by two-layer networks, planted one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from bench.selftest import Mistake
+
+
+@contextmanager
+def signed_directions() -> Iterator[None]:
+    """A neuron at -w_i* counts as far, although relu(w.x) and relu(-w.x) differ by a linear function."""
+    from bench import recovery
+
+    with patch.object(recovery, "cosines", lambda u, teachers: u @ teachers.units.mT):
+        yield
+
+
+@contextmanager
+def early_decay() -> Iterator[None]:
+    """lam falls ten times as fast, before the neurons between the teachers have vanished."""
+    from methods.regularised_gd import RegularisedGD
+
+    decay = RegularisedGD.decay
+    with patch.object(RegularisedGD, "decay", lambda self, t: decay(self, 10 * t)):
+        yield
+
+
+@contextmanager
+def radial_step() -> Iterator[None]:
+    """The first stage's gradient without its part across the row: only the row's length would change."""
+    from bench.teacher_oracle import Oracle
+
+    gradient = Oracle.teacher_gradient
+
+    def along(self: Any, w: Any) -> Any:
+        return (gradient(self, w) * w).sum(-1, keepdim=True) * w
+
+    with patch.object(Oracle, "teacher_gradient", along):
+        yield
+
+
+@contextmanager
+def unbalanced_start() -> Iterator[None]:
+    """The second stage leaves unit rows and puts the whole coefficient into the second layer."""
+    from methods.regularised_gd import FeatureRegression
+
+    second = FeatureRegression.second
+
+    def lopsided(self: Any, oracle: Any, rows: Any) -> Any:
+        a, w = second(self, oracle, rows)
+        length = w.norm(dim=-1)
+        return a * length, w / length[..., None]
+
+    with patch.object(FeatureRegression, "second", lopsided):
+        yield
+
+
+def _penalised(by_a: float, by_w: float, power: int = 1) -> Any:
+    """A step whose penalty is scaled for either layer, and enters with lr^power."""
+    from methods import regularised_gd as module
+
+    def update(self: Any, oracle: Any, t: int, a: Any, w: Any) -> Any:
+        decay, lr = self.decay(t) * self.lr**power, self.lr
+        grad_a, grad_w = self._gradients(oracle, t, a, w)
+        next_a = a * module._per_neuron(1 - by_a * decay) - module._per_neuron(lr) * grad_a
+        return next_a, w * module._per_row(1 - by_w * decay) - module._per_row(lr) * grad_w
+
+    return patch.object(module.RegularisedGD, "update", update)
+
+
+@contextmanager
+def first_layer_only() -> Iterator[None]:
+    """Weight decay on W alone: the second layer grows until the penalty is worth nothing."""
+    with _penalised(0.0, 1.0):
+        yield
+
+
+@contextmanager
+def whole_penalty() -> Iterator[None]:
+    """lam (||a||^2 + ||W||^2) without the half: another lam than the one that is stated."""
+    with _penalised(2.0, 2.0):
+        yield
+
+
+@contextmanager
+def decoupled() -> Iterator[None]:
+    """Weights shrink by lam instead of lr lam, so that the minimiser depends on the step size."""
+    with _penalised(1.0, 1.0, 0):
+        yield
+
+
+@contextmanager
+def double_slope() -> Iterator[None]:
+    """k'(t) = arcsin(t) / pi: the gradient of another loss than the one that is measured."""
+    from bench import relu_population as module
+
+    correlation = module.correlation
+
+    def doubled(u: Any, z: Any, mass: Any) -> Any:
+        s, slope = correlation(u, z, mass)
+        g = module.kernel_slope(u @ z.mT) @ (z * mass[..., None])
+        return s + (u * g).sum(-1), slope + g
+
+    with patch.object(module, "correlation", doubled):
+        yield
+
+
+DECAY = ("featlearn/recovery", {"method": "regularised_gd"})
+NONE = ("featlearn/recovery", {"method": "unregularised_gd"})
+BIAS = ("featlearn/loss_vs_lam", {"dataset.signs": "positive"})
+FEATURES = ("featlearn/features", {"method": "one_step_features"})
+MISTAKES = [
+    Mistake("signed-directions", "w and -w are two directions", *DECAY, signed_directions),
+    Mistake("early-decay", "lam falls ten times as fast", *DECAY, early_decay),
+    Mistake("double-slope", "k' is twice what it should be", *BIAS, double_slope),
+    Mistake("first-layer-only", "weight decay on W alone", *BIAS, first_layer_only),
+    Mistake("unbalanced-start", "unit rows after the second stage", *NONE, unbalanced_start),
+    Mistake("whole-penalty", "a penalty of lam instead of lam / 2", *BIAS, whole_penalty),
+    Mistake("decoupled", "weights shrink by lam instead of lr lam", *BIAS, decoupled),
+    Mistake("radial-step", "the first step without its tangential part", *FEATURES, radial_step),
+]
