@@ -5,24 +5,24 @@ from __future__ import annotations
 import fcntl
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.config import CONF, Job, load, options, register_resolvers
+from bench.compose import hydra
+from bench.config import CONF, Job, copied, load, options
 from bench.errors import UserError
 from bench.results import CHECKPOINT, ERROR, LOCK, read_result
 
@@ -55,17 +55,7 @@ def experiments(paper: str | None = None) -> list[str]:
     return [name for name in options("experiment") if paper in (None, name.split("/")[0])]
 
 
-@contextmanager
-def _hydra() -> Iterator[None]:
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        yield
-    GlobalHydra.instance().clear()
-
-
-@cache
-def jobs(experiment: str, scale: str, overrides: tuple[str, ...] = ()) -> list[Job]:
+def jobs(experiment: str, scale: str, overrides: Iterable[str] = ()) -> list[Job]:
     """The jobs that `python run.py experiment=... scale=... <overrides>` runs, in Hydra's order.
 
     Args:
@@ -75,15 +65,19 @@ def jobs(experiment: str, scale: str, overrides: tuple[str, ...] = ()) -> list[J
         UserError, HydraException: as run.py would.
     """
     own = [o for o in overrides if not o.startswith(("hydra.", "hydra/"))]
-    fixed = (f"experiment={experiment}", f"scale={scale}", *own)
-    with _hydra():
+    return list(_jobs(experiment, (f"experiment={experiment}", f"scale={scale}", *own)))
+
+
+@cache
+def _jobs(experiment: str, fixed: tuple[str, ...]) -> list[Job]:
+    with hydra():
         return [_job(line) for line in _lines(_composed(fixed[:1])[2], fixed)]
 
 
 def _lines(params: DictConfig | None, arguments: Iterable[str]) -> list[tuple[str, ...]]:
     """The command lines that Hydra's sweeper makes of an experiment's parameters and the arguments."""
     swept = [f"{key}={value}" for key, value in (params or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*swept, *arguments])
+    parsed = [_parsed(text) for text in (*swept, *arguments)]
     (lines,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     return [tuple(line) for line in lines]
 
@@ -103,17 +97,42 @@ class CheckSweep(Callback):
 
 
 def _job(line: tuple[str, ...]) -> Job:
-    """One composition for each choice of config groups; values are set on a copy, last and unresolved, as Hydra sets them."""
-    parsed = OverridesParser.create().parse_overrides(list(line))
+    """One composition for each choice of config groups; values are set last, as Hydra sets them."""
+    parsed = [_parsed(text) for text in line]
     values = [o for o in parsed if not (CONF / o.key_or_group).is_dir()]
     if any(o.is_add() or o.is_force_add() or o.is_delete() for o in values):
         cfg, choices, _ = _composed(line)
         return load(cfg, choices)
-    cfg, choices, _ = _composed(tuple(text for text, o in zip(line, parsed) if o not in values))
-    cfg = cfg.copy()
-    for o in values:
-        OmegaConf.update(cfg, o.key_or_group, o.value(), merge=False)
-    return load(cfg, choices)
+    cfg, choices = _with_method(tuple(text for text, o in zip(line, parsed) if o not in values))
+    return load(cfg, choices, {o.key_or_group: o.value() for o in values})
+
+
+@cache
+def _parsed(text: str) -> Override:
+    (override,) = OverridesParser.create().parse_overrides([text])
+    return override
+
+
+@cache
+def _with_method(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
+    """The config of a choice of options. All methods of a sweep share one composition: the file of a method, and after it what the
+    experiment says of methods, are all that their node is made of."""
+    chosen = dict(text.split("=", 1) for text in line if "=" in text)
+    method, experiment = chosen.get("method"), chosen.get("experiment")
+    files = [CONF / "method" / f"{method}.yaml", *([CONF / "experiment" / f"{experiment}.yaml"] if experiment else [])]
+    if method is None or not all(file.is_file() for file in files) or "defaults" in (own := _content(files[0])):
+        return _composed(line)[:2]
+    cfg, choices, _ = _composed(tuple(text for text in line if text != f"method={method}"))
+    cfg = copied(cfg)
+    with open_dict(cfg):
+        cfg.method = OmegaConf.merge(own, *(_content(file).get("method") or {} for file in files[1:]))
+    OmegaConf.set_struct(cfg, True)
+    return cfg, choices | {"method": method}
+
+
+@cache
+def _content(file: Path) -> DictConfig:
+    return OmegaConf.load(file)
 
 
 @cache
@@ -136,7 +155,7 @@ def plan(
     """Every run of the experiments `names` at one scale, with what is on disk of it."""
     found = []
     for name in names:
-        for job in jobs(name, scale, tuple(overrides)):
+        for job in jobs(name, scale, overrides):
             found += [_planned(name, job, seed, report) for seed in job.settings.seeds]
     return found
 

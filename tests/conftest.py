@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forks
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -28,21 +29,20 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run `python run.py ...` with results under tmp_path; `quiet` adds no tracker and one CPU thread."""
+    """Run `python run.py ...` with results under tmp_path; `quiet` adds no tracker and one CPU thread.
+
+    The process is forked from one that has imported torch; with `fresh`, or further arguments of subprocess.run, a new interpreter starts.
+    """
 
     def run(
-        *arguments: str, quiet: bool = True, env: dict[str, str] | None = None, **more
+        *arguments: str, quiet: bool = True, env: dict[str, str] | None = None, fresh: bool = False, **more
     ) -> subprocess.CompletedProcess[str]:
-        command = [
-            sys.executable,
-            str(ROOT / "run.py"),
-            f"results_root={tmp_path / 'results'}",
-            *(QUIET if quiet else []),
-            *arguments,
-        ]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=300, env=clean_env() | (env or {}), check=False, **more
-        )
+        line = [f"results_root={tmp_path / 'results'}", *(QUIET if quiet else []), *arguments]
+        env = clean_env() | (env or {})
+        if not fresh and not more:
+            return forks.run(line, env)
+        command, options = [sys.executable, str(ROOT / "run.py"), *line], {"capture_output": True, "text": True} | more
+        return subprocess.run(command, timeout=300, env=env, check=False, **options)
 
     return run
 
@@ -61,20 +61,20 @@ def copy_project(target: Path) -> None:
         shutil.copy(ROOT / name, target / name)
 
 
+CRASH = """
+import methods.signsgd as m
+step, calls = m.SignSGD.step, []
+def crash(self, closure):
+    calls.append(1)
+    if len(calls) == 3: raise RuntimeError('planted')
+    return step(self, closure)
+m.SignSGD.step = crash
+"""
+
+
 def crashing_program(*arguments: str) -> subprocess.CompletedProcess[str]:
     """run.py with a signSGD whose third step raises RuntimeError("planted")."""
-    code = (
-        "import sys; sys.path.insert(0, '.'); import methods.signsgd as m; step = m.SignSGD.step; calls = []\n"
-        "def crash(self, closure):\n"
-        "    calls.append(1)\n"
-        "    if len(calls) == 3: raise RuntimeError('planted')\n"
-        "    return step(self, closure)\n"
-        "m.SignSGD.step = crash\n"
-        f"sys.argv = {['run.py', *arguments]}\n"
-        "import run; from bench.cli import run as cli; sys.exit(cli(run.main))"
-    )
-    command, options = [sys.executable, "-c", code], {"capture_output": True, "text": True, "check": False}
-    return subprocess.run(command, cwd=ROOT, env=clean_env(), timeout=120, **options)
+    return forks.run(list(arguments), clean_env(), prelude=CRASH)
 
 
 def seed_folders(tmp_path: Path) -> list[Path]:
