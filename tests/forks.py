@@ -1,7 +1,7 @@
 """run.py in processes that start at once: a server imports what every run imports and forks for each command line.
 
 A child is a process like any other: its own arguments, environment, folder, output and exit. What it does not pay for is the import of torch.
-Run as a program it is the server: one JSON line a request on stdin, the exit code on stdout.
+Run as a program it is the server: for each JSON line on stdin a child, its id on stdout, and its exit code in a file.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import atexit
 import gc
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from functools import cache
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
+POLL = 0.005  # seconds between looks at what is under way
 PRELOADED = (
     "torch",
     "torch._dynamo",  # what the first optimizer imports
@@ -32,18 +35,57 @@ PRELOADED = (
 )
 
 
-def run(
-    arguments: list[str], env: dict[str, str], cwd: Path = ROOT, prelude: str = "", timeout: int = 300
-) -> subprocess.CompletedProcess[str]:
-    """`python run.py <arguments>` with this environment, after the code `prelude`; killed by SIGALRM after `timeout` seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
+class Process:
+    """`python run.py <arguments>` under way, with this environment, after the code `prelude`; SIGALRM ends it after `timeout` seconds.
+    Leaving the block kills it if it still runs."""
+
+    def __init__(
+        self, arguments: list[str], env: dict[str, str], cwd: Path = ROOT, prelude: str = "", timeout: int = 300
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._code, self._out, self._err = (Path(self._folder.name, name) for name in ("code", "out", "err"))
+        self._out.touch(), self._err.touch()
         request = {"arguments": arguments, "env": env, "cwd": str(cwd), "prelude": prelude, "timeout": timeout}
         server = _server()
-        server.stdin.write(json.dumps(request | {"out": str(out), "err": str(err)}) + "\n")
+        server.stdin.write(json.dumps(request | {"folder": self._folder.name}) + "\n")
         server.stdin.flush()
-        code = int(server.stdout.readline())
-        return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())
+        self.pid = int(server.stdout.readline())
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.send_signal(signal.SIGKILL)
+        self.wait()
+        self._folder.cleanup()
+
+    def poll(self) -> int | None:
+        """Its exit code (minus the number of the signal that ended it), None while it runs."""
+        return int(self._code.read_text()) if self._code.exists() else None
+
+    def wait(self) -> int:
+        """Its exit code, when it has ended."""
+        while (code := self.poll()) is None:
+            time.sleep(POLL)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    @property
+    def stdout(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text()
+
+
+def run(arguments: list[str], env: dict[str, str], **more: Any) -> subprocess.CompletedProcess[str]:
+    """The same to its end."""
+    with Process(arguments, env, **more) as process:
+        return subprocess.CompletedProcess(arguments, process.wait(), process.stdout, process.stderr)
 
 
 @cache
@@ -59,18 +101,41 @@ def _serve() -> None:
         __import__(name)
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # numpy's idle pool
     gc.freeze()  # children share these pages
-    replies = os.fdopen(os.dup(1), "w")
-    while line := sys.stdin.readline():
-        request = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            replies.close()
-            _child(request)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=replies, flush=True)
+    running: dict[int, Path] = {}
+    while True:
+        ready, _, _ = select.select([0], [], [], POLL if running else None)
+        if ready:
+            line = _line()
+            if not line:
+                return
+            request = json.loads(line)
+            child = os.fork()
+            if child == 0:
+                _child(request)
+            running[child] = Path(request["folder"])
+            os.write(1, f"{child}\n".encode())
+        for child in list(running):
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                _note(running.pop(child), os.waitstatus_to_exitcode(status))
+
+
+def _line() -> bytes:
+    """One line of stdin, unbuffered: what is buffered, select does not see."""
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return line
+
+
+def _note(folder: Path, code: int) -> None:
+    (folder / "code.new").write_text(str(code))
+    (folder / "code.new").rename(folder / "code")
 
 
 def _child(request: dict[str, Any]) -> NoReturn:
-    files = (("/dev/null", os.O_RDONLY), *((request[name], os.O_WRONLY | os.O_CREAT) for name in ("out", "err")))
+    folder, new = request["folder"], os.O_WRONLY | os.O_CREAT
+    files = (("/dev/null", os.O_RDONLY), (f"{folder}/out", new), (f"{folder}/err", new))
     for number, (path, mode) in enumerate(files):
         os.dup2(os.open(path, mode), number)
     signal.alarm(request["timeout"])

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forks
 import pytest
-from conftest import QUIET, ROOT, clean_env, result_of
+from conftest import QUIET, clean_env, result_of
 
 RUNS = {
     "ssvr": [
@@ -47,36 +44,14 @@ RUNS = {
 }
 
 
-class Started:
-    """`python run.py ...` under way; its stderr goes to a file. Leaving the block kills it if it still runs."""
+class Started(forks.Process):
+    """`python run.py ...` under way, with a checkpoint at every step."""
 
     def __init__(self, results: Path, *arguments: str) -> None:
-        handle, name = tempfile.mkstemp(suffix=".stderr")
-        self.path = Path(name)
-        command = [sys.executable, str(ROOT / "run.py"), f"results_root={results}", *QUIET, "checkpoint_every=0.0"]
-        self.process = subprocess.Popen(
-            [*command, *arguments], stdout=subprocess.DEVNULL, stderr=handle, env=clean_env()
-        )
-        os.close(handle)
-
-    def __enter__(self) -> Started:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.path.unlink()
-
-    def code(self) -> int:
-        """Wait for it; its exit code."""
-        return self.process.wait(120)
-
-    @property
-    def errors(self) -> str:
-        return self.path.read_text()
+        super().__init__([f"results_root={results}", *QUIET, "checkpoint_every=0.0", *arguments], clean_env())
 
     def running(self) -> bool:
-        return self.process.poll() is None
+        return self.poll() is None
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait until `condition()` or the end of the process."""
@@ -106,8 +81,8 @@ def checkpoint_time(results: Path) -> int:
 @pytest.mark.parametrize("name", RUNS)
 def test_sigkill_at_any_moment_then_resume_is_bit_for_bit(name, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    with Started(whole, *RUNS[name]) as run:
-        assert run.code() == 0, run.errors
+    with Started(whole, *RUNS[name], "checkpoint_every=1000.0") as run:
+        assert run.wait() == 0, run.stderr
     chance, kills = random.Random(0), 0
     while kills < 3:
         before = checkpoint_time(broken)
@@ -116,11 +91,11 @@ def test_sigkill_at_any_moment_then_resume_is_bit_for_bit(name, tmp_path):
             time.sleep(chance.uniform(0, 0.2))
             if not run.running():
                 break
-            run.process.send_signal(signal.SIGKILL)
+            run.send_signal(signal.SIGKILL)
             kills += 1
     assert kills >= 1
-    with Started(broken, *RUNS[name]) as run:
-        assert run.code() == 0, run.errors
+    with Started(broken, *RUNS[name], "checkpoint_every=1000.0") as run:
+        assert run.wait() == 0, run.stderr
     pairs = list(zip(folders(whole), folders(broken)))
     assert pairs
     for expected, found in pairs:
@@ -140,23 +115,23 @@ def test_a_stop_checkpoints_and_exits(number, code, tmp_path):
     ]
     with Started(tmp_path, *long) as run:
         run.until(lambda: any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")))
-        run.process.send_signal(number)
-        assert run.code() == code
-        assert "run the same command again to go on" in run.errors
+        run.send_signal(number)
+        assert run.wait() == code
+        assert "run the same command again to go on" in run.stderr
     folder = folders(tmp_path)[0]
     assert (folder / "checkpoint.pt").exists()
     assert not (folder / "result.json").exists()
     with Started(tmp_path, *long) as run:
-        run.until(lambda: "resuming" in run.errors)
+        run.until(lambda: "resuming" in run.stderr)
         assert run.running()
-        assert "resuming" in run.errors
+        assert "resuming" in run.stderr
 
 
 def test_two_processes_on_one_key_compute_it_once(tmp_path):
     short = ["method=signsgd", "dataset=digits", "task.epochs=20"]
     with Started(tmp_path, *short) as first, Started(tmp_path, *short) as second:
-        assert [first.code(), second.code()] == [0, 0]
-        assert (first.errors + second.errors).count("waiting for it") == 1
+        assert [first.wait(), second.wait()] == [0, 0]
+        assert (first.stderr + second.stderr).count("waiting for it") == 1
     folder = folders(tmp_path)[0]
     assert json.loads((folder / "env.json").read_text())["attempt"] == 1
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 20
@@ -165,23 +140,23 @@ def test_two_processes_on_one_key_compute_it_once(tmp_path):
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     with Started(tmp_path, "method=signsgd", "dataset=digits", "task.epochs=2000") as run:
         run.until(lambda: checkpoint_time(tmp_path))
-        run.process.kill()
+        run.send_signal(signal.SIGKILL)
     with Started(tmp_path, "method=signsgd", "dataset=digits", "task.epochs=2000") as run:
-        run.until(lambda: "resuming" in run.errors)
-        assert "waiting" not in run.errors
-        assert "resuming" in run.errors
+        run.until(lambda: "resuming" in run.stderr)
+        assert "waiting" not in run.stderr
+        assert "resuming" in run.stderr
 
 
 def test_a_damaged_checkpoint_is_moved_aside(tmp_path):
     short = ["method=signsgd", "dataset=digits", "task.epochs=3"]
     with Started(tmp_path, *short) as run:
-        assert run.code() == 0
+        assert run.wait() == 0
     folder = folders(tmp_path)[0]
     expected = lasting(folder)
     (folder / "result.json").unlink()
     (folder / "checkpoint.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
     with Started(tmp_path, *short) as run:
-        assert run.code() == 0
-        assert "checkpoint.pt is damaged" in run.errors
+        assert run.wait() == 0
+        assert "checkpoint.pt is damaged" in run.stderr
     assert (folder / "checkpoint.pt.corrupt-1").exists()
     assert lasting(folder) == expected
