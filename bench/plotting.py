@@ -14,6 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure as Canvas
 
 from bench.archive import Record
+from bench.checks import OPTIONS
 from bench.papers import Figure
 from bench.tasks import TASKS
 
@@ -42,17 +43,19 @@ STYLE = {
 def rows(figure: Figure, runs: Iterable[Record], *columns: str) -> Iterator[tuple[Record, dict[str, Any]]]:
     """The rows that a figure is made of: those of the curves of its runs or, where a column is a config key, one row a run of its final metrics.
 
+    With lines or panels `by` a column of the curve they are the curve's rows all the same.
     Runs that have not ended, or diverged, are left out.
 
     Args:
         columns: what a row must have as numbers.
     """
-    final = any("." in name for name in columns)
+    keys = [name for name in columns if "." in name]
+    final = keys and ("." in figure.by or figure.by in OPTIONS)
     for run in runs:
         if not run.ended or run.diverged or not _matches(run, figure.only):
             continue
-        own = [run.metrics | {name: run.get(name) for name in columns if "." in name}] if final else run.curve
-        for row in own:
+        given = {name: run.get(name) for name in keys}
+        for row in [run.metrics | given] if final else (own | given for own in run.curve):
             if _matches(row, figure.at) and all(isinstance(row.get(name), int | float) for name in columns):
                 yield run, row
 

@@ -163,7 +163,7 @@ TASKS = {
         "trains the first layer of a two-layer network",
         "is a Gaussian index model",
         {
-            "overlap_mean": Metric("overlap with the target's directions, mean over neurons", "higher"),
+            "overlap_mean": Metric("mean overlap of neurons", "higher"),
             "test_error": Metric("test error of the second phase", "lower"),
             "hitting_time": Metric("samples to recovery", "lower"),
             "hitting_slope": Metric("log-log slope of samples to recovery over d", "lower"),
@@ -176,7 +176,7 @@ TASKS = {
             "overlap_1": Metric("largest overlap with direction 1", "higher"),
             "overlap_2": Metric("largest overlap with direction 2", "higher"),
             "overlap_3": Metric("largest overlap with direction 3", "higher"),
-            "projection": Metric("projection on the linear part's direction", "higher"),
+            "projection": Metric("projection on the linear part", "higher"),
             "aligned": Metric("share of aligned neurons", "higher"),
             "network_error": Metric("test error of the network as trained", "lower"),
             "train_error": Metric("training error", "lower"),
