@@ -59,11 +59,11 @@ def main() -> int:
     if args.jobs < 1:
         raise UserError(f"--jobs {args.jobs}: at least 1")
     papers, overrides, root = load_papers(args.paper), args.overrides, results_root(args.overrides)
-    check_decidable(papers, jobs)
     names = [name for paper in papers for name in experiments(paper)]
     scales = [args.scale] if args.scale else list(REPORTED) if args.dry_run else [auto_scale()]
     screen = Console(width=None if sys.stdout.isatty() else 150)
     runs = [run for scale in scales for run in plan(names, scale, overrides)]
+    check_decidable(papers, jobs)
     timed = time_missing(root, runs, lambda line: print(line, file=sys.stderr)) if args.time else timings(root)
     screen.print(plan_table(runs, timed))
     if args.dry_run:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import forks
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))  # a user's data sets, where they are
@@ -90,11 +89,10 @@ def result_of(folder: Path) -> dict:
 @pytest.fixture
 def job() -> Iterator[Callable]:
     """job("method=ssvr", ...) composes, validates and returns the Job, as run.py does."""
-    from bench.config import CONF, load, register_resolvers
+    from bench.compose import hydra
+    from bench.config import load
 
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with hydra():
 
         def make(*overrides: str):
             cfg = compose("config", list(overrides), return_hydra_config=True)
@@ -102,7 +100,6 @@ def job() -> Iterator[Callable]:
             return load(without_hydra(cfg), choices)
 
         yield make
-    GlobalHydra.instance().clear()
 
 
 def without_hydra(cfg):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 
+import forks
 import pytest
 from conftest import QUIET, ROOT, clean_env, crashing_program, seed_folders
 
@@ -51,19 +51,12 @@ def test_missing_done_stale_and_running(program, tmp_path, states):
 def test_failed_and_stopped(tmp_path, states):
     crashing_program("method=signsgd", "dataset=digits", "scale=smoke", *QUIET, f"results_root={tmp_path / 'results'}")
     assert states("ssvr/digits", "seeds=[0]").count("failed") == 1
-    command = [
-        sys.executable,
-        str(ROOT / "run.py"),
-        "experiment=ssvr/digits",
-        "scale=smoke",
-        "seeds=[0]",
-        "task.epochs=500",
-    ]
-    child = subprocess.Popen([*command, *QUIET, f"results_root={tmp_path / 'results'}"], env=clean_env())
-    while not any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")) and child.poll() is None:
-        time.sleep(0.1)  # the crashed run's curve is empty
-    os.kill(child.pid, signal.SIGTERM)
-    assert child.wait() == 143
+    long = ["experiment=ssvr/digits", "scale=smoke", "seeds=[0]", "task.epochs=500"]
+    with forks.Process([*long, *QUIET, f"results_root={tmp_path / 'results'}"], clean_env()) as run:
+        while not any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")) and run.poll() is None:
+            time.sleep(0.1)  # the crashed run's curve is empty
+        run.send_signal(signal.SIGTERM)
+        assert run.wait() == 143
     assert states("ssvr/digits", "seeds=[0]", "task.epochs=500").count("stopped") == 1
 
 
@@ -98,7 +91,7 @@ def test_make_plan_prints_each_scale(tmp_path):
     both = subprocess.run([*command, "--paper", "ssvr"], **options)
     assert both.returncode == 0, both.stderr
     assert {line.strip("│ ").split()[0] for line in both.stdout.splitlines() if "ssvr/" in line} == {"mini", "paper"}
-    one = subprocess.run([*command, "--scale", "paper"], **options).stdout
+    one = subprocess.run([*command, "--paper", "ssvr", "--scale", "paper"], **options).stdout
     assert "mini" not in one
     wrong = subprocess.run([*command, "--scale", "papr"], **options)
     assert (wrong.returncode, wrong.stderr) == (
@@ -108,6 +101,6 @@ def test_make_plan_prints_each_scale(tmp_path):
     wrong = subprocess.run([*command, "--paper", "ssrv"], **options)
     assert wrong.returncode == 2
     assert "did you mean 'ssvr'" in wrong.stderr
-    wrong = subprocess.run([*command, "hardwre=cpu"], **options)
+    wrong = subprocess.run([*command, "--paper", "ssvr", "hardwre=cpu"], **options)
     assert wrong.returncode == 2
     assert len(wrong.stderr.splitlines()) == 1

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
-from conftest import ROOT, clean_env, crashing_program, seed_folders
+from conftest import clean_env, crashing_program, seed_folders
 
-RUN = ["method=signsgd", "dataset=digits", "scale=smoke", "task.epochs=2", "hardware=cpu"]
+RUN = ["method=signsgd", "dataset=digits", "scale=smoke", "task.epochs=2", "hardware=cpu", "hardware.threads=1"]
 
 
 def inspect(folder: Path, *options: str) -> str:
@@ -67,16 +69,14 @@ def test_a_crashed_run_is_marked_failed(tmp_path):
 
 
 def test_a_resumed_run_holds_the_whole_curve(tmp_path):
-    epochs = 60
-    long = [*RUN, f"task.epochs={epochs}", f"results_root={tmp_path / 'results'}", "checkpoint_every=0.0"]
-    command = [sys.executable, str(ROOT / "run.py"), *long]
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": clean_env()}
-    with subprocess.Popen(command, **options) as first:
+    epochs = 150
+    long = [*RUN, f"task.epochs={epochs}", f"results_root={tmp_path / 'results'}", "checkpoint_every=0.1"]
+    with forks.Process(long, clean_env()) as first:
         while first.poll() is None and not any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")):
             time.sleep(0.01)
-        first.terminate()
-    assert first.returncode == 143
-    assert subprocess.run(command, check=False, **options).returncode == 0
+        first.send_signal(signal.SIGTERM)
+        assert first.wait() == 143
+    assert forks.run(long, clean_env()).returncode == 0
     stopped, whole = offline_runs(tmp_path)
     assert (stopped.name[-3:], whole.name[-3:]) == ("-a1", "-a2")
     assert summary(stopped)["exit_code"] == 1

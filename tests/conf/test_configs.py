@@ -10,11 +10,19 @@ from conftest import ROOT
 from hydra.utils import get_object
 
 from bench.archive import read_records
-from bench.config import _task_of, options
+from bench.compose import hydra
+from bench.config import Job, _task_of, options
 from bench.errors import UserError
+from bench.plan import _job
 from bench.signature import signature
 
 NODES = [(group, name) for group in ("method", "dataset", "schedule", "task", "model") for name in options(group)]
+
+
+def planned(line: tuple[str, ...]) -> Job:
+    """The job of a command line, as bench.plan composes it."""
+    with hydra():
+        return _job(line)
 
 
 def targets(node) -> list[str]:
@@ -34,22 +42,34 @@ def test_yaml_has_exactly_the_constructors_arguments(group, name):
         assert keys == set(signature(target).keys), "the static reading agrees with Python's own"
 
 
+def tasks_of(method: str) -> list[str]:
+    return yaml.safe_load((ROOT / "conf/method" / f"{method}.yaml").read_text())["tasks"]
+
+
+@pytest.mark.parametrize("method", options("method"))
+def test_a_method_s_job_is_hydra_s_own(method, job):
+    """The plan lets methods share a composition; Hydra composes each."""
+    dataset = next(name for name in options("dataset") if _task_of(name) in tasks_of(method))
+    line = (f"method={method}", f"dataset={dataset}", "scale=paper")
+    own = job(*line)
+    assert planned(line) == own
+
+
 @pytest.mark.parametrize("dataset", options("dataset"))
 @pytest.mark.parametrize("method", options("method"))
-def test_every_pair_composes_or_says_why_not(method, dataset, job):
-    overrides = (f"method={method}", f"dataset={dataset}")
-    serves = yaml.safe_load((ROOT / "conf/method" / f"{method}.yaml").read_text())["tasks"]
-    if _task_of(dataset) in serves:
-        assert len(job(*overrides).key) == 64
+def test_every_pair_composes_or_says_why_not(method, dataset):
+    line = (f"method={method}", f"dataset={dataset}")
+    if _task_of(dataset) in tasks_of(method):
+        assert len(planned(line).key) == 64
     else:
         with pytest.raises(UserError, match="Data sets that fit:"):
-            job(*overrides)
+            planned(line)
 
 
 @pytest.mark.parametrize("scale", ["smoke", "mini", "paper"])
 @pytest.mark.parametrize("experiment", options("experiment"))
-def test_every_experiment_composes_at_every_scale(experiment, scale, job):
-    made = job(f"experiment={experiment}", f"scale={scale}")
+def test_every_experiment_composes_at_every_scale(experiment, scale):
+    made = planned((f"experiment={experiment}", f"scale={scale}"))
     assert made.experiment == experiment
 
 

@@ -1,4 +1,4 @@
-"""Every experiment runs through the real program at smoke scale, and a launcher spreads one over processes."""
+"""Every experiment runs through the real program at smoke scale, one a paper in a new interpreter, and a launcher spreads one over processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from conftest import DATA, result_of, seed_folders
 
 from bench.config import options, swept
 from bench.plan import plan
+
+FRESH = {next(name for name in options("experiment") if name.startswith(f"{paper}/")) for paper in options("paper")}
 
 
 def ends(name: str) -> list[str]:
@@ -22,7 +24,7 @@ def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
     if name == "ngvi/uci" and not ((DATA / "uci").is_dir() and (DATA / "libsvm/mushrooms").is_file()):
         pytest.skip(f"no UCI tables in {DATA.name}/")
     chosen = [*ends(name), "seeds=[0,1]" if "rate" in name else "seeds=[0]"]
-    done = program(f"experiment={name}", "scale=smoke", "verbose=false", *chosen)
+    done = program(f"experiment={name}", "scale=smoke", "verbose=false", *chosen, fresh=name in FRESH)
     assert done.returncode == 0, done.stderr
     results = [result_of(folder) for folder in seed_folders(tmp_path)]
     assert len(results) >= 2
@@ -41,7 +43,7 @@ def test_joblib_spreads_a_sweep_over_processes(program, tmp_path):
         "dataset=digits",
         "scale=smoke",
     ]
-    done = program(*sweep)
+    done = program(*sweep, fresh=True)
     assert done.returncode == 0, done.stderr
     assert len(seed_folders(tmp_path)) == 2
 
