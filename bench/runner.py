@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import sys
 import traceback
@@ -30,6 +31,8 @@ from bench.results import (
     write_atomic,
     write_json,
 )
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
 
 
 class RunsFailed(Exception):
@@ -116,6 +119,8 @@ def _compute(job: Job, task: Any, seeds: list[int], outcome: Outcome, report: An
     # what other code computed is gone by now: a checkpoint of this code may be resumed
     job = replace(job, settings=job.settings.model_copy(update={"force": job.settings.force is True}))
     device = open_device(job.settings.hardware)
+    if not device.is_cuda:
+        _keep_memory()
     runs = [Run(seed, seed_folder(job, seed)) for seed in seeds]
     title = (
         f"{job.names['method']} on {job.names['dataset']}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
@@ -147,6 +152,14 @@ def _compute(job: Job, task: Any, seeds: list[int], outcome: Outcome, report: An
                 run.close()
                 if run.mirror:
                     run.mirror.finish(run.final or {}, failed=not ended)
+
+
+def _keep_memory() -> None:
+    """Large arrays are reused instead of handed back to the system and faulted in again at every operation (glibc; elsewhere nothing happens)."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _prepare(job: Job, runs: list[Any], environment: dict[str, Any]) -> None:

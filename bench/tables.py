@@ -189,7 +189,13 @@ def csv(table: pd.DataFrame) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
+    """GitHub's; bars inside of cells are escaped, as in KL(q || q*)."""
+    table = table.rename(columns=_escaped).map(_escaped)
     return table.to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def _escaped(cell: object) -> object:
+    return cell.replace("|", "\\|") if isinstance(cell, str) else cell
 
 
 def latex(table: pd.DataFrame, caption: str, label: str) -> str:

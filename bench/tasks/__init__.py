@@ -203,7 +203,7 @@ TASKS = {
         {
             "loss": Metric("loss", "lower"),
             "far_mass": Metric("share of far mass", "lower"),
-            "weighted_cosine": Metric("mean |cos| to the nearest teacher", "higher"),
+            "weighted_cosine": Metric("mean cosine to the nearest teacher", "higher"),
             "recovery_error": Metric("largest error of a teacher's weight", "lower"),
             "features_loss": Metric("loss after stages 1 and 2", "lower"),
             "recovered_share": Metric("share of teachers recovered", "higher"),
