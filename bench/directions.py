@@ -46,7 +46,7 @@ class Cell:
     Attributes:
         w: rows [G, P, N, d]. theta: directions [P, k, d]. reports: numbers of samples at which rows are logged.
         hit: samples at the start of the first sustained stay above the threshold [G, P], infinite where there was none yet.
-        last: the row of each seed at the end, by the first setting.
+        last: the last row of each seed at the largest n so far, by the first setting.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Cell:
         self.below = torch.zeros(shape, dtype=torch.float64, device=w.device)  # samples when the overlap was last below
         self.hit = torch.full(shape, math.inf, dtype=torch.float64, device=w.device)
         self.last: list[dict[str, Any]] = []
+        self.largest = 0  # n of `last`
 
     def restart(self) -> None:
         """The networks as they were at the start."""
@@ -130,7 +131,7 @@ class Cell:
             "iterations": iterations,
             "gradient_evaluations": self.method.evaluations * counted,
         }
-        self.last = []
+        latest = []
         for s, seed_run in enumerate(self.session.runs):
             rows = [{**fixed, **own, **dict(zip(names, means[g][s]))} for g, own in enumerate(self.settings)]
             for g, row in enumerate(rows):
@@ -138,9 +139,11 @@ class Cell:
                     row["hitting_time"] = times[g][s]
             finite = [row for row in rows if all(math.isfinite(value) for value in row.values())]
             best = self._best(finite) if more and len(rows) > 1 else {}
-            self.last.append(rows[0] | best)
+            latest.append(rows[0] | best)
             for row in [*finite, *([fixed | best] if best else [])]:
                 seed_run.log(iterations, **row)
+        if n >= self.largest:
+            self.last, self.largest = latest, n
 
     @staticmethod
     def _best(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -193,7 +196,8 @@ class Cell:
         return {"overlap": sum(row["overlap_mean"] for row in self.last) / len(self.last)}
 
     def state(self) -> dict[str, Any]:
-        return {"w": self.w.clone(), "below": self.below, "hit": self.hit, "last": self.last}
+        return {"w": self.w.clone(), "below": self.below, "hit": self.hit, "last": self.last, "largest": self.largest}
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.w, self.below, self.hit, self.last = (state[k] for k in ("w", "below", "hit", "last"))
+        self.w, self.below, self.hit = (state[k] for k in ("w", "below", "hit"))
+        self.last, self.largest = state["last"], state["largest"]

@@ -8,6 +8,7 @@ Shapes: G settings, P = seeds x replicates paths of a dimension, C paths of all 
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, Literal
 
@@ -225,21 +226,23 @@ class FeatureLearning:
 
     @torch.no_grad()
     def run_all_samples(self, state: dict[str, Any] | None) -> None:
-        """A run of `method.steps` steps for each d and n."""
+        """A run of `method.steps` steps for each d and n, the most expensive first; progress counts n d a step."""
         steps = self.method.steps or 1
         todo = [(cell, n) for cell in self.cells for n in cell.reports]
+        todo.sort(key=lambda pair: -pair[1] * pair[0].d)
+        ends = [0, *itertools.accumulate(n * cell.d * steps for cell, n in todo)]
         first, self.seen, self.gone = 0, 0, []
         if state is not None:
             first = state["place"]
             self._restore(state)
-        self.session.begin(len(todo) * steps, first * steps + self.seen)
+        self.session.begin(ends[-1], ends[first] + self.seen * todo[first][1] * todo[first][0].d)
         for place, (cell, n) in list(enumerate(todo))[first:]:
-            self._one_sample(place, cell, n, steps)
+            self._one_sample(place, ends[place], cell, n, steps)
             self.seen = 0
             if n == cell.reports[-1]:
-                self.session.progress.note((place + 1) * steps, d=cell.d, **cell.note())
+                self.session.progress.note(ends[place + 1], d=cell.d, **cell.note())
 
-    def _one_sample(self, place: int, cell: Cell, n: int, steps: int) -> None:
+    def _one_sample(self, place: int, before: int, cell: Cell, n: int, steps: int) -> None:
         paths, rows = len(cell.theta), set(self.iterations)
         if self.seen == 0:
             cell.restart()
@@ -255,8 +258,7 @@ class FeatureLearning:
             self.seen = t + 1
             if self.seen in rows and self.seen < steps:
                 cell.report(n, self.seen, *cell.overlaps(), self.measures)
-            if self.seen % LOOK == 0:
-                self.session.progress.step(place * steps + self.seen)
+            self.session.progress.step(before + self.seen * n * cell.d)
             if self.session.due() and self.seen < steps:
                 self.session.save(self._state() | {"place": place})
         self.session.examples += n * steps * self.settings * paths

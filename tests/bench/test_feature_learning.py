@@ -91,6 +91,24 @@ def test_a_stopped_run_goes_on_bit_for_bit(method, job, tmp_path):
     assert advance("cut", None) == whole
 
 
+def test_each_number_of_samples_of_one_batch_is_a_run_of_its_own(go):
+    more = ["method=same_batch_gd", *QUICK, "method.steps=4", "task.iterations=[2]"]
+    (both,) = go(*more, "task.samples=[2,8]")
+    (small,) = go(*more, "task.samples=[2]", root="small")
+
+    def key(row: dict) -> tuple:
+        return row["dimension"], row["samples_per_dim"], row["iterations"]
+
+    rows = {key(row): row for row in read_metrics(both)}
+    assert set(rows) == {(d, n, t) for d in (8, 12) for n in (2.0, 8.0) for t in (2, 4)}
+    for row in read_metrics(small):
+        assert close(rows[key(row)], row, 1e-9)
+    last = result_of(both)["metrics"]
+    assert key(last) == (12, 8.0, 4)
+    assert last["samples"] == 96
+    assert last["gradient_evaluations"] == 96 * 4
+
+
 def test_hitting_time_is_the_start_of_a_sustained_stay():
     """Steps of a made-up overlap, in blocks, against a plain loop."""
     from bench.directions import Cell

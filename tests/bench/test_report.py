@@ -9,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
+import pandas as pd
 import pytest
 from conftest import ROOT, clean_env
 from made import run, runs
@@ -84,6 +85,11 @@ def test_tables_in_three_formats():
     latex = tables.latex(tables.readable(name, found), "50 % & more", "x")
     for part in (r"\toprule", r"\bottomrule", r"ssvr\_fs", r"num\_components", r"50 \% \& more"):
         assert part in latex
+
+
+def test_bars_do_not_break_markdown_cells():
+    lines = tables.markdown(pd.DataFrame({"KL(q || q*)": ["|x|", "1"], "n": [1, 2]})).splitlines()
+    assert [line.replace("\\|", "").count("|") for line in lines] == [3, 3, 3, 3]
 
 
 def test_figure_lines_are_means_with_intervals():
