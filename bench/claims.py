@@ -16,7 +16,18 @@ import numpy as np
 from bench import stats
 from bench.archive import Record, by_experiment
 from bench.checks import Better, Bound, Identity, Ordering, Slope, Value
-from bench.groups import Diverged, Group, Undecided, check_comparable, differences, per_seed, row, select, tuned
+from bench.groups import (
+    Diverged,
+    Group,
+    Undecided,
+    check_comparable,
+    differences,
+    per_seed,
+    row,
+    rows_at,
+    select,
+    tuned,
+)
 from bench.papers import Claim, Paper
 from bench.parts import Part, Planner, Tests, interval, p_text, planner
 from bench.stats import ALPHA, Interval
@@ -189,10 +200,7 @@ def _slopes(group: Group, check: Slope) -> np.ndarray:
     """Log-log slope of each seed, over a column of the curve or over a config key."""
     columns = {check.over, check.metric}
     if "." not in check.over:
-        at = (check.at or {}).items()
-        kept = {
-            r.seed: [x for x in r.curve if columns <= set(x) and all(x.get(k) == v for k, v in at)] for r in group.runs
-        }
+        kept = {r.seed: [x for x in rows_at(r, check.at or {}) if columns <= set(x)] for r in group.runs}
         points = {seed: [(x[check.over], x[check.metric]) for x in rows] for seed, rows in kept.items()}
     else:
         points = {seed: [] for seed in group.seeds}

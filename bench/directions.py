@@ -6,6 +6,7 @@ Shapes: G settings, P = seeds x replicates paths, N neurons, k directions, S ste
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +19,18 @@ from bench.seeding import generator
 from bench.session import Session
 from methods.first_layer import FirstLayerMethod
 
-PhaseTwo = tuple[int, list[float], float, int]  # samples, penalties, range of biases, test samples
+
+@dataclass(frozen=True)
+class Measures:
+    """What counts as recovery, and how the second phase is carried out: the task's keys of these names."""
+
+    aligned_at: float
+    threshold: float
+    sustain: float
+    ridge_samples: int
+    ridge_penalties: list[float]
+    ridge_bias: float
+    test_samples: int
 
 
 def pad(x: Tensor, width: int) -> Tensor:
@@ -60,10 +72,11 @@ class Cell:
         neurons: Neurons,
         settings: list[dict[str, float]],
         method: FirstLayerMethod,
+        measures: Measures,
         linear: Tensor | None,
     ) -> None:
         self.session, self.model, self.d, self.reports, self.method = session, model, d, reports, method
-        self.linear = linear
+        self.measures, self.linear = measures, linear
         self.theta, self.w, self.neurons, self.settings = theta, w, neurons, settings
         self.start = w.clone()
         self.replicates = len(theta) // len(session.seeds)
@@ -84,10 +97,9 @@ class Cell:
 
     def overlaps(self) -> tuple[Tensor, Tensor]:
         """Cosines and inner products of rows and directions, [G, P, N, k]."""
-        raw = self.w @ self.theta.mT
-        return raw / self.w.norm(dim=-1, keepdim=True).clamp(min=1e-300), raw
+        return torch.nn.functional.normalize(self.w, dim=-1) @ self.theta.mT, self.w @ self.theta.mT
 
-    def watch(self, cosines: Tensor, before: int, size: int, measures: dict[str, float]) -> None:
+    def watch(self, cosines: Tensor, before: int, size: int) -> None:
         """Look for the hitting time in the steps of a block.
 
         Args:
@@ -95,9 +107,9 @@ class Cell:
         """
         level = cosines.norm(dim=-1).mean(-1)
         seen = before + size * torch.arange(1, len(level) + 1, device=level.device, dtype=torch.float64)[:, None, None]
-        above = level >= measures["threshold"]
+        above = level >= self.measures.threshold
         below = torch.cat([self.below[None], torch.where(above, 0.0, seen)]).cummax(0).values[1:]
-        stayed = above & (seen - below - size >= measures["sustain"] * self.d)
+        stayed = above & (seen - below - size >= self.measures.sustain * self.d)
         self.hit = torch.minimum(self.hit, torch.where(stayed, below + size, math.inf).amin(0))
         self.below = below[-1]
 
@@ -107,14 +119,14 @@ class Cell:
 
     def decided(self, stop: str) -> bool:
         """Do the hitting times stand: of each seed by all settings, or by any of them (which is the best one's)?"""
+        if stop == "never":
+            return False
         found = torch.isfinite(self._hitting_time())
-        return stop != "never" and bool(found.all() if stop == "all" else found.any(0).all())
+        return bool(found.all() if stop == "all" else found.any(0).all())
 
-    def report(
-        self, n: int, iterations: int, cosines: Tensor, raw: Tensor, measures: dict[str, float], **more: Tensor
-    ) -> None:
+    def report(self, n: int, iterations: int, cosines: Tensor, raw: Tensor, **more: Tensor) -> None:
         """A row for each seed and setting: means over replicates. `more`: metrics [G, P]."""
-        found = summary(cosines, measures["aligned_at"])
+        found = summary(cosines, self.measures.aligned_at)
         if self.linear is not None:
             along = raw @ self.linear.to(raw)
             found["projection"] = (self.neurons.a[..., 0].sign() * along).mean(-1)
@@ -155,22 +167,14 @@ class Cell:
             found |= {f"tuned_{name}": best[name] for name in ("hitting_time", "lr", "inner_lr") if name in best}
         return found
 
-    def end(
-        self,
-        n: int,
-        iterations: int,
-        measures: dict[str, float],
-        phase_two: PhaseTwo,
-        train: tuple[Tensor, Tensor] | None = None,
-    ) -> None:
+    def end(self, n: int, iterations: int, train: tuple[Tensor, Tensor] | None = None) -> None:
         """The last row of this d and n, with losses and errors."""
-        self.report(n, iterations, *self.overlaps(), measures, **self._errors(phase_two, train))
+        self.report(n, iterations, *self.overlaps(), **self._errors(train))
 
-    def _errors(self, phase_two: PhaseTwo, train: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
-        samples, penalties, bias, tests = phase_two
-        target, w = self.model.target, self.w
+    def _errors(self, train: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
+        measures, target, w = self.measures, self.model.target, self.w
         variance = target.variance + self.model.noise**2
-        test = self.sample(TEST, tests)
+        test = self.sample(TEST, measures.test_samples)
         error = network_error(w, self.neurons, *test)
         norms = w.norm(dim=-1)
         found = {"test_loss": error / 2, "network_error": error / variance, "norm_error": (norms - 1).abs().amax(-1)}
@@ -179,9 +183,9 @@ class Cell:
         loss = population_loss(w, self.theta, self.neurons, target, self.model.noise)
         if loss is not None:
             found["population_loss"] = loss
-        if samples:
-            fit, biases = self.sample(RIDGE, samples), self._biases(bias)
-            errors = [ridge_error(each, biases, fit, test, penalties) for each in w]
+        if measures.ridge_samples:
+            fit, biases = self.sample(RIDGE, measures.ridge_samples), self._biases(measures.ridge_bias)
+            errors = [ridge_error(each, biases, fit, test, measures.ridge_penalties) for each in w]
             found["test_error"] = torch.stack(errors) / variance
         return found
 

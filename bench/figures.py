@@ -17,9 +17,9 @@ from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatte
 from bench import stats
 from bench.archive import Record
 from bench.checks import matches
-from bench.groups import differences, label
+from bench.groups import differences
 from bench.papers import Figure
-from bench.plotting import INK, STYLE, axis_label, rows, svg
+from bench.plotting import INK, STYLE, axis_label, group, rows, svg
 
 COLOURS = (
     "#0077BB",
@@ -51,7 +51,7 @@ def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
     """The lines of a figure from an experiment's runs; runs that have not ended, or diverged, are left out."""
     points: dict[str, dict[float, list[float]]] = {}
     for run, row in rows(figure, _relative(figure, list(runs)), figure.x, figure.y):
-        mine = points.setdefault(label({figure.by: row[figure.by] if figure.by in row else run.get(figure.by)}), {})
+        mine = points.setdefault(group(figure, run, row), {})
         mine.setdefault(float(row[figure.x]), []).append(float(row[figure.y]))
     return [_line(name, mine) for name, mine in points.items()]
 

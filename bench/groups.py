@@ -82,11 +82,16 @@ def differences(
     return found
 
 
+def rows_at(run: Record, at: Row) -> list[Row]:
+    """The rows of the curve that have the values `at`."""
+    return [row for row in run.curve if all(row.get(k) == v for k, v in at.items())]
+
+
 def row(run: Record, at: Row | None) -> Row:
     """The final metrics, or the row of the curve that has the values `at`."""
     if at is None:
         return run.metrics
-    found = [r for r in run.curve if all(r.get(k) == v for k, v in at.items())]
+    found = rows_at(run, at)
     if not found:
         wanted = ", ".join(f"{k} = {v}" for k, v in at.items())
         raise Undecided("not comparable", f"{run.method}'s curve has no row with {wanted} at this scale")

@@ -13,9 +13,8 @@ from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
 from bench.archive import Record
-from bench.groups import label
 from bench.papers import Figure
-from bench.plotting import INK, STYLE, axis_label, rows, svg
+from bench.plotting import INK, STYLE, axis_label, group, rows, svg
 from bench.tasks import TASKS
 
 PANEL = (2.9, 2.7)  # inches
@@ -39,8 +38,9 @@ def panels(figure: Figure, runs: Iterable[Record]) -> list[Panel]:
     assert figure.value is not None
     found: dict[str, dict[tuple[float, float], list[float]]] = {}
     for run, row in rows(figure, runs, figure.x, figure.y, figure.value):
-        name = label({figure.by: row[figure.by] if figure.by in row else run.get(figure.by)})
-        cell = found.setdefault(name, {}).setdefault((float(row[figure.x]), float(row[figure.y])), [])
+        cell = found.setdefault(group(figure, run, row), {}).setdefault(
+            (float(row[figure.x]), float(row[figure.y])), []
+        )
         cell.append(float(row[figure.value]))
     return [_panel(name, cells) for name, cells in found.items()]
 

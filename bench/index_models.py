@@ -6,14 +6,32 @@ Samples are functions of (seed, replicate, d, block): they are made when they ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from bench.seeding import generator
 
-TEACHER, RIDGE, TEST, PROBE = 0, -1, -2, -3  # blocks of the data stream that are not training samples
+TEACHER, RIDGE, TEST = 0, -1, -2  # blocks of the data stream that are not training samples
+
+
+def gaussian_points(k: int) -> Tensor:
+    """2^20 fixed quasi-random points [2^20, k] of N(0, I_k)."""
+    points = torch.quasirandom.SobolEngine(k, scramble=True, seed=0).draw(2**20, dtype=torch.float64)
+    return torch.special.ndtri(points.clamp(1e-12, 1 - 1e-12))
+
+
+def dimensions(d: int | list[int], k: int) -> list[int]:
+    """One dimension or several as a list.
+
+    Raises:
+        ValueError: none, one twice, or one that is not above the number of directions k.
+    """
+    dims = [d] if isinstance(d, int) else list(d)
+    if not dims or len(set(dims)) < len(dims) or min(dims) <= k:
+        raise ValueError(f"d = {dims}: distinct dimensions above the number of directions, {k}")
+    return dims
 
 
 @dataclass(frozen=True)
@@ -43,8 +61,7 @@ class Target:
 
     def linear_direction(self) -> Tensor | None:
         """E[g z] / ||E[g z]|| [k], from 10^6 fixed quasi-random points; None where g has no linear part to three digits."""
-        points = torch.quasirandom.SobolEngine(self.k, scramble=True, seed=0).draw(2**20, dtype=torch.float64)
-        z = torch.special.ndtri(points.clamp(1e-12, 1 - 1e-12))
+        z = gaussian_points(self.k)
         moment = (self.value(z)[:, None] * z).mean(0)
         return moment / moment.norm() if moment.norm() > 1e-3 * self.variance**0.5 else None
 
@@ -67,7 +84,7 @@ class IndexModel:
 
     def to(self, device: torch.device) -> IndexModel:
         """The same model with its samples on `device`."""
-        return IndexModel(self.target, self.dims, self.noise, self.rotated, device)
+        return replace(self, device=device)
 
     def directions(self, seeds: Sequence[int], replicates: int, d: int) -> Tensor:
         """Orthonormal theta_1, ..., theta_k of each path, [P, k, d] with P = seeds x replicates."""

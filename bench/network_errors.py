@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.index_models import Target
 from bench.models.two_layer import Neurons
+from bench.relu_population import directions, kernel
 
 ORDERS = 40  # of relu's coefficients
 
@@ -29,12 +30,11 @@ def relu_coefficients(orders: int = ORDERS) -> list[float]:
 
 
 def relu_kernel(cosine: Tensor) -> Tensor:
-    """E relu(u.x) relu(v.x) for unit u, v at this cosine: (sqrt(1 - t^2) + t (pi - arccos t)) / (2 pi).
+    """E relu(u.x) relu(v.x) for unit u, v at this cosine t: k(t), and what it leaves out, the orders 0 and 1, 1 / (2 pi) + t / 4.
 
     Source: Cho and Saul, 2009, the arc-cosine kernel of order 1, halved.
     """
-    t = cosine.clamp(-1, 1)
-    return ((1 - t * t).sqrt() + t * (math.pi - torch.arccos(t))) / (2 * math.pi)
+    return kernel(cosine) + 1 / (2 * math.pi) + cosine / 4
 
 
 def population_loss(w: Tensor, theta: Tensor, neurons: Neurons, target: Target, noise: float) -> Tensor | None:
@@ -47,9 +47,8 @@ def population_loss(w: Tensor, theta: Tensor, neurons: Neurons, target: Target, 
     """
     if neurons.b is not None or neurons.link is not None or (target.hermite is None and target.relu is None):
         return None
-    norms = w.norm(dim=-1, keepdim=True)
-    u = w / norms.clamp(min=1e-300)
-    p = (neurons.a * norms)[..., 0] * neurons.scale  # [..., C, N]
+    u, norms = directions(w)
+    p = neurons.a[..., 0] * norms * neurons.scale  # [..., C, N]
     m = u @ theta.mT
     own = torch.einsum("...i,...ij,...j->...", p, relu_kernel(u @ u.mT), p)
     if target.relu is not None:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure as Canvas
 
 from bench.archive import Record
 from bench.checks import OPTIONS
+from bench.groups import label
 from bench.papers import Figure
 from bench.tasks import TASKS
 
@@ -58,6 +59,11 @@ def rows(figure: Figure, runs: Iterable[Record], *columns: str) -> Iterator[tupl
         for row in [run.metrics | given] if final else (own | given for own in run.curve):
             if _matches(row, figure.at) and all(isinstance(row.get(name), int | float) for name in columns):
                 yield run, row
+
+
+def group(figure: Figure, run: Record, row: Mapping[str, Any]) -> str:
+    """The label of the line or panel that a row belongs to: its value of `by`, a column of the curve, an option or a config key."""
+    return label({figure.by: row[figure.by] if figure.by in row else run.get(figure.by)})
 
 
 def _matches(of: Record | dict[str, Any], where: Mapping[str, Any]) -> bool:

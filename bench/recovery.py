@@ -16,9 +16,7 @@ from bench.seeding import generator
 
 NEAR = 0.98
 RECOVERED = 0.01  # largest error of a teacher's weight
-DIRECTIONS = (
-    64  # random starts of the search for the certificate's maximum, on the sphere and again in the teachers' span
-)
+DIRECTIONS = 64  # random starts of the search for the certificate's maximum: on the sphere, and as many in the span
 ASCENT_STEPS, FIRST_STEP = 50, 0.5
 
 
@@ -102,8 +100,7 @@ def _random_directions(teachers: Teachers, seeds: list[int]) -> Tensor:
     streams = [generator(seed, "noise", 0, 0, 0, 0) for seed in seeds]
     drawn = [(torch.randn(DIRECTIONS, d, generator=s), torch.randn(DIRECTIONS, r, generator=s)) for s in streams]
     sphere, span = (torch.stack(part).to(teachers.units) for part in zip(*drawn))
-    rows = torch.cat([sphere, span @ teachers.span()], -2)
-    return rows / rows.norm(dim=-1, keepdim=True)
+    return directions(torch.cat([sphere, span @ teachers.span()], -2))[0]
 
 
 def certificate_circle(a: Tensor, w: Tensor, teachers: Teachers, lam: Tensor, points: int) -> tuple[Tensor, Tensor]:

@@ -64,9 +64,14 @@ def directions(w: Tensor) -> tuple[Tensor, Tensor]:
 def atoms(a: Tensor, w: Tensor, teachers: Teachers) -> tuple[Tensor, Tensor]:
     """f - f* as unit atoms z [..., m + r, d] and signed masses [..., m + r], students first."""
     u, length = directions(w)
+    return _difference(u, a * length, teachers)
+
+
+def _difference(u: Tensor, mass: Tensor, teachers: Teachers) -> tuple[Tensor, Tensor]:
+    """Unit rows and signed masses of a student, with the teachers' and their masses' negatives appended."""
     r = teachers.weights.shape[-1]
-    units, weights = teachers.units.expand(*u.shape[:-2], r, -1), teachers.weights.expand(*a.shape[:-1], r)
-    return torch.cat([u, units], -2), torch.cat([a * length, -weights], -1)
+    units, weights = teachers.units.expand(*u.shape[:-2], r, -1), teachers.weights.expand(*mass.shape[:-1], r)
+    return torch.cat([u, units], -2), torch.cat([mass, -weights], -1)
 
 
 def correlation(u: Tensor, z: Tensor, mass: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,9 +100,7 @@ def loss(a: Tensor, w: Tensor, teachers: Teachers) -> Tensor:
 def gradients(a: Tensor, w: Tensor, teachers: Teachers) -> tuple[Tensor, Tensor]:
     """Of `loss`, by a [..., m] and w [..., m, d]: ||w_j|| E[R s(u_j.x)], and a_j times the gradient of E[R s(w.x)]."""
     u, length = directions(w)
-    r = teachers.weights.shape[-1]
-    units, weights = teachers.units.expand(*u.shape[:-2], r, -1), teachers.weights.expand(*a.shape[:-1], r)
-    s, slope = correlation(u, torch.cat([u, units], -2), torch.cat([a * length, -weights], -1))
+    s, slope = correlation(u, *_difference(u, a * length, teachers))
     return length * s, a[..., None] * slope
 
 

@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
 from bench.archive import Record
-from bench.groups import label
 from bench.papers import Figure
-from bench.plotting import INK, STYLE, axis_label, rows, svg
+from bench.plotting import INK, STYLE, axis_label, group, rows, svg
 
 PANEL = (2.2, 2.9)  # inches
 AREA = 90.0  # square points of the largest point of a panel
@@ -39,22 +38,18 @@ def panels(figure: Figure, runs: Iterable[Record]) -> list[Points]:
     assert figure.size is not None
     runs, found = list(runs), {}
     for run, row in rows(figure, runs, figure.x, figure.y, figure.size):
-        points, keys = found.setdefault(_panel(figure, run, row), ([], set()))
+        points, keys = found.setdefault(group(figure, run, row), ([], set()))
         points.append((float(row[figure.x]), float(row[figure.y]), float(row[figure.size])))
         keys.add((run.key, run.seed))
     marks: dict[str, list[tuple[float, float, float]]] = {}
-    for run, row in rows(figure, runs, figure.x, figure.y, *([figure.marks] if figure.marks else [])):
-        if figure.marks:
+    if figure.marks:
+        for run, row in rows(figure, runs, figure.x, figure.y, figure.marks):
             mark = (float(row[figure.x]), float(row[figure.y]), float(row[figure.marks]))
-            marks.setdefault(_panel(figure, run, row), []).append(mark)
+            marks.setdefault(group(figure, run, row), []).append(mark)
     return [
         Points(name, *(list(part) for part in zip(*points)), marks.get(name, []), len(keys))
         for name, (points, keys) in found.items()
     ]
-
-
-def _panel(figure: Figure, run: Record, row: dict) -> str:
-    return label({figure.by: row[figure.by] if figure.by in row else run.get(figure.by)})
 
 
 def draw(figure: Figure, found: Sequence[Points], task: str) -> str:

@@ -69,13 +69,13 @@ def selftest(
     """
     common = list(overrides)
     for mistake in mistakes(name):
-        overrides = [*common, *(by_experiment or {}).get(mistake.experiment, ())]
-        right = _runs(mistake.experiment, root / "right", overrides)
+        own = [*common, *(by_experiment or {}).get(mistake.experiment, ())]
+        right = _runs(mistake.experiment, root / "right", own)
         _execute(right, "stale")
         before = _verdicts(name, paper, _records(right))
         folder = root / mistake.name
         shutil.rmtree(folder, ignore_errors=True)
-        wrong = _runs(mistake.experiment, folder, [*overrides, *mistake.overrides])
+        wrong = _runs(mistake.experiment, folder, [*own, *mistake.overrides])
         wrong = [run for run in wrong if matches(run.job, mistake.of)]
         if not wrong:
             raise UserError(f"mistakes/{name}.py: {mistake.name}: no run of {mistake.experiment} has {mistake.of}")

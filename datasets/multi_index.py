@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from bench.hermite import hermite
-from bench.index_models import IndexModel, Target
+from bench.index_models import IndexModel, Target, dimensions, gaussian_points
 from bench.types import NonNegativeFloat, PositiveInt
-from datasets.single_index import _check_dims
 
 Polynomial = dict[tuple[int, ...], float]
 POLYNOMIALS: dict[str, Polynomial] = {
@@ -62,11 +61,11 @@ def multi_index(
         made = _polynomial(polynomial)
     else:
         k, value, variance = OTHERS[target]
-        made = Target(k, value, variance or _variance(value, k))
-    _check_dims([d] if isinstance(d, int) else list(d), made.k)
+        made = Target(k, value, variance or float(value(gaussian_points(k)).var()))
+    dims = dimensions(d, made.k)
     if normalised:
         made = _scaled(made, 1 / math.sqrt(made.variance))
-    return IndexModel(made, [d] if isinstance(d, int) else list(d), noise, rotated)
+    return IndexModel(made, dims, noise, rotated)
 
 
 def _polynomial(c: Polynomial) -> Target:
@@ -83,9 +82,3 @@ def _polynomial(c: Polynomial) -> Target:
 def _scaled(target: Target, factor: float) -> Target:
     hermite_terms = None if target.hermite is None else {n: factor * c for n, c in target.hermite.items()}
     return Target(target.k, lambda z: factor * target.value(z), target.variance * factor**2, hermite=hermite_terms)
-
-
-def _variance(value: Callable[[Tensor], Tensor], k: int) -> float:
-    """By 2^20 fixed quasi-random points."""
-    points = torch.quasirandom.SobolEngine(k, scramble=True, seed=0).draw(2**20, dtype=torch.float64)
-    return float(value(torch.special.ndtri(points.clamp(1e-12, 1 - 1e-12))).var())

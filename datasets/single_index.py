@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.hermite import generative_exponent, hermite, information_exponent, monomials
-from bench.index_models import IndexModel, Target
+from bench.index_models import IndexModel, Target, dimensions
 from bench.types import NonNegativeFloat, PositiveInt
 
 RELU_MEAN, RELU_VARIANCE = 1 / math.sqrt(2 * math.pi), 0.5 - 1 / (2 * math.pi)
@@ -37,19 +37,13 @@ def single_index(
     Raises:
         ValueError: coefficients missing, superfluous, or of a constant; d = 1; a dimension twice.
     """
-    dims = [d] if isinstance(d, int) else list(d)
-    _check_dims(dims, 1)
+    dims = dimensions(d, 1)
     if link in ("hermite", "polynomial") and not coefficients:
         raise ValueError(f"coefficients = {coefficients}: link '{link}' needs a list of them, constant first")
     if link not in ("hermite", "polynomial") and coefficients is not None:
         raise ValueError(f"coefficients = {coefficients}: only for link hermite or polynomial; '{link}' has none")
     target = _relu(normalised) if link == "relu" else _polynomial(_hermite_coefficients(link, coefficients), normalised)
     return IndexModel(target, dims, noise, rotated)
-
-
-def _check_dims(dims: list[int], k: int) -> None:
-    if not dims or len(set(dims)) < len(dims) or min(dims) <= k:
-        raise ValueError(f"d = {dims}: distinct dimensions above the number of directions, {k}")
 
 
 def _hermite_coefficients(link: str, coefficients: list[float] | None) -> list[float]:

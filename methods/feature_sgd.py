@@ -49,6 +49,7 @@ class FeatureSGD(FirstLayerMethod):
         super().__init__(geometry == "sphere", loss == "squared", batch_size, fresh, steps, {"lr": lr_power}, lr=lr)
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
+        """The step's coefficients, as FirstLayerMethod.move."""
         return None, self.lr * self.signal(batch.h, batch.y)
 
     def exponent(self, information: int, generative: int) -> float | None:
@@ -85,6 +86,7 @@ class SmoothedSGD(FirstLayerMethod):
         super().begin(neurons, target, dims)
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
+        """The step's coefficients, as FirstLayerMethod.move."""
         lam2 = self.smoothing**2 * (batch.progress < self.smooth_until)
         rate = self.lr * (1 + lam2) ** 2
         slope = smoothed_slope(self.target.monomials, batch.h, batch.r, lam2, self.dims)

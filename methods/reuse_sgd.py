@@ -50,6 +50,7 @@ class ReuseSGD(FirstLayerMethod):
         self.anneal_from = anneal_from
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
+        """The step's coefficients, as FirstLayerMethod.move."""
         beta = self.lr * self.signal(batch.h, batch.y)
         alpha = self.tangent(beta, batch.h)
         moved = alpha * batch.h + batch.inner(beta)
@@ -108,6 +109,7 @@ class LookaheadSGD(FirstLayerMethod):
         self.keep_first = keep_first
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
+        """The step's coefficients, as FirstLayerMethod.move."""
         h = batch.h
         g = self.neurons.signal(h, batch.y, self.squared)
         r = batch.r - h * h if self.sphere else batch.r

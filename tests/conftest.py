@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import forks
@@ -100,6 +102,64 @@ def job() -> Iterator[Callable]:
             return load(without_hydra(cfg), choices)
 
         yield make
+
+
+@pytest.fixture
+def go(job, tmp_path) -> Callable[..., list[Path]]:
+    """go("method=ngvi", ...) runs a job in this process; its seed folders."""
+    from bench.runner import execute
+
+    def run(*overrides: str, root: str = "results") -> list[Path]:
+        outcome = execute(job(*overrides, *QUIET, "verbose=false", f"results_root={tmp_path / root}"))
+        assert outcome.failures == {}
+        return [outcome.job.folder / f"seed{seed}" for seed in sorted(outcome.results)]
+
+    return run
+
+
+def final(folders: list[Path]) -> list[dict]:
+    """The final metrics of seed folders."""
+    return [result_of(folder)["metrics"] for folder in folders]
+
+
+class Halted(Exception):
+    """Stands for a kill right after a checkpoint."""
+
+
+def whole_and_resumed(made, folder: Path, stop_at: int) -> tuple[tuple, tuple]:
+    """What a job comes to (final metrics, curves, gradient evaluations) uninterrupted, and when it is killed as it asks for the
+    `stop_at`-th time whether a checkpoint is due, and goes on from that."""
+    whole = _advance(made, folder / "whole", None)
+    with pytest.raises(Halted):
+        _advance(made, folder / "cut", stop_at)
+    return whole, _advance(made, folder / "cut", None)
+
+
+def _advance(made, folder: Path, stop_at: int | None) -> tuple:
+    from bench.hardware import open_device
+    from bench.progress import Display
+    from bench.results import read_metrics
+    from bench.session import Run, Session, StopSignal
+
+    runs = [Run(seed, folder / f"seed{seed}") for seed in made.settings.seeds]
+    for run in runs:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    session = Session(made, runs, open_device(made.settings.hardware), StopSignal(), Display(None, ""), print)
+    asked, save = itertools.count(1), session.save
+
+    def save_and_halt(state) -> None:
+        save(state)
+        raise Halted
+
+    session.due, session.save = (lambda: next(asked) == stop_at), save_and_halt
+    node = dict(made.parts["task"])
+    task = import_module(node.pop("_target_").rpartition(".")[0])
+    try:
+        task.run(session, session.start(), **node)
+    finally:
+        for run in runs:
+            run.close()
+    return [run.final for run in runs], [read_metrics(run.folder) for run in runs], session.gradient_evaluations
 
 
 def without_hydra(cfg):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -43,6 +43,12 @@ class Neurons:
             return (h > (0.0 if self.b is None else -self.b)) * error
         return self.link[1](h if self.b is None else h + self.b) * error
 
+    @staticmethod
+    def joined(parts: Sequence[Neurons]) -> Neurons:
+        """The paths of several dimensions side by side; the network is otherwise the same."""
+        b = None if parts[0].b is None else torch.cat([part.b for part in parts])
+        return replace(parts[0], a=torch.cat([part.a for part in parts]), b=b)
+
 
 class TwoLayer:
     """Draws networks; a path's network depends on (seed, replicate, d) alone.
@@ -74,19 +80,19 @@ class TwoLayer:
         self,
         seeds: Sequence[int],
         replicates: int,
-        dims: Sequence[int],
+        d: int,
         target: Target,
         device: torch.device,
         dtype: torch.dtype = torch.float64,
     ) -> Neurons:
-        """a and b of every path, dimension by dimension.
+        """a and b of the paths of one dimension.
 
         Raises:
             ValueError: activation link with a target that has no derivative in one variable.
         """
         if self.activation == "link" and target.slope is None:
             raise ValueError("activation = 'link': only with a single-index target")
-        streams = [generator(seed, "init", d, r) for d in dims for seed in seeds for r in range(replicates)]
+        streams = [generator(seed, "init", d, r) for seed in seeds for r in range(replicates)]
         drawn = torch.stack([torch.randn(2, self.width, generator=g, dtype=torch.float64) for g in streams])
         a, b = drawn.to(device, dtype)[..., None].unbind(1)  # [C, N, 1] each
         if self.second_layer == "signs":

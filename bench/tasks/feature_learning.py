@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.all_samples import step
 from bench.build import build
-from bench.directions import Cell, pad
+from bench.directions import Cell, Measures, pad
 from bench.errors import UserError
 from bench.grid import product
 from bench.index_models import IndexModel
@@ -69,9 +69,8 @@ def run(
     those of the largest d by the first setting, `hitting_slope` and `tuned_hitting_slope` (of log hitting time against log d), the link's
     exponents, and `theory_slope`, what theory says of the method.
     """
-    problem = FeatureLearning(session, sorted(samples), replicates, grid or {}, precision)
-    problem.measures = {"aligned_at": aligned_at, "threshold": threshold, "sustain": sustain}
-    problem.phase_two = (ridge_samples, ridge_penalties, ridge_bias, test_samples)
+    measures = Measures(aligned_at, threshold, sustain, ridge_samples, ridge_penalties, ridge_bias, test_samples)
+    problem = FeatureLearning(session, sorted(samples), replicates, grid or {}, precision, measures)
     problem.begin(samples_power, samples_log, iterations)
     if problem.method.batch_size is None:
         problem.run_all_samples(state)
@@ -85,9 +84,15 @@ class FeatureLearning:
     """The cells, one a dimension, and the method that moves their networks."""
 
     def __init__(
-        self, session: Session, samples: list[float], replicates: int, grid: dict[str, list[float]], precision: str
+        self,
+        session: Session,
+        samples: list[float],
+        replicates: int,
+        grid: dict[str, list[float]],
+        precision: str,
+        measures: Measures,
     ) -> None:
-        self.session, self.samples, self.replicates = session, samples, replicates
+        self.session, self.samples, self.replicates, self.measures = session, samples, replicates, measures
         parts, self.device = session.job.parts, session.device.device
         self.dtype = torch.float64 if precision == "double" else torch.float32
         self.values = product(grid, parts["method"], self.device)
@@ -115,21 +120,24 @@ class FeatureLearning:
             reports = sorted({max(size, round(each * scale / size) * size) for each in self.samples})
             self.cells.append(self._cell(d, reports))
         self.total = max(cell.reports[-1] for cell in self.cells)
-        self._start(self.cells[0].neurons, [self.cells[0].d])
 
-    def _start(self, neurons: Neurons, dims: list[int]) -> None:
+    def _start(self, cells: list[Cell]) -> None:
         """Tell the method of the networks that it moves, those of so many dimensions side by side."""
-        per_path = [float(d) for d in dims for _ in range(len(self.session.seeds) * self.replicates)]
-        column = torch.tensor(per_path, dtype=self.dtype, device=self.device).reshape(-1, 1, 1)
+        dims = self._per_path([float(cell.d) for cell in cells])
         try:
-            self.method.begin(neurons, self.model.target, column)
+            self.method.begin(Neurons.joined([cell.neurons for cell in cells]), self.model.target, dims)
         except ValueError as error:
             raise UserError(f"method '{self.session.job.names['method']}': {error}") from error
+
+    def _per_path(self, values: list[float]) -> Tensor:
+        """[C, 1, 1] of a number for each of some dimensions."""
+        paths = len(self.session.seeds) * self.replicates
+        return torch.tensor(values, dtype=self.dtype, device=self.device).repeat_interleave(paths)[:, None, None]
 
     def _cell(self, d: int, reports: list[int]) -> Cell:
         seeds, r, target = self.session.seeds, self.replicates, self.model.target
         try:
-            neurons = self.network.neurons(seeds, r, [d], target, self.device, self.dtype)
+            neurons = self.network.neurons(seeds, r, d, target, self.device, self.dtype)
         except ValueError as error:
             raise UserError(f"model.{error}") from error
         theta = self.model.directions(seeds, r, d)
@@ -145,6 +153,7 @@ class FeatureLearning:
             neurons,
             settings,
             self.method,
+            self.measures,
             self.linear,
         )
 
@@ -158,14 +167,12 @@ class FeatureLearning:
             self._restore(state)
         self.session.begin(self.total, self.seen)
         self._gather()
-        blocks = 0
         while self.active:
             chunk, offset = divmod(self.seen, BLOCK)
             end = min([BLOCK, *(cell.reports[-1] - chunk * BLOCK for cell in self.active)])
             x, y = self._samples(chunk + 1)
             self._block(x[:, offset:end], y[:, offset:end])
-            blocks += 1
-            look = blocks % LOOK == 0
+            look = self.seen % (LOOK * BLOCK) == 0
             done = [c for c in self.active if self.seen == c.reports[-1] or (look and c.decided(stop))]
             for cell in done:
                 self._leave(cell)
@@ -182,11 +189,8 @@ class FeatureLearning:
         width = max(cell.d for cell in self.active)
         self.w = torch.cat([pad(cell.w, width) for cell in self.active], 1)
         self.theta = torch.cat([pad(cell.theta, width) for cell in self.active])
-        dims, seeds, paths = [c.d for c in self.active], self.session.seeds, len(self.active[0].theta)
-        horizons = [float(c.reports[-1]) for c in self.active for _ in range(paths)]
-        self.horizons = torch.tensor(horizons, dtype=self.dtype, device=self.device).reshape(-1, 1, 1)
-        target = self.model.target
-        self._start(self.network.neurons(seeds, self.replicates, dims, target, self.device, self.dtype), dims)
+        self.horizons = self._per_path([float(cell.reports[-1]) for cell in self.active])
+        self._start(self.active)
 
     def _samples(self, block: int) -> tuple[Tensor, Tensor]:
         """x [C, BLOCK, d] and y [C, BLOCK] of the active cells."""
@@ -203,16 +207,16 @@ class FeatureLearning:
         cosines, raw, paths = trace.cosines(), trace.overlaps, len(self.active[0].theta)
         for i, cell in enumerate(self.active):
             own = slice(i * paths, (i + 1) * paths)
-            cell.watch(cosines[:, :, own], before, size, self.measures)
+            cell.watch(cosines[:, :, own], before, size)
             for n in cell.reports[:-1]:
                 if before < n <= self.seen:
                     s = (n - before) // size - 1
-                    cell.report(n, n // size, cosines[s, :, own], raw[s, :, own], self.measures)
+                    cell.report(n, n // size, cosines[s, :, own], raw[s, :, own])
         self.session.examples += count * self.w.shape[0] * self.w.shape[1]
 
     def _leave(self, cell: Cell) -> None:
         self._hand_back()
-        cell.end(self.seen, self.seen // (self.method.batch_size or 1), self.measures, self.phase_two)
+        cell.end(self.seen, self.seen // (self.method.batch_size or 1))
         self.gone.append(cell.d)
         self.session.progress.note(self.seen, d=cell.d, **cell.note())
         self._gather()
@@ -246,7 +250,7 @@ class FeatureLearning:
         paths, rows = len(cell.theta), set(self.iterations)
         if self.seen == 0:
             cell.restart()
-        self._start(cell.neurons, [cell.d])
+        self._start([cell])
         advance_all = self.session.device.compiled(step)
         x = y = r = None
         for t in range(self.seen, steps):
@@ -257,12 +261,12 @@ class FeatureLearning:
                 cell.w = advance_all(self.method, cell.w, x, y[:, None], r, r.new_full((paths, 1, 1), t / steps))
             self.seen = t + 1
             if self.seen in rows and self.seen < steps:
-                cell.report(n, self.seen, *cell.overlaps(), self.measures)
+                cell.report(n, self.seen, *cell.overlaps())
             self.session.progress.step(before + self.seen * n * cell.d)
             if self.session.due() and self.seen < steps:
                 self.session.save(self._state() | {"place": place})
         self.session.examples += n * steps * self.settings * paths
-        cell.end(n, steps, self.measures, self.phase_two, (x, y))
+        cell.end(n, steps, (x, y))
 
     # ------------------------------------------------------------------ the end, and checkpoints
 

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from conftest import result_of
+from conftest import final, result_of, whole_and_resumed
 
 from bench.errors import UserError
 from bench.results import read_metrics
-from bench.runner import execute
 
 QUICK = ["dataset=single_index", "dataset.d=[8,12]", "model.width=4", "task.ridge_samples=64", "task.test_samples=64"]
-FIXED = ["tracker=none", "hardware=cpu", "hardware.threads=1", "verbose=false"]
-
-
-@pytest.fixture
-def go(job, tmp_path) -> Callable[..., list]:
-    """Run a job in this process; its seed folders."""
-
-    def run(*overrides: str, root: str = "results") -> list:
-        outcome = execute(job(*overrides, *FIXED, f"results_root={tmp_path / root}"))
-        assert outcome.failures == {}
-        return [outcome.job.folder / f"seed{seed}" for seed in sorted(outcome.results)]
-
-    return run
-
-
-def final(folders: list) -> list[dict]:
-    return [result_of(folder)["metrics"] for folder in folders]
 
 
 def close(a: dict, b: dict, tolerance: float) -> bool:
@@ -52,43 +33,20 @@ def test_a_run_does_not_depend_on_its_company(go):
             assert close({k: v for k, v in found[0].items() if k not in ("lr", "inner_lr")}, alone[0], 1e-6)
 
 
-@pytest.mark.parametrize("method", ["reuse_sgd", "online_sgd", "same_batch_gd", "smoothed_sgd"])
-def test_a_stopped_run_goes_on_bit_for_bit(method, job, tmp_path):
-    from bench.hardware import open_device
-    from bench.progress import Display
-    from bench.session import Run, Session, StopSignal
-    from bench.tasks import feature_learning
-
-    more = ["task.samples=[2,10]", "task.replicates=2", *FIXED]
-    more += ["method.steps=5"] if method == "same_batch_gd" else []
-    more += ["model.activation=link", "model.bias=none"] if method == "smoothed_sgd" else []
-    made = job(f"method={method}", *QUICK, *more)
-    node = {k: v for k, v in made.parts["task"].items() if k != "_target_"}
-
-    def advance(name: str, stop_at: int | None):
-        runs = [Run(seed, tmp_path / name / f"seed{seed}") for seed in (0, 1)]
-        session = Session(made, runs, open_device(made.settings.hardware), StopSignal(), Display(None, ""), print)
-        asked, save = iter(range(1, 10**6)), session.save
-
-        def save_and_halt(state):
-            save(state)
-            raise InterruptedError
-
-        session.due, session.save = (lambda: next(asked) == stop_at), save_and_halt
-        try:
-            feature_learning.run(session, session.start(), **node)
-        finally:
-            for run in runs:
-                run.close()
-        return [run.final for run in runs], [read_metrics(run.folder) for run in runs]
-
-    for name in ("whole", "cut"):
-        for seed in (0, 1):
-            (tmp_path / name / f"seed{seed}").mkdir(parents=True)
-    whole = advance("whole", None)
-    with pytest.raises(InterruptedError):
-        advance("cut", 3)
-    assert advance("cut", None) == whole
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("reuse_sgd", ["task.samples=[2,10]"]),
+        ("online_sgd", ["task.samples=[2,10]"]),
+        ("reuse_map", ["task.samples=[2000]", "task.stop=all"]),  # when it ends depends on when it looks
+        ("same_batch_gd", ["task.samples=[2,10]", "method.steps=5"]),
+        ("smoothed_sgd", ["task.samples=[2,10]", "model.activation=link", "model.bias=none"]),
+    ],
+)
+def test_a_stopped_run_goes_on_bit_for_bit(method, more, job, tmp_path):
+    fixed = ["task.replicates=2", "seeds=[0,1]", "hardware=cpu"]
+    whole, resumed = whole_and_resumed(job(f"method={method}", *QUICK, *fixed, *more), tmp_path, 3)
+    assert resumed == whole
 
 
 def test_each_number_of_samples_of_one_batch_is_a_run_of_its_own(go):
@@ -111,17 +69,17 @@ def test_each_number_of_samples_of_one_batch_is_a_run_of_its_own(go):
 
 def test_hitting_time_is_the_start_of_a_sustained_stay():
     """Steps of a made-up overlap, in blocks, against a plain loop."""
-    from bench.directions import Cell
+    from bench.directions import Cell, Measures
 
     rng = np.random.default_rng(0)
     level = np.clip(np.cumsum(rng.normal(0.002, 0.03, 400)), 0, 1)
     cell = Cell.__new__(Cell)
     cell.d, cell.replicates = 20, 1
     cell.below, cell.hit = torch.zeros(1, 1, dtype=torch.float64), torch.full((1, 1), math.inf, dtype=torch.float64)
-    measures = {"threshold": 0.35, "sustain": 1.0, "aligned_at": 0.5}
+    cell.measures = Measures(0.5, 0.35, 1.0, 0, [], 0.0, 0)
     for k in range(0, 400, 25):
         cosines = torch.from_numpy(level[k : k + 25]).reshape(-1, 1, 1, 1, 1)
-        cell.watch(cosines, 2 * k, 2, measures)
+        cell.watch(cosines, 2 * k, 2)
     above = level >= 0.35
     expected = next(i for i in range(400) if above[i : i + 11].all() and (i == 0 or not above[i - 1]))
     assert float(cell.hit) == 2 * (expected + 1)

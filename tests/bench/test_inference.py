@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import result_of, seed_folders
+from conftest import final, result_of, seed_folders, whole_and_resumed
 
 from bench.errors import UserError
 from bench.results import read_metrics
-from bench.runner import execute
 
 QUICK = ["dataset=linear_regression", "dataset.n=300", "dataset.dim=4", "seeds=[0,1]"]
-
-
-@pytest.fixture
-def go(job, tmp_path) -> Callable[..., list]:
-    """Run a job in this process; its seed folders."""
-
-    def run(*overrides: str, root: str = "results") -> list:
-        fixed = [
-            f"results_root={tmp_path / root}",
-            "tracker=none",
-            "hardware=cpu",
-            "hardware.threads=1",
-            "verbose=false",
-        ]
-        outcome = execute(job(*overrides, *fixed))
-        assert outcome.failures == {}
-        return [outcome.job.folder / f"seed{seed}" for seed in sorted(outcome.results)]
-
-    return run
-
-
-def final(folders: list) -> list[dict]:
-    return [result_of(folder)["metrics"] for folder in folders]
 
 
 def test_the_rate_and_its_constant(go):
@@ -67,45 +42,11 @@ def test_a_grid_reports_the_best_setting_of_each_seed_at_each_time(go):
             assert best[seed][row]["kl"] == pytest.approx(alone[chosen][seed][row]["kl"], rel=1e-9)
 
 
-class Halted(Exception):
-    """Stands for a kill right after a checkpoint."""
-
-
 @pytest.mark.parametrize("method", ["ngvi", "adam_vi"])
 def test_a_stopped_run_goes_on_bit_for_bit(method, job, tmp_path):
-    from bench.hardware import open_device
-    from bench.progress import Display
-    from bench.session import Run, Session, StopSignal
-    from bench.tasks import inference
-
-    more = ["task.estimator=gradient", "task.reports=[100,260]", "tracker=none", "hardware=cpu"]
-    made = job(f"method={method}", *QUICK, *more)
-    node = {k: v for k, v in made.parts["task"].items() if k != "_target_"}
-
-    def advance(name: str, stop_at: int | None):
-        runs = [Run(seed, tmp_path / name / f"seed{seed}") for seed in (0, 1)]
-        session = Session(made, runs, open_device(made.settings.hardware), StopSignal(), Display(None, ""), print)
-        steps, save = iter(range(1, 10**6)), session.save
-
-        def save_and_halt(state):
-            save(state)
-            raise Halted
-
-        session.due, session.save = (lambda: next(steps) == stop_at), save_and_halt
-        try:
-            inference.run(session, session.start(), **node)
-        finally:
-            for run in runs:
-                run.close()
-        return [run.final for run in runs], [read_metrics(run.folder) for run in runs]
-
-    for name in ("whole", "cut"):
-        for seed in (0, 1):
-            (tmp_path / name / f"seed{seed}").mkdir(parents=True)
-    whole = advance("whole", None)
-    with pytest.raises(Halted):
-        advance("cut", 137)
-    assert advance("cut", None) == whole
+    more = ["task.estimator=gradient", "task.reports=[100,260]", "hardware=cpu"]
+    whole, resumed = whole_and_resumed(job(f"method={method}", *QUICK, *more), tmp_path, 137)
+    assert resumed == whole
 
 
 def test_seeds_do_not_depend_on_their_company(go):

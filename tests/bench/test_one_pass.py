@@ -49,7 +49,7 @@ class Setting:
         self.theta = model.directions(seeds, 1, D)
         net = network(**more)
         self.w = net.weights(seeds, 1, D, self.theta)
-        self.neurons = net.neurons(seeds, 1, [D], self.target, CPU)
+        self.neurons = net.neurons(seeds, 1, D, self.target, CPU)
         self.x, self.y = model.labelled(seeds, 1, D, 1, COUNT, self.theta)
         self.dims = torch.full((PATHS, 1, 1), float(D), dtype=torch.float64)
 
@@ -146,7 +146,7 @@ def test_the_map_is_the_limit_of_two_small_net_steps():
         x = torch.randn(1, 1, d, generator=g, dtype=torch.float64)
         y, theta = torch.full((1, 1), 1.3, dtype=torch.float64), w[0, 0, :1][None]
         target, dims = single_index(d=4).target, torch.full((1, 1, 1), float(d), dtype=torch.float64)
-        neurons, progress = network(width=20).neurons([0], 1, [d], target, CPU), dims[None] * 0
+        neurons, progress = network(width=20).neurons([0], 1, d, target, CPU), dims[None] * 0
         moves, small = [], 1e-6
         common = {"lr_power": 1.0, "geometry": "sphere", "loss": "correlation", "batch_size": 1}
         for method in (

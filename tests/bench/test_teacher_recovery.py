@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
-from conftest import result_of
+from conftest import final, result_of, whole_and_resumed
 
 from bench.errors import UserError
 from bench.results import read_metrics
-from bench.runner import execute
 
 DATA = "dataset=teacher_student"
 SMALL = [DATA, "dataset.dim=5", "task.width=8"]
-
-
-@pytest.fixture
-def go(job, tmp_path) -> Callable[..., list]:
-    """Run a job in this process; its seed folders."""
-
-    def run(*overrides: str, root: str = "results") -> list:
-        fixed = [
-            f"results_root={tmp_path / root}",
-            "tracker=none",
-            "hardware=cpu",
-            "hardware.threads=1",
-            "verbose=false",
-        ]
-        outcome = execute(job(*overrides, *fixed))
-        assert outcome.failures == {}
-        return [outcome.job.folder / f"seed{seed}" for seed in sorted(outcome.results)]
-
-    return run
-
-
-def final(folders: list) -> list[dict]:
-    return [result_of(folder)["metrics"] for folder in folders]
 
 
 def test_a_fixed_decay_ends_at_the_optimum(go):
@@ -84,46 +59,13 @@ def test_seeds_and_settings_do_not_depend_on_their_company(method, go):
     assert final(together)[1]["loss"] == rows[0]["loss"], "the final metrics are the first setting's"
 
 
-class Halted(Exception):
-    """Stands for a kill right after a checkpoint."""
-
-
 @pytest.mark.parametrize("method", ["regularised_gd", "regularised_sgd"])
 def test_a_stopped_run_goes_on_bit_for_bit(method, job, tmp_path):
-    from bench.hardware import open_device
-    from bench.progress import Display
-    from bench.session import Run, Session, StopSignal
-    from bench.tasks import teacher_recovery
-
     small = ["method.first_samples=500", "method.batch_size=20"] if method == "regularised_sgd" else []
-    more = ["task.steps=150", "task.drawn_seed=1", "task.circle_points=4", "tracker=none", "hardware=cpu"]
+    more = ["task.steps=150", "task.drawn_seed=1", "task.circle_points=4", "hardware=cpu"]
     made = job(f"method={method}", *SMALL, *small, *more, "seeds=[0,1]")
-    node = {k: v for k, v in made.parts["task"].items() if k != "_target_"}
-
-    def advance(name: str, stop_at: int | None):
-        runs = [Run(seed, tmp_path / name / f"seed{seed}") for seed in (0, 1)]
-        session = Session(made, runs, open_device(made.settings.hardware), StopSignal(), Display(None, ""), print)
-        steps, save = iter(range(1, 10**6)), session.save
-
-        def save_and_halt(state):
-            save(state)
-            raise Halted
-
-        session.due, session.save = (lambda: next(steps) == stop_at), save_and_halt
-        try:
-            teacher_recovery.run(session, session.start(), **node)
-        finally:
-            for run in runs:
-                run.close()
-        return [run.final for run in runs], [read_metrics(run.folder) for run in runs], session.gradient_evaluations
-
-    for name in ("whole", "cut"):
-        for seed in (0, 1):
-            (tmp_path / name / f"seed{seed}").mkdir(parents=True)
-    whole = advance("whole", None)
-    with pytest.raises(Halted):
-        advance("cut", 77)
-    assert advance("cut", None) == whole
+    whole, resumed = whole_and_resumed(made, tmp_path, 77)
+    assert resumed == whole
 
 
 def test_rows_for_figures_are_of_one_seed_and_few(go):
