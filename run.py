@@ -14,8 +14,8 @@ def main() -> None:
 
     @hydra.main(version_base="1.3", config_path=str(Path(__file__).resolve().parent / "conf"), config_name="config")
     def job(cfg: DictConfig) -> None:
-        from bench.cli import guarded
-        from bench.runner import run_job
+        from bench.run.cli import guarded
+        from bench.run.runner import run_job
 
         guarded(lambda: run_job(cfg, HydraConfig.get().runtime.choices))
 
@@ -23,6 +23,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from bench.cli import run
+    from bench.run.cli import run
 
     sys.exit(run(main))

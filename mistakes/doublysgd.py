@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from bench.selftest import Mistake
+from bench.judge.selftest import Mistake
 
 
 @contextmanager
 def _noise(change: Callable[[Any, Any, tuple], Any]) -> Iterator[None]:
     """DoublySGD.noise as change(method, the right one, its arguments)."""
-    from methods.doubly_sgd import DoublySGD
+    from methods.noisy.doubly_sgd import DoublySGD
 
     right = DoublySGD.noise
     with patch.object(DoublySGD, "noise", lambda self, *arguments: change(self, right, arguments)):
@@ -56,7 +56,7 @@ def fixed_blocks() -> Iterator[None]:
     import torch
 
     from bench.seeding import generator
-    from methods.doubly_sgd import DoublySGD
+    from methods.noisy.doubly_sgd import DoublySGD
 
     def permutations(self: Any, seed: int, epoch: int, paths: int) -> Any:
         order = torch.rand(paths, self.steps_per_epoch, generator=generator(seed, "order", epoch)).argsort(1)
@@ -70,7 +70,7 @@ def fixed_blocks() -> Iterator[None]:
 @contextmanager
 def biased_effective_batch() -> Iterator[None]:
     """b stands in for b_eff = (n - 1) b / (n - b), also without replacement."""
-    from bench.budget import Moments
+    from bench.tasks.doubly_stochastic.budget import Moments
 
     with patch.object(Moments, "subsampling_variance", lambda self, b, replacement=False: self.tau2 / b):
         yield
@@ -79,7 +79,7 @@ def biased_effective_batch() -> Iterator[None]:
 @contextmanager
 def plain_mean() -> Iterator[None]:
     """Errors are taken from the plain mean of the centres; the optimum is the mean weighted by curvature."""
-    from datasets.noisy_sums import GammaQuadratics
+    from datasets.sums.noisy_sums import GammaQuadratics
 
     right = GammaQuadratics.__init__
 

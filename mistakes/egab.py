@@ -7,26 +7,26 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from bench.selftest import Mistake
+from bench.judge.selftest import Mistake
 
 
 @contextmanager
 def clip_and_divide() -> Iterator[None]:
     """Negative weights are cut and the rest divided by its sum: not the Euclidean projection."""
-    import methods.reversion
+    import methods.portfolio.reversion
 
     def clipped(v: Any) -> Any:
         positive = v.clamp_min(0)
         return positive / positive.sum(-1, keepdim=True)
 
-    with patch.object(methods.reversion, "project", clipped):
+    with patch.object(methods.portfolio.reversion, "project", clipped):
         yield
 
 
 @contextmanager
 def undrifted() -> Iterator[None]:
     """Trades are counted from the last weights, not from what they drifted to."""
-    from bench.books import Books
+    from bench.tasks.portfolio.books import Books
 
     settle = Books.settle
 
@@ -42,7 +42,7 @@ def undrifted() -> Iterator[None]:
 @contextmanager
 def early_step() -> Iterator[None]:
     """OLMAR-1 takes its first step one period too early."""
-    from methods.reversion import OLMAR1
+    from methods.portfolio.reversion import OLMAR1
 
     with patch.object(OLMAR1, "first", 0):
         yield
@@ -51,7 +51,7 @@ def early_step() -> Iterator[None]:
 @contextmanager
 def look_ahead() -> Iterator[None]:
     """The forecast of a period is computed with that period's prices."""
-    from methods.reversion import OLMAR2
+    from methods.portfolio.reversion import OLMAR2
 
     forecast = OLMAR2.forecast
     with patch.object(OLMAR2, "forecast", lambda self, relatives: forecast(self, relatives).roll(-1, 0)):
@@ -61,7 +61,7 @@ def look_ahead() -> Iterator[None]:
 @contextmanager
 def swapped() -> Iterator[None]:
     """The divergence with its arguments exchanged: alpha and beta trade places."""
-    from methods.egab import Geometry
+    from methods.portfolio.egab import Geometry
 
     build = Geometry.__init__
 

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from bench.selftest import Mistake
+from bench.judge.selftest import Mistake
 
 
 @contextmanager
 def signed_directions() -> Iterator[None]:
     """A neuron at -w_i* counts as far, although relu(w.x) and relu(-w.x) differ by a linear function."""
-    from bench import recovery
+    from bench.tasks.teacher_recovery.loop import recovery
 
     with patch.object(recovery, "cosines", lambda u, teachers: u @ teachers.units.mT):
         yield
@@ -22,7 +22,7 @@ def signed_directions() -> Iterator[None]:
 @contextmanager
 def early_decay() -> Iterator[None]:
     """lam falls ten times as fast, before the neurons between the teachers have vanished."""
-    from methods.regularised_gd import RegularisedGD
+    from methods.two_layer.regularised_gd import RegularisedGD
 
     decay = RegularisedGD.decay
     with patch.object(RegularisedGD, "decay", lambda self, t: decay(self, 10 * t)):
@@ -32,7 +32,7 @@ def early_decay() -> Iterator[None]:
 @contextmanager
 def radial_step() -> Iterator[None]:
     """The first stage's gradient without its part across the row: only the row's length would change."""
-    from bench.teacher_oracle import Oracle
+    from bench.tasks.teacher_recovery.oracle import Oracle
 
     gradient = Oracle.teacher_gradient
 
@@ -46,7 +46,7 @@ def radial_step() -> Iterator[None]:
 @contextmanager
 def unbalanced_start() -> Iterator[None]:
     """The second stage leaves unit rows and puts the whole coefficient into the second layer."""
-    from methods.regularised_gd import FeatureRegression
+    from methods.two_layer.regularised_gd import FeatureRegression
 
     second = FeatureRegression.second
 
@@ -61,7 +61,7 @@ def unbalanced_start() -> Iterator[None]:
 
 def _penalised(by_a: float, by_w: float, power: int = 1) -> Any:
     """A step whose penalty is scaled for either layer, and enters with lr^power."""
-    from methods import regularised_gd as module
+    from methods.two_layer import regularised_gd as module
 
     def update(self: Any, oracle: Any, t: int, a: Any, w: Any) -> Any:
         decay, lr = self.decay(t) * self.lr**power, self.lr
@@ -96,7 +96,7 @@ def decoupled() -> Iterator[None]:
 @contextmanager
 def double_slope() -> Iterator[None]:
     """k'(t) = arcsin(t) / pi: the gradient of another loss than the one that is measured."""
-    from bench import relu_population as module
+    from bench.tasks.teacher_recovery.loop import relu_population as module
 
     correlation = module.correlation
 

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from bench.selftest import Mistake
+from bench.judge.selftest import Mistake
 
 
 @contextmanager
 def scaled_prior() -> Iterator[None]:
     """n / b multiplies the prior's part too: another posterior, and a floor."""
-    from bench.estimators import EnergyGradients
+    from bench.tasks.inference.estimators import EnergyGradients
 
     sums = EnergyGradients._sums
 
@@ -29,7 +29,7 @@ def scaled_prior() -> Iterator[None]:
 @contextmanager
 def unscaled_batch() -> Iterator[None]:
     """The minibatch stands for itself, without n / b: the posterior of 50 data."""
-    from bench.estimators import EnergyGradients
+    from bench.tasks.inference.estimators import EnergyGradients
 
     start = EnergyGradients.__init__
 
@@ -44,7 +44,7 @@ def unscaled_batch() -> Iterator[None]:
 @contextmanager
 def old_covariance() -> Iterator[None]:
     """The mean moves by S_t g instead of S_{t+1} g."""
-    from methods.ngvi import NGVI, per_vector
+    from methods.variational.ngvi import NGVI, per_vector
 
     update = NGVI.update
 
@@ -64,7 +64,7 @@ def old_covariance() -> Iterator[None]:
 @contextmanager
 def root_schedule() -> Iterator[None]:
     """gamma_t = 1 / sqrt(t + 1), the step of convex problems without curvature."""
-    from methods.ngvi import NGVI
+    from methods.variational.ngvi import NGVI
 
     with patch.object(NGVI, "rate", lambda self, t: self.lr / (1 + t) ** 0.5):
         yield
@@ -73,7 +73,7 @@ def root_schedule() -> Iterator[None]:
 @contextmanager
 def half_hessian() -> Iterator[None]:
     """P moves towards H / 2, the gradient by the covariance, as if it were that by the natural parameter P."""
-    from methods.ngvi import NGVI
+    from methods.variational.ngvi import NGVI
 
     natural = NGVI._natural
 
@@ -87,7 +87,7 @@ def half_hessian() -> Iterator[None]:
 @contextmanager
 def no_correction() -> Iterator[None]:
     """The safe variant without its second-order term: the plain update."""
-    from methods.ngvi import NGVI, SafeNGVI
+    from methods.variational.ngvi import NGVI, SafeNGVI
 
     with patch.object(SafeNGVI, "_natural", NGVI._natural):
         yield
@@ -98,7 +98,7 @@ def central_moment() -> Iterator[None]:
     """(m, v) taken for the expectation parameters: v is E z^2 - m^2, and -ELBO is another function of it."""
     from torch import stack
 
-    from methods.parameterisations import ExpectationParameters as Omega
+    from methods.variational.parameterisations import ExpectationParameters as Omega
 
     planted = {
         "parameters": staticmethod(lambda m, v: stack([m, v], -1)),
@@ -111,7 +111,7 @@ def central_moment() -> Iterator[None]:
 @contextmanager
 def few_nodes() -> Iterator[None]:
     """Five quadrature nodes over wide q."""
-    from bench.tasks import curvature
+    from bench.tasks.curvature import loop as curvature
 
     with patch.multiple(curvature, STEP=1.5, REACH=3.0):
         yield

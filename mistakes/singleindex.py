@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from bench.selftest import Mistake
+from bench.judge.selftest import Mistake
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def new_sample() -> Iterator[None]:
     """The second step draws a sample of its own (batches of two, the first for the first step): nothing is reused."""
     import torch
 
-    from methods.reuse_sgd import LookaheadSGD
+    from methods.two_layer.reuse_sgd import LookaheadSGD
 
     def twice(self: Any, batch: Any) -> Any:
         g = self.neurons.signal(batch.h, batch.y, self.squared)
@@ -31,7 +31,7 @@ def new_sample() -> Iterator[None]:
 @contextmanager
 def swapped() -> Iterator[None]:
     """The inner step has the size of the net step and the other way round."""
-    from methods.reuse_sgd import LookaheadSGD
+    from methods.two_layer.reuse_sgd import LookaheadSGD
 
     begin = LookaheadSGD.begin
 
@@ -48,7 +48,7 @@ def no_biases() -> Iterator[None]:
     """ReLU neurons without biases, which have no He_3 coefficient."""
     from dataclasses import replace
 
-    from bench.models.two_layer import TwoLayer
+    from bench.tasks.feature_learning.two_layer import TwoLayer
 
     neurons = TwoLayer.neurons
     with patch.object(TwoLayer, "neurons", lambda *a: replace(neurons(*a), b=None)):
@@ -58,7 +58,7 @@ def no_biases() -> Iterator[None]:
 @contextmanager
 def gradient_at_w() -> Iterator[None]:
     """Extragradient descent whose outer gradient is taken at w after all."""
-    from methods.reuse_sgd import LookaheadSGD
+    from methods.two_layer.reuse_sgd import LookaheadSGD
 
     def plain(self: Any, batch: Any) -> Any:
         return None, self.lr * self.neurons.signal(batch.h, batch.y, self.squared)

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from bench.selftest import Mistake
+from bench.judge.selftest import Mistake
 
 
 @contextmanager
 def stored_gradient() -> Iterator[None]:
     """g(x_{t-1}; B_{t-1}) from memory stands in for g(x_{t-1}; B_t): one pass a step, and no variance is reduced."""
-    from methods.ssvr import SSVR
+    from methods.sign.ssvr import SSVR
 
     estimate = SSVR._estimate
 
@@ -33,7 +33,7 @@ def stored_gradient() -> Iterator[None]:
 @contextmanager
 def other_batch() -> Iterator[None]:
     """The second pass draws a minibatch of its own: the noise of the two gradients no longer cancels."""
-    from bench.tasks.finite_sum import Descent
+    from bench.tasks.finite_sum.loop import Descent
 
     stochastic = Descent._stochastic
 
@@ -47,7 +47,7 @@ def other_batch() -> Iterator[None]:
 
 @contextmanager
 def _beta(change: Any) -> Iterator[None]:
-    from methods.ssvr import SSVR
+    from methods.sign.ssvr import SSVR
 
     theory = SSVR.theory
 

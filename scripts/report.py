@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rich.console import Console
 
-from bench.archive import read_records
-from bench.cli import one_line
 from bench.errors import UserError
-from bench.papers import check_decidable, load_papers
-from bench.plan import experiments, jobs, plan
-from bench.report import PAGE, RUNS, SCALES, outdated, print_verdicts, publish, write_report
-from bench.reproduce import results_root
+from bench.judge.archive import read_records
+from bench.judge.papers import check_decidable, load_papers
+from bench.judge.plan import experiments, jobs, plan
+from bench.judge.reproduce import results_root
+from bench.report.build import PAGE, RUNS, SCALES, outdated, print_verdicts, publish, write_report
+from bench.run.cli import one_line
 
 
 def arguments() -> argparse.Namespace:

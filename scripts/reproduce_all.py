@@ -16,16 +16,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rich.console import Console
 
-from bench.claims import Judged
-from bench.cli import one_line
-from bench.config import SCALES, auto_scale
 from bench.errors import UserError, allowed_list, nearest
-from bench.papers import check_decidable, load_papers
-from bench.plan import experiments, jobs, plan
-from bench.report import PAGE, print_verdicts, publish
-from bench.report import SCALES as REPORTED
-from bench.reproduce import committed_verdicts, plan_table, regressions, reproduce, results_root
-from bench.timing import time_missing, timings
+from bench.judge.claims import Judged
+from bench.judge.papers import check_decidable, load_papers
+from bench.judge.plan import experiments, jobs, plan
+from bench.judge.reproduce import committed_verdicts, plan_table, regressions, reproduce, results_root
+from bench.judge.timing import time_missing, timings
+from bench.report.build import PAGE, print_verdicts, publish
+from bench.report.build import SCALES as REPORTED
+from bench.run.cli import one_line
+from bench.run.options import SCALES
+from bench.run.resolvers import auto_scale
 
 
 def arguments() -> argparse.Namespace:

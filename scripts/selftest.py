@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rich.console import Console
 from rich.table import Table
 
-from bench.cli import one_line
-from bench.papers import load_papers
-from bench.reproduce import results_root
-from bench.selftest import Finding, selftest
+from bench.judge.papers import load_papers
+from bench.judge.reproduce import results_root
+from bench.judge.selftest import Finding, selftest
+from bench.run.cli import one_line
 
 
 @one_line

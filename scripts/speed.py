@@ -20,15 +20,15 @@ from speed_batches import PEERS, features, paths, portfolios
 from stopwatch import Row, interleaved, timed
 from torch import Tensor
 
-from bench.augment import Augmenter
-from bench.config import ROOT
+from bench.run.paths import ROOT
 from bench.seeding import generator
+from bench.tasks.classification.augment import Augmenter
 
 
 def cifar_images(count: int) -> Tensor:
     """CIFAR-10 training images if they are at hand, else random ones of the same shape, uint8 [N, 3, 32, 32]."""
     from bench.errors import UserError
-    from datasets.cifar import cifar10
+    from datasets.images.cifar import cifar10
 
     try:
         return cifar10(str(ROOT / "data"), 0, train_size=count).train_x
@@ -41,7 +41,7 @@ def augment(rounds: int) -> list[Row]:
     from PIL import Image
     from torch.utils.data import DataLoader, Dataset
 
-    from datasets.vision import torchvision
+    from datasets.images.vision import torchvision
 
     images, mean, std = cifar_images(20_000), [0.49, 0.48, 0.45], [0.25, 0.24, 0.26]
     transforms = torchvision().transforms
@@ -75,7 +75,11 @@ def augment(rounds: int) -> list[Row]:
     their_rate = statistics.median(len(pictures) / s for s in seconds["theirs"])
     return [
         ("torchvision transforms, DataLoader, 2 workers", f"{their_rate:,.0f} images/s", "1"),
-        ("batches on the device (bench.augment)", f"{ours_rate:,.0f} images/s", f"{ours_rate / their_rate:.1f} x"),
+        (
+            "batches on the device (bench.tasks.classification.augment)",
+            f"{ours_rate:,.0f} images/s",
+            f"{ours_rate / their_rate:.1f} x",
+        ),
     ]
 
 
@@ -84,8 +88,8 @@ def step(rounds: int) -> list[Row]:
     from torch.nn.functional import cross_entropy
 
     from bench.models import resnet18
-    from methods.baselines import SGD
-    from methods.ssvr import SSVR
+    from methods.sign.baselines import SGD
+    from methods.sign.ssvr import SSVR
 
     cuda = torch.cuda.is_available()
     device, batch = ("cuda", 256) if cuda else ("cpu", 64)
@@ -136,9 +140,9 @@ def step(rounds: int) -> list[Row]:
 
 def verdicts(rounds: int) -> list[Row]:
     """The verdict pass over at least 10,000 results: the committed runs and papers, as often as it takes, each copy under its own name."""
-    from bench.archive import read_records, write_records
-    from bench.claims import judge_all
-    from bench.papers import load_papers
+    from bench.judge.archive import read_records, write_records
+    from bench.judge.claims import judge_all
+    from bench.judge.papers import load_papers
 
     records = [r for r in read_records(ROOT / "results/runs.csv") if r.ended]
     copies = -(-10_000 // len(records))

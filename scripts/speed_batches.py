@@ -9,7 +9,7 @@ import torch
 from stopwatch import Row, interleaved
 from torch import Tensor
 
-from bench.config import ROOT
+from bench.run.paths import ROOT
 
 PEERS = ROOT / ".venv-peers/bin/python"
 SETTINGS = 64  # step sizes or thresholds of a grid
@@ -17,10 +17,10 @@ SETTINGS = 64  # step sizes or thresholds of a grid
 
 def portfolios(rounds: int) -> list[Row]:
     """EG, PAMR and OLMAR-1 on NYSE-O against universal-portfolios in its own environment: one setting, and a grid of 64 in one batch."""
-    from bench.books import evaluate
-    from datasets.prices import olps
-    from methods.benchmarks import EG
-    from methods.reversion import OLMAR1, PAMR
+    from bench.tasks.portfolio.books import evaluate
+    from datasets.markets.prices import olps
+    from methods.portfolio.benchmarks import EG
+    from methods.portfolio.reversion import OLMAR1, PAMR
 
     relatives = olps(str(ROOT / "data"), name="nyse_o").relatives[1:]  # the peer's pct_change drops the first day
     costs = torch.zeros(1, dtype=torch.float64)
@@ -58,8 +58,8 @@ def portfolios(rounds: int) -> list[Row]:
 
 def paths(rounds: int) -> list[Row]:
     """Doubly SGD, 14 step sizes x 64 paths in one batch against a loop with torch.optim.SGD, one path and step size at a time."""
-    from datasets.noisy_sums import GammaQuadratics
-    from methods.doubly_sgd import DoublySGD
+    from datasets.sums.noisy_sums import GammaQuadratics
+    from methods.noisy.doubly_sgd import DoublySGD
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     problem, steps, lrs = GammaQuadratics(device=device, num_components=64, dim=10), 256, torch.logspace(-3.3, -1, 14)
@@ -96,11 +96,11 @@ def paths(rounds: int) -> list[Row]:
 
 def features(rounds: int) -> list[Row]:
     """Batch reuse on He_3, d = 32 to 256 x 4 step sizes x 16 runs of 16 neurons in one batch, against a run at a time, a step at a time."""
-    from bench.directions import pad
-    from bench.models.two_layer import Neurons, TwoLayer
-    from bench.one_pass import advance, one_thread
-    from datasets.single_index import single_index
-    from methods.reuse_sgd import LookaheadSGD
+    from bench.tasks.feature_learning.cells import pad
+    from bench.tasks.feature_learning.one_pass import advance, one_thread
+    from bench.tasks.feature_learning.two_layer import Neurons, TwoLayer
+    from datasets.teachers.single_index import single_index
+    from methods.two_layer.reuse_sgd import LookaheadSGD
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dims, replicates, count, lrs = [32, 64, 128, 256], 16, 128, torch.tensor([[0.05], [0.1], [0.2], [0.4]]).double()

@@ -63,7 +63,7 @@ def copy_project(target: Path) -> None:
 
 
 CRASH = """
-import methods.signsgd as m
+import methods.sign.signsgd as m
 step, calls = m.SignSGD.step, []
 def crash(self, closure):
     calls.append(1)
@@ -91,8 +91,8 @@ def result_of(folder: Path) -> dict:
 @pytest.fixture
 def job() -> Iterator[Callable]:
     """job("method=ssvr", ...) composes, validates and returns the Job, as run.py does."""
-    from bench.compose import hydra
-    from bench.config import load
+    from bench.run.compose import hydra
+    from bench.run.config import load
 
     with hydra():
 
@@ -107,7 +107,7 @@ def job() -> Iterator[Callable]:
 @pytest.fixture
 def go(job, tmp_path) -> Callable[..., list[Path]]:
     """go("method=ngvi", ...) runs a job in this process; its seed folders."""
-    from bench.runner import execute
+    from bench.run.runner import execute
 
     def run(*overrides: str, root: str = "results") -> list[Path]:
         outcome = execute(job(*overrides, *QUIET, "verbose=false", f"results_root={tmp_path / root}"))
@@ -136,10 +136,10 @@ def whole_and_resumed(made, folder: Path, stop_at: int) -> tuple[tuple, tuple]:
 
 
 def _advance(made, folder: Path, stop_at: int | None) -> tuple:
-    from bench.hardware import open_device
-    from bench.progress import Display
-    from bench.results import read_metrics
-    from bench.session import Run, Session, StopSignal
+    from bench.run.hardware import open_device
+    from bench.run.progress import Display
+    from bench.run.session import Run, Session, StopSignal
+    from bench.run.store import read_metrics
 
     runs = [Run(seed, folder / f"seed{seed}") for seed in made.settings.seeds]
     for run in runs:

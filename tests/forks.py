@@ -28,10 +28,10 @@ PRELOADED = (
     "torch",
     "torch._dynamo",  # what the first optimizer imports
     "scipy.stats",
-    "bench.plan",
-    "bench.progress",
-    "bench.session",
-    "bench.tracking",
+    "bench.judge.plan",
+    "bench.run.progress",
+    "bench.run.session",
+    "bench.run.tracking",
 )
 
 
@@ -159,7 +159,7 @@ def _child(request: dict[str, Any]) -> NoReturn:
 def _run_py(prelude: str) -> int:
     exec(prelude, {})
     import run as entry
-    from bench.cli import run as cli
+    from bench.run.cli import run as cli
 
     return cli(entry.main)
 

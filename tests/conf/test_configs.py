@@ -9,18 +9,19 @@ import yaml
 from conftest import ROOT
 from hydra.utils import get_object
 
-from bench.archive import read_records
-from bench.compose import hydra
-from bench.config import Job, _task_of, options
 from bench.errors import UserError
-from bench.plan import _job
-from bench.signature import signature
+from bench.judge.archive import read_records
+from bench.run.compose import hydra
+from bench.run.job import Job
+from bench.run.options import options, task_of
+from bench.run.signature import signature
+from bench.run.sweep import _job
 
 NODES = [(group, name) for group in ("method", "dataset", "schedule", "task", "model") for name in options(group)]
 
 
 def planned(line: tuple[str, ...]) -> Job:
-    """The job of a command line, as bench.plan composes it."""
+    """The job of a command line, as bench.run.sweep composes it."""
     with hydra():
         return _job(line)
 
@@ -49,7 +50,7 @@ def tasks_of(method: str) -> list[str]:
 @pytest.mark.parametrize("method", options("method"))
 def test_a_method_s_job_is_hydra_s_own(method, job):
     """The plan lets methods share a composition; Hydra composes each."""
-    dataset = next(name for name in options("dataset") if _task_of(name) in tasks_of(method))
+    dataset = next(name for name in options("dataset") if task_of(name) in tasks_of(method))
     line = (f"method={method}", f"dataset={dataset}", "scale=paper")
     own = job(*line)
     assert planned(line) == own
@@ -59,7 +60,7 @@ def test_a_method_s_job_is_hydra_s_own(method, job):
 @pytest.mark.parametrize("method", options("method"))
 def test_every_pair_composes_or_says_why_not(method, dataset):
     line = (f"method={method}", f"dataset={dataset}")
-    if _task_of(dataset) in tasks_of(method):
+    if task_of(dataset) in tasks_of(method):
         assert len(planned(line).key) == 64
     else:
         with pytest.raises(UserError, match="Data sets that fit:"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from conftest import DATA, result_of, seed_folders
 
-from bench.config import options, swept
-from bench.plan import plan
+from bench.judge.plan import plan
+from bench.run.options import options, swept
 
 FRESH = {next(name for name in options("experiment") if name.startswith(f"{paper}/")) for paper in options("paper")}
 

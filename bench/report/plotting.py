@@ -1,0 +1,100 @@
+"""What line figures and heat maps share: the style, the rows of the runs, the labels of axes, svg text that is the same for the same input."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure as Canvas
+
+from bench.judge.archive import Record
+from bench.judge.checks import OPTIONS
+from bench.judge.groups import label
+from bench.judge.papers import Figure
+from bench.run.notes import note
+
+INK = "#3b3f46"  # axes and text; the page replaces it by the colour of its own text
+STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "claimbench",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+    "savefig.transparent": True,
+}
+
+
+def rows(figure: Figure, runs: Iterable[Record], *columns: str) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """The rows that a figure is made of: those of the curves of its runs or, where a column is a config key, one row a run of its final metrics.
+
+    With lines or panels `by` a column of the curve they are the curve's rows all the same.
+    Runs that have not ended, or diverged, are left out.
+
+    Args:
+        columns: what a row must have as numbers.
+    """
+    keys = [name for name in columns if "." in name]
+    final = keys and ("." in figure.by or figure.by in OPTIONS)
+    for run in runs:
+        if not run.ended or run.diverged or not _matches(run, figure.only):
+            continue
+        given = {name: run.get(name) for name in keys}
+        for row in [run.metrics | given] if final else (own | given for own in run.curve):
+            if _matches(row, figure.at) and all(isinstance(row.get(name), int | float) for name in columns):
+                yield run, row
+
+
+def group(figure: Figure, run: Record, row: Mapping[str, Any]) -> str:
+    """The label of the line or panel that a row belongs to: its value of `by`, a column of the curve, an option or a config key."""
+    return label({figure.by: row[figure.by] if figure.by in row else run.get(figure.by)})
+
+
+def _matches(of: Record | dict[str, Any], where: Mapping[str, Any]) -> bool:
+    return all(of.get(k) in (v if isinstance(v, list) else [v]) for k, v in where.items())
+
+
+def axis_label(name: str, task: str) -> str:
+    """A metric's label, or the last part of a config key or column in words."""
+    metrics = note(task).metrics
+    return metrics[name].label if name in metrics else name.rpartition(".")[2].replace("_", " ")
+
+
+def svg(canvas: Canvas) -> str:
+    """The figure as svg text; it is closed."""
+    text = io.StringIO()
+    canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(canvas)
+    return re.sub(r"[ \t]+\n", "\n", text.getvalue())
+
+
+def for_page(text: str, name: str, title: str) -> str:
+    """An svg to stand inside a page: text in the page's colour, ids of its own, a title for screen readers."""
+    body = text[text.index("<svg") :].replace(INK, "currentColor")
+    body = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
+    body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
+    body = re.sub(
+        r'<svg ([^>]*?)width="[^"]*"',
+        r"<svg \1",
+        re.sub(r'<svg ([^>]*?)height="[^"]*" ', r"<svg \1", body, count=1),
+        count=1,
+    )
+    return body.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)

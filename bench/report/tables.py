@@ -1,0 +1,205 @@
+"""Tables of experiments and of verdicts, as data frames, and as csv, markdown and LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+import yaml
+
+from bench.judge import statistics as stats
+from bench.judge.archive import Record
+from bench.judge.claims import Judged
+from bench.judge.papers import Pivot
+from bench.judge.statistics import Interval
+from bench.run.notes import note
+from bench.run.options import swept
+
+LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"})
+VERDICT_COLUMNS = ["paper", "claim", "audit", "scale", "verdict", "reason"]
+VERDICT_COLUMNS += ["measured", "estimate", "low", "high", "p", "seeds", "stale_runs"]
+MAIN = 5  # metrics beside the cost in the tables that people read; the csv has all of them
+
+
+def short(value: float) -> str:
+    """Four significant digits; no exponent where a person would write none."""
+    if not math.isfinite(value):
+        return str(value)
+    if value and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.3g}"
+    return f"{value:.{max(0, 3 - math.floor(math.log10(abs(value))))}f}" if value else "0"
+
+
+def interval_text(interval: Interval) -> str:
+    """0.4120 [0.3900, 0.4340]; the estimate alone where nothing tells of the spread."""
+    if math.isnan(interval.low):
+        return short(interval.estimate)
+    return f"{short(interval.estimate)} [{short(interval.low)}, {short(interval.high)}]"
+
+
+def by_job(experiment: str, runs: Iterable[Record]) -> list[list[Record]]:
+    """The runs of each job (seeds of one key), in the order in which the experiment sweeps."""
+    jobs: dict[str, list[Record]] = {}
+    for run in runs:
+        jobs.setdefault(run.key, []).append(run)
+    order = {key: [_parsed(v) for v in str(spec).split(",")] for key, spec in swept(experiment).items()}
+
+    def place(job: list[Record]) -> list[int]:
+        values = [(known, job[0].get(key)) for key, known in order.items()]
+        return [known.index(value) if value in known else len(known) for known, value in values]
+
+    return sorted(jobs.values(), key=place)
+
+
+def _parsed(text: str) -> object:
+    """A value of a sweep; unlike YAML, Hydra takes 1e-3 for a number."""
+    try:
+        return float(text)
+    except ValueError:
+        return yaml.safe_load(text)
+
+
+def finals(runs: Sequence[Record], metric: str) -> list[float]:
+    """The final values of the runs that ended without divergence."""
+    values = [r.metrics.get(metric) for r in runs if r.ended and not r.diverged]
+    return [float(v) for v in values if isinstance(v, int | float)]
+
+
+def metrics_of(runs: Sequence[Record]) -> list[str]:
+    """The metrics among the runs' final numbers that a reader compares: those with a better direction, cost last."""
+    known = note(runs[0].task).metrics
+    return [name for name, metric in known.items() if metric.better and any(finals([r], name) for r in runs)]
+
+
+def experiment_table(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
+    """A row a job: what was swept, then mean, its interval and interquartile mean of each metric, seeds, states and seconds a seed."""
+    rows = []
+    for job in by_job(experiment, runs):
+        row: dict[str, object] = {key: job[0].get(key) for key in swept(experiment)}
+        for metric in metrics_of(runs):
+            values = finals(job, metric)
+            if values:
+                found = stats.mean_interval(values)
+                row |= {metric: found.estimate, f"{metric}_low": found.low, f"{metric}_high": found.high}
+                row |= {f"{metric}_iqm": stats.iqm(values)}
+        seconds = [r.seconds for r in job if r.seconds is not None]
+        row |= {"seeds": len(finals(job, metrics_of(runs)[0])) if metrics_of(runs) else 0, "states": states(job)}
+        row["seconds"] = sum(seconds) / len(seconds) if seconds else None
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def states(runs: Iterable[Record]) -> str:
+    """8 done, 2 missing"""
+    found = [r.state for r in runs]
+    return ", ".join(f"{found.count(s)} {s}" for s in dict.fromkeys(found))
+
+
+def readable(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
+    """The experiment's table as people read it: a cell a metric, mean and 95 % interval."""
+    labels = note(runs[0].task).metrics
+    known = metrics_of(runs)
+    chosen = [*known[:MAIN], *[m for m in known[MAIN:] if m == "gradient_evaluations"]]
+    rows = []
+    for job in by_job(experiment, runs):
+        row = {key.rpartition(".")[2]: _plain(job[0].get(key)) for key in swept(experiment)}
+        for metric in chosen:
+            values = finals(job, metric)
+            constant = len(set(values)) == 1
+            text = f"{values[0]:,.0f}" if constant and values[0] == int(values[0]) else ""
+            row[labels[metric].label] = text or (interval_text(stats.mean_interval(values)) if values else "")
+        row["seeds"] = str(len(finals(job, chosen[0])) if chosen else 0)
+        if any(r.state != "done" for r in job):
+            row["state"] = states(job)
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("")
+
+
+def pivot(spec: Pivot, runs: Iterable[Record]) -> pd.DataFrame:
+    """The table of `spec`: means over seeds, in the order of the sweep."""
+    cells: dict[tuple[float, str], dict[str, list[float]]] = {}
+    for run in itertools.chain.from_iterable(by_job(spec.experiment, runs)):
+        for row in run.curve:
+            if spec.value in row and spec.split in row and row[spec.value] is not None and not run.diverged:
+                cell = cells.setdefault((row[spec.split], str(run.get(spec.rows))), {})
+                cell.setdefault(str(run.get(spec.columns)), []).append(row[spec.value])
+    order = sorted(cells, key=lambda place: place[0])  # stable: the sweep's order within
+    return pd.DataFrame(
+        [
+            {spec.split: split, spec.rows: name} | {k: sum(v) / len(v) for k, v in cells[split, name].items()}
+            for split, name in order
+        ]
+    )
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """A numeric table for people."""
+    return table.map(lambda v: "" if v != v else short(v) if isinstance(v, float) else str(v))
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
+    """A row a claim and scale, with the first test's numbers; every digit."""
+    rows = []
+    for j in judged:
+        v, part = j.verdict, j.verdict.parts[0] if j.verdict.parts else None
+        row = {
+            "paper": j.paper,
+            "claim": j.name,
+            "audit": j.audit,
+            "scale": j.scale,
+            "verdict": v.verdict,
+            "reason": v.reason,
+        }
+        if part:
+            row |= {"measured": f"{j.claim.measured}: {part.label}", "estimate": part.interval.estimate}
+            row |= {"low": part.interval.low, "high": part.interval.high}
+            row["p"] = None if part.interval.how == "exact" else part.p
+        rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
+    return pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"seeds": "Int64"})
+
+
+def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
+    """The verdicts as people read them."""
+    rows = []
+    for j in judged:
+        part = j.verdict.parts[0] if j.verdict.parts else None
+        more = f" (and {len(j.verdict.parts) - 1} more)" if len(j.verdict.parts) > 1 else ""
+        rows.append(
+            {
+                "claim": j.name,
+                "scale": j.scale,
+                "published": j.claim.stated,
+                "ours": f"{j.claim.measured}: {part.label} {interval_text(part.interval)}{more}" if part else "",
+                "seeds": "" if j.verdict.seeds is None else str(j.verdict.seeds),
+                "verdict": j.verdict.verdict,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def csv(table: pd.DataFrame) -> str:
+    """Ten significant digits: the last ones of a sum depend on the processor."""
+    return table.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """GitHub's; bars inside of cells are escaped, as in KL(q || q*)."""
+    table = table.rename(columns=_escaped).map(_escaped)
+    return table.to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def _escaped(cell: object) -> object:
+    return cell.replace("|", "\\|") if isinstance(cell, str) else cell
+
+
+def latex(table: pd.DataFrame, caption: str, label: str) -> str:
+    """booktabs; special characters escaped."""
+    style = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    columns = "l" * len(table.columns)
+    return style.to_latex(hrules=True, caption=caption.translate(LATEX), label=f"tab:{label}", column_format=columns)

@@ -1,0 +1,82 @@
+"""The code a result depends on: the task's, method's, data set's and model's files and what they import from this repository."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from bench.run.paths import ROOT
+from bench.run.signature import parse, source_file
+
+# How a run is asked for and stored, never what it computes: editing these makes no result stale.
+MECHANICS = {"bench/errors.py", "bench/types.py"} | {
+    f"bench/run/{name}.py"
+    for name in (
+        "build", "codehash", "config", "gpu", "job", "notes", "options", "paths", "progress", "resolvers", "schema", "signature", "store",
+    )
+}  # fmt: skip
+
+
+@cache
+def _imported_files(path: Path) -> frozenset[Path]:
+    """Files of this repository that one file imports."""
+    names: set[str] = set()
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+    return frozenset(file for name in names if (file := _own(name)) is not None)
+
+
+def _own(module: str) -> Path | None:
+    path = source_file(module)
+    return path if path and path.is_relative_to(ROOT) and ".venv" not in path.parts else None
+
+
+def files_of(modules: Iterable[str]) -> list[Path]:
+    """Files of this repository that `modules` reach through imports, sorted."""
+    seen: set[Path] = set()
+    todo = [file for module in modules if (file := _own(module)) is not None]
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            todo.extend(_imported_files(path))
+    return sorted(seen)
+
+
+@cache
+def meaning(path: Path) -> str:
+    """The source without comments, docstrings and blank lines: editing those makes no result stale."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(parse(path)):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
+            doc = node.body[0]
+            for row in range(doc.lineno - 1, doc.end_lineno or doc.lineno):
+                lines[row] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+@cache
+def code_hash(targets: frozenset[str]) -> str:
+    """12 hex digits over the meaning of every file that the targets ("package.module.Name") reach."""
+    digest = hashlib.sha256()
+    for path in files_of(target.rpartition(".")[0] for target in targets):
+        if str(path.relative_to(ROOT)) in MECHANICS:
+            continue
+        digest.update(f"{path.relative_to(ROOT)}\0{meaning(path)}\0".encode())
+    return digest.hexdigest()[:12]

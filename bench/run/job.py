@@ -1,0 +1,44 @@
+"""What one command runs: typed parts, their names, and the key that names the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.run.schema import Settings
+
+PARTS = ("task", "method", "dataset", "model", "schedule")  # what defines a result; everything else is how it is run
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run: typed parts (each with its `_target_`), their option names, the settings, and the key that names the result."""
+
+    parts: dict[str, dict[str, Any]]
+    names: dict[str, str]
+    experiment: str | None
+    settings: Settings
+    key: str
+    code: str
+
+    @property
+    def folder(self) -> Path:
+        """results_root/runs/<task>/<method>-<dataset>-<key12>"""
+        name = f"{self.names['method']}-{self.names['dataset']}-{self.key[:12]}"
+        return Path(self.settings.results_root) / "runs" / self.names["task"] / name
+
+    def get(self, path: str) -> Any:
+        """The name of an option chosen (method, dataset, model, task) or a value by its dotted path (method.lr); None where there is none."""
+        return lookup(path, self.names, self.parts)
+
+
+def lookup(path: str, names: Mapping[str, str], parts: Mapping[str, Any]) -> Any:
+    """An option's name, or a value of the typed parts by its dotted path; None where there is none."""
+    if path in names:
+        return names[path]
+    node: Any = parts
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node

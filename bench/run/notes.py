@@ -1,0 +1,60 @@
+"""What each task says of itself, read without its loop: the sentence of error lines, and the metrics that reports speak of.
+
+A task is a file conf/task/<name>.yaml whose `_target_` lies in a package with a module `note`, which holds NOTE and imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal
+
+import yaml
+
+from bench.errors import UserError, allowed_list, nearest
+from bench.run.options import CONF, options
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How reports speak of a number: its label, and which direction is better (None: neither)."""
+
+    label: str
+    better: Literal["higher", "lower"] | None = None
+
+
+@dataclass(frozen=True)
+class TaskNote:
+    """How error lines and reports speak of a task: what its methods do, what its data sets are, what it measures (main metrics first).
+
+    length: the task's keys that say how long a run is; runs compared at an equal budget may differ in them.
+    """
+
+    method: str
+    data: str
+    metrics: Mapping[str, Metric]
+    length: tuple[str, ...] = ()
+
+
+COST = {"gradient_evaluations": Metric("gradient evaluations", "lower")}
+
+
+@cache
+def note(task: str) -> TaskNote:
+    """The note of a task of conf/task.
+
+    Raises:
+        UserError: no such task, or its package has no note.
+    """
+    names = options("task")
+    if task not in names:
+        raise UserError(f"task = '{task}': unknown; allowed: {allowed_list(names)}{nearest(task, names)}")
+    content: Any = yaml.safe_load((CONF / "task" / f"{task}.yaml").read_text(encoding="utf-8"))
+    package = str((content or {}).get("_target_", "")).rpartition(".")[0].rpartition(".")[0]
+    try:
+        found = import_module(f"{package}.note").NOTE
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"conf/task/{task}.yaml: {package or '?'}.note holds no NOTE ({error})") from None
+    return found

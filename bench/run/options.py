@@ -1,0 +1,49 @@
+"""What conf/ offers: the options of each group with their sentences, the task of a data set, what an experiment sweeps. Reads files alone."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import yaml
+
+from bench.run.paths import CONF
+
+SCALES = {"smoke": "seconds, for tests", "mini": "minutes on two CPU cores", "paper": "the paper's own protocol"}
+
+
+@cache
+def options(group: str) -> dict[str, str]:
+    """The options of a config group and the sentence that each file opens with."""
+    folder = CONF / group
+    found = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+        found[str(path.relative_to(folder).with_suffix(""))] = (
+            lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
+        )
+    return found
+
+
+def task_of(dataset: str) -> str | None:
+    for line in (CONF / "dataset" / f"{dataset}.yaml").read_text(encoding="utf-8").splitlines():
+        if "/task@_global_.task:" in line:
+            return line.split(":")[-1].strip()
+    return None
+
+
+def task_of_experiment(experiment: str) -> str:
+    """The task of the data set that an experiment chooses."""
+    content = _experiment(experiment)
+    chosen = [entry["override /dataset"] for entry in content.get("defaults", []) if "override /dataset" in entry]
+    return task_of((chosen or str(swept(experiment).get("dataset", "digits")).split(","))[0].strip()) or ""
+
+
+def swept(experiment: str) -> dict[str, Any]:
+    """The keys that an experiment sweeps over, with what its file says of each."""
+    return _experiment(experiment).get("hydra", {}).get("sweeper", {}).get("params", {})
+
+
+@cache
+def _experiment(name: str) -> dict[str, Any]:
+    return yaml.safe_load((CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))

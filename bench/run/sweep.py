@@ -1,0 +1,103 @@
+"""The command lines that a sweep comes to, and their jobs, composed as Hydra composes them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.errors import UserError
+from bench.run.compose import hydra
+from bench.run.config import copied, load
+from bench.run.job import Job
+from bench.run.paths import CONF
+
+
+@cache
+def of_experiment(experiment: str, arguments: tuple[str, ...]) -> list[Job]:
+    """The jobs of `python run.py experiment=... <arguments>`, in Hydra's order."""
+    chosen = f"experiment={experiment}"
+    with hydra():
+        return [_job(line) for line in _lines(_composed((chosen,))[2], (chosen, *arguments))]
+
+
+def _lines(params: DictConfig | None, arguments: Iterable[str]) -> list[tuple[str, ...]]:
+    """The command lines that Hydra's sweeper makes of an experiment's parameters and the arguments."""
+    swept = [f"{key}={value}" for key, value in (params or {}).items()]
+    parsed = [_parsed(text) for text in (*swept, *arguments)]
+    (lines,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [tuple(line) for line in lines]
+
+
+class CheckSweep(Callback):
+    """Hydra callback: a multirun whose job 40 has a wrong value ends before job 1, with one line and exit code 2."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            for line in _lines(config.hydra.sweeper.params, config.hydra.overrides.task):
+                _job(line)
+        except (UserError, HydraException, OmegaConfBaseException) as error:
+            from bench.run.cli import explain
+
+            print(f"error: {error if isinstance(error, UserError) else explain(error, sys.argv[1:])}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+
+def _job(line: tuple[str, ...]) -> Job:
+    """One composition for each choice of config groups; values are set last, as Hydra sets them."""
+    parsed = [_parsed(text) for text in line]
+    values = [o for o in parsed if not (CONF / o.key_or_group).is_dir()]
+    if any(o.is_add() or o.is_force_add() or o.is_delete() for o in values):
+        cfg, choices, _ = _composed(line)
+        return load(cfg, choices)
+    cfg, choices = _with_method(tuple(text for text, o in zip(line, parsed) if o not in values))
+    return load(cfg, choices, {o.key_or_group: o.value() for o in values})
+
+
+@cache
+def _parsed(text: str) -> Override:
+    (override,) = OverridesParser.create().parse_overrides([text])
+    return override
+
+
+@cache
+def _with_method(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
+    """The config of a choice of options. All methods of a sweep share one composition: the file of a method, and after it what the
+    experiment says of methods, are all that their node is made of."""
+    chosen = dict(text.split("=", 1) for text in line if "=" in text)
+    method, experiment = chosen.get("method"), chosen.get("experiment")
+    files = [CONF / "method" / f"{method}.yaml", *([CONF / "experiment" / f"{experiment}.yaml"] if experiment else [])]
+    if method is None or not all(file.is_file() for file in files) or "defaults" in (own := _content(files[0])):
+        return _composed(line)[:2]
+    cfg, choices, _ = _composed(tuple(text for text in line if text != f"method={method}"))
+    cfg = copied(cfg)
+    with open_dict(cfg):
+        cfg.method = OmegaConf.merge(own, *(_content(file).get("method") or {} for file in files[1:]))
+    OmegaConf.set_struct(cfg, True)
+    return cfg, choices | {"method": method}
+
+
+@cache
+def _content(file: Path) -> DictConfig:
+    return OmegaConf.load(file)
+
+
+@cache
+def _composed(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], DictConfig]:
+    """The config of a command line, the options chosen, and the parameters that its sweeper goes through."""
+    cfg = compose("config", list(line), return_hydra_config=True)
+    choices, swept = dict(cfg.hydra.runtime.choices), cfg.hydra.sweeper.params
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return cfg, choices, swept

@@ -1,0 +1,138 @@
+"""Bayesian generalised linear models: data, prior, ELBO, and the best Gaussian approximation of the posterior."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from bench.tasks.inference.gaussian import Gaussian, kl
+from bench.tasks.inference.likelihoods import Likelihood, Normal
+
+DAMPING = 0.5
+TOLERANCE = 1e-12
+MOST = 2000  # damped steps
+ROUNDING = 1e-10  # relative, of the ELBO
+
+
+@dataclass(frozen=True)
+class BayesianModel:
+    """p(y, z) = N(z; mu0, P0^-1) prod_i exp(-f(x_i . z; y_i)), for S seeds at once; one row stands for all where they share the data.
+
+    Attributes:
+        x: design matrices [S or 1, n, d], float64.
+        y: targets [S or 1, n].
+        likelihood: f.
+        prior_mean: mu0 [d].
+        prior_precision: P0 [d, d].
+    """
+
+    x: Tensor
+    y: Tensor
+    likelihood: Likelihood
+    prior_mean: Tensor
+    prior_precision: Tensor
+
+    @staticmethod
+    def with_variance(x: Tensor, y: Tensor, likelihood: Likelihood, prior_variance: float) -> BayesianModel:
+        """With the prior N(0, prior_variance I)."""
+        d = x.shape[-1]
+        precision = torch.eye(d, dtype=x.dtype, device=x.device) / prior_variance
+        return BayesianModel(x, y, likelihood, x.new_zeros(d), precision)
+
+    @property
+    def dim(self) -> int:
+        return self.x.shape[-1]
+
+    @property
+    def num_data(self) -> int:
+        return self.x.shape[-2]
+
+    def to(self, device: torch.device | str) -> BayesianModel:
+        """The same model with every tensor on `device`."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        tensors = {name: value.to(device) for name, value in fields.items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **tensors)
+
+    @property
+    def prior(self) -> Gaussian:
+        """N(mu0, P0^-1)."""
+        return Gaussian.from_precision(self.prior_mean, torch.linalg.cholesky(self.prior_precision))
+
+    @cached_property
+    def _squares(self) -> Tensor:
+        """x_i x_i^T as vectors, [S, n, d^2]: with them K settings share one matrix product a seed."""
+        return (self.x[..., :, None] * self.x[..., None, :]).flatten(-2)
+
+    def predictor(self, q: Gaussian) -> tuple[Tensor, Tensor]:
+        """Mean and variance of x_i . z under q, [S, n] or [K, S, n]."""
+        mean = torch.einsum("snd,...sd->...sn", self.x, q.mean)
+        if q.mean.dim() == 2:
+            return mean, (self.x @ q.scale).square().sum(-1)
+        return mean, torch.einsum("snj,ksj->ksn", self._squares, q.covariance.flatten(-2))
+
+    def energy_gradients(self, q: Gaussian) -> tuple[Tensor, Tensor]:
+        """g = E_q grad and H = E_q Hess of -log p(y, z): [S, d] and [S, d, d], or with K in front."""
+        first, second = self.likelihood.expected_derivatives(*self.predictor(q), self.y)
+        return self.pulled_back(first) + self.prior_force(q.mean), self.curvature(second) + self.prior_precision
+
+    def pulled_back(self, first: Tensor) -> Tensor:
+        """sum_i first_i x_i, [..., S, d], for first [..., S, n]."""
+        return torch.einsum("...sn,snd->...sd", first, self.x)
+
+    def curvature(self, second: Tensor) -> Tensor:
+        """sum_i second_i x_i x_i^T: [S, d, d] for second [S, n], [K, S, d, d] for [K, S, n]."""
+        if second.dim() == 2:
+            return self.x.mT @ (second[..., None] * self.x)
+        return torch.einsum("ksn,snj->ksj", second, self._squares).unflatten(-1, (self.dim, self.dim))
+
+    def prior_force(self, z: Tensor) -> Tensor:
+        """P0 (z - mu0): the prior's part of the gradient, [..., d]."""
+        return (z - self.prior_mean) @ self.prior_precision
+
+    def elbo(self, q: Gaussian) -> Tensor:
+        """E_q log p(y | z) - KL(q || prior), [..., S]."""
+        return -self.likelihood.expected_nll(*self.predictor(q), self.y).sum(-1) - kl(q, self.prior)
+
+    def optimum(self) -> Gaussian:
+        """q* = argmax ELBO over all Gaussians, mean [S or 1, d]: the posterior where the model is conjugate.
+
+        Else by natural gradient steps on all data from the prior, P <- P + rate (H - P), m <- m - rate S g, where the rate is 1/2 and
+        halved for good, seed by seed, whenever the ELBO falls.
+
+        Raises:
+            RuntimeError: a relative step of 1e-12 is not reached.
+        """
+        if isinstance(self.likelihood, Normal):
+            return self._posterior()
+        prior, rows = self.prior, len(self.x)
+        q = Gaussian(prior.mean.expand(rows, -1), prior.scale.expand(rows, -1, -1), prior.upper)
+        precision, elbo = self.prior_precision.expand(rows, -1, -1), self.elbo(q)
+        rate = torch.full_like(elbo, DAMPING)[:, None]
+        for _ in range(MOST):
+            g, hessian = self.energy_gradients(q)
+            change = (hessian - precision).norm() / hessian.norm() + (g[..., None, :] @ q.scale).norm()
+            if change < TOLERANCE:
+                return q
+            next_precision = precision + rate[..., None] * (hessian - precision)
+            factor = torch.linalg.cholesky(next_precision)
+            mean = q.mean - rate * torch.cholesky_solve(g[..., None], factor)[..., 0]
+            step = Gaussian.from_precision(mean, factor)
+            reached = self.elbo(step)
+            up = (reached >= elbo - ROUNDING * elbo.abs())[:, None]
+            rate = torch.where(up, rate, rate / 2)
+            q = Gaussian(torch.where(up, step.mean, q.mean), torch.where(up[..., None], step.scale, q.scale), q.upper)
+            precision = torch.where(up[..., None], next_precision, precision)
+            elbo = torch.where(up[:, 0], reached, elbo)
+        raise RuntimeError(f"best Gaussian: a relative step of {change:.1e} after {MOST}, wanted {TOLERANCE:.0e}")
+
+    def _posterior(self) -> Gaussian:
+        """P = P0 + X^T X / s^2, P m = P0 mu0 + X^T y / s^2."""
+        factor = torch.linalg.cholesky(self.prior_precision + self.x.mT @ self.x / self.likelihood.noise)
+        right = (
+            self.prior_precision @ self.prior_mean + (self.y[..., None, :] @ self.x)[..., 0, :] / self.likelihood.noise
+        )
+        return Gaussian.from_precision(torch.cholesky_solve(right[..., None], factor)[..., 0], factor)

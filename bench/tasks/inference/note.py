@@ -1,0 +1,22 @@
+"""What error lines and reports say of inference."""
+
+from bench.run.notes import COST, Metric, TaskNote
+
+NOTE = TaskNote(
+    "fits a Gaussian by variational inference",
+    "is a Bayesian model",
+    {
+        "kl": Metric("KL(q || q*)", "lower"),
+        "kl_reverse": Metric("KL(q* || q)", "lower"),
+        "elbo_gap": Metric("ELBO gap", "lower"),
+        "lost_pd": Metric("share of seeds that lost positive-definiteness", "lower"),
+        "lost_pd_steps": Metric("steps that lost positive-definiteness", "lower"),
+        "gap_error": Metric("ELBO gap minus KL(q || q*), absolute"),
+        "slope": Metric("log-log slope of KL(q || q*)"),
+        "chosen_lr": Metric("step size of the best setting"),
+        "chosen_decay": Metric("its decay"),
+        "iterations": Metric("iterations"),
+        **COST,
+    },
+    ("grid",),  # the best of a whole family against one setting
+)

@@ -1,0 +1,179 @@
+"""SSVR and SSVR-FS: sign descent on a variance-reduced gradient (Jiang, Yang, Yang, Zhang, 2024, arXiv 2406.00489)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from methods.sign.base import Closure, SignOptimizer, SnapshotOptimizer
+
+
+class SSVR(SignOptimizer):
+    r"""Sign-based stochastic variance reduction.
+
+    v_t = g(x_t; B_t) + (1 - beta) (v_{t-1} - g(x_{t-1}; B_t)),    x_{t+1} = x_t - lr * sign(v_t),    v_1 = g(x_1; B_1)
+
+    Both gradients use the same minibatch B_t (STORM's estimator), so a step costs two backward passes; reusing the gradient stored
+    at t-1 instead would turn the estimator into heavy-ball momentum. beta = 1 is signSGD, and then one pass is enough.
+
+    >>> w = torch.nn.Parameter(torch.zeros(3)); x, y = torch.randn(8, 3), torch.randn(8)
+    >>> opt = SSVR([w], lr=1e-2, beta=0.5)
+    >>> def closure():
+    ...     opt.zero_grad(); loss = (x @ w - y).square().mean(); loss.backward(); return loss
+    >>> loss = opt.step(closure)
+
+    Args:
+        params: parameters to optimise, x.
+        buffers: `model.buffers()`, left untouched by the pass at x_{t-1}.
+        lr: eta, step size (the theory's choice is d^(-1/2) T^(-2/3) up to a constant).
+        beta: weight of the new gradient, in (0, 1].
+        weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
+    References:
+        Jiang et al., 2024, arXiv 2406.00489, Algorithm 1. Cutkosky and Orabona, 2019, for the estimator.
+    Known limits:
+        Gains need mean-squared smoothness that is small against the variance; at equal gradient calls momentum can be ahead.
+    """
+
+    def __init__(
+        self, params: Any, buffers: Iterable[Tensor] = (), *, lr: float, beta: float, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "beta": beta, "weight_decay": weight_decay}, buffers)
+
+    @staticmethod
+    def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:
+        """Theorem 1: lr = d^(-1/2) T^(-2/3), beta = T^(-2/3), initial batch T^(1/3), up to constants."""
+        return {
+            "lr": dim**-0.5 * horizon ** (-2 / 3),
+            "beta": horizon ** (-2 / 3),
+            "initial_batch": round(horizon ** (1 / 3)),
+        }
+
+    def _extra_passes(self) -> bool:
+        return any(group["beta"] < 1 for group in self.param_groups) and bool(self.state)
+
+    def _estimate(self, closure: Closure) -> None:
+        started = {
+            p: self.state[p]["previous"]
+            for group in self.param_groups
+            for p in self._active(group)[0]
+            if p in self.state
+        }
+        old = self._gradient_at(started, closure) if started and self._extra_passes() else {}
+        for group in self.param_groups:
+            params, grads = self._active(group)
+            for p, g in zip(params, grads):
+                if p not in self.state:
+                    self.state[p] = {"estimate": g.clone(), "previous": p.clone()}
+                    old[p] = g  # v_1 = g_1 through the same recursion
+            if not params:
+                continue
+            estimates = self._slot(params, "estimate")
+            if group["beta"] < 1:
+                torch._foreach_sub_(estimates, [old[p] for p in params])
+                torch._foreach_mul_(estimates, 1 - group["beta"])
+                torch._foreach_add_(estimates, grads)
+            else:
+                torch._foreach_copy_(estimates, grads)
+            torch._foreach_copy_(self._slot(params, "previous"), params)
+            self._descend(group, params, estimates)
+
+
+class SSVRFS(SnapshotOptimizer):
+    r"""SSVR for finite sums f = (1/m) sum_i f_i. The paper's own form was not readable; both forms below have its rate.
+
+    form "storm" (A):  v_t = g_i(x_t) + (1 - beta) (v_{t-1} - g_i(x_{t-1})) - beta (g_i(x_s) - G_s),  v_1 = G_s
+    form "spider" (B): v_t = grad f(x_t) at a snapshot, else v_{t-1} + g_i(x_t) - g_i(x_{t-1})
+    x_{t+1} = x_t - lr * sign(v_t)
+
+    x_s, G_s = grad f(x_s) is the snapshot, taken by the caller once per pass (every m steps). Component gradients a step,
+    snapshot included: 4 (storm), 3 (spider).
+
+    >>> w = torch.nn.Parameter(torch.zeros(3)); x, y = torch.randn(8, 2, 3), torch.randn(8, 2); opt = SSVRFS([w], lr=1e-2)
+    >>> def loss_on(i):
+    ...     opt.zero_grad(); loss = (x[i] @ w - y[i]).square().mean(); loss.backward(); return loss
+    >>> opt.snapshot(lambda: loss_on(slice(None)), num_components=8)
+    >>> losses = [opt.step(lambda i=i: loss_on(i)) for i in range(8)]
+
+    Args:
+        params: parameters to optimise, x.
+        buffers: `model.buffers()`, left untouched by every pass but the one at x_t.
+        lr: eta, step size (theory: m^(-1/4) d^(-1/2) T^(-1/2) up to a constant).
+        beta: weight of the new gradient in form "storm", in (0, 1]; None: 1/m. Form "spider" has none.
+        form: "storm" or "spider".
+        weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
+    References:
+        Jiang et al., 2024, arXiv 2406.00489, Theorem 2 (rate). Fang et al., 2018 (SPIDER).
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        buffers: Iterable[Tensor] = (),
+        *,
+        lr: float,
+        beta: float | None = None,
+        form: Literal["storm", "spider"] = "storm",
+        weight_decay: float = 0.0,
+    ) -> None:
+        if form not in ("storm", "spider"):
+            raise ValueError(f"form = '{form}': 'storm' or 'spider'")
+        defaults = {
+            "lr": lr,
+            "beta": beta,
+            "form": form,
+            "weight_decay": weight_decay,
+            "num_components": None,
+            "fresh": False,
+        }
+        super().__init__(params, defaults, buffers)
+
+    @staticmethod
+    def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:
+        """Theorem 2: lr = m^(-1/4) d^(-1/2) T^(-1/2), beta = 1/m, up to constants."""
+        m = num_components or 1
+        return {"lr": m**-0.25 * dim**-0.5 * horizon**-0.5, "beta": 1 / m}
+
+    def _extra_passes(self) -> bool:
+        return any("previous" in state for state in self.state.values())
+
+    def _estimate(self, closure: Closure) -> None:
+        self._require_snapshot()
+        fresh, form = self._fresh, self.param_groups[0]["form"]
+        active = [p for group in self.param_groups for p in self._active(group)[0]]
+        started = [p for p in active if "estimate" in self.state[p]]
+        for p in active:
+            if "estimate" not in self.state[p]:
+                self.state[p]["estimate"] = self.state[p]["full"].clone()
+        if form == "spider" and fresh:
+            torch._foreach_copy_(self._slot(active, "estimate"), self._slot(active, "full"))
+        elif started:
+            self._recursion(closure, set(started), fresh)
+        for group in self.param_groups:
+            params, _ = self._active(group)
+            for p in params:
+                self.state[p]["previous"] = p.clone()
+            self._descend(group, params, self._slot(params, "estimate"))
+        self._spend()
+
+    def _recursion(self, closure: Closure, started: set[Tensor], fresh: bool) -> None:
+        """v_t out of v_{t-1} for parameters that have one; at a fresh snapshot g_i(x_s) is g_i(x_t)."""
+        old = self._gradient_at({p: self.state[p]["previous"] for p in started}, closure)
+        storm = self.param_groups[0]["form"] == "storm"
+        anchor = (
+            self._gradient_at({p: self.state[p]["snapshot"] for p in started}, closure) if storm and not fresh else None
+        )
+        for group in self.param_groups:
+            params = [p for p in self._active(group)[0] if p in started]
+            if not params:
+                continue
+            estimates, grads = self._slot(params, "estimate"), [p.grad for p in params]
+            beta = (group["beta"] or 1 / group["num_components"]) if storm else 0.0
+            torch._foreach_sub_(estimates, [old[p] for p in params])
+            if storm:
+                torch._foreach_mul_(estimates, 1 - beta)
+                torch._foreach_add_(estimates, self._slot(params, "full"), alpha=beta)
+                torch._foreach_sub_(estimates, grads if anchor is None else [anchor[p] for p in params], alpha=beta)
+            torch._foreach_add_(estimates, grads)

@@ -1,0 +1,106 @@
+"""The plan says of each run what is on disk, composes as Hydra does, and estimates what is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import forks
+import pytest
+from conftest import QUIET, ROOT, clean_env, crashing_program, seed_folders
+
+from bench.errors import UserError
+from bench.judge.plan import cost, counts, experiments, jobs, plan
+from bench.judge.timing import time_missing
+from bench.run.store import locked
+
+NAME = "ssvr/identity_signsgd"
+
+
+@pytest.fixture
+def states(tmp_path):
+    """The states of an experiment's runs: states("ssvr/digits", "seeds=[0]")."""
+
+    def found(name: str = NAME, *overrides: str) -> list[str]:
+        return [r.state for r in plan([name], "smoke", [f"results_root={tmp_path / 'results'}", *QUIET, *overrides])]
+
+    return found
+
+
+def test_missing_done_stale_and_running(program, tmp_path, states):
+    seeds = ["seeds=[0,1]"]
+    assert states(NAME, *seeds) == ["missing"] * 4
+    program(f"experiment={NAME}", "scale=smoke", "verbose=false", *seeds)
+    assert states(NAME, *seeds) == ["done"] * 4
+    assert states(NAME, "seeds=[0,1,2]").count("missing") == 2
+    first = seed_folders(tmp_path)[0]
+    result = json.loads((first / "result.json").read_text())
+    (first / "result.json").write_text(json.dumps(result | {"code": "0" * 12}))
+    assert sorted(states(NAME, *seeds)) == ["done"] * 3 + ["stale"]
+    (first / "result.json").write_text(json.dumps(result | {"status": "diverged"}))
+    assert sorted(states(NAME, *seeds)) == ["diverged", *["done"] * 3]
+    (first / "result.json").unlink()
+    with locked(first, print):
+        assert states(NAME, *seeds).count("running") == 1
+    assert states(NAME, *seeds).count("missing") == 1
+
+
+def test_failed_and_stopped(tmp_path, states):
+    crashing_program("method=signsgd", "dataset=digits", "scale=smoke", *QUIET, f"results_root={tmp_path / 'results'}")
+    assert states("ssvr/digits", "seeds=[0]").count("failed") == 1
+    long = ["experiment=ssvr/digits", "scale=smoke", "seeds=[0]", "task.epochs=500"]
+    with forks.Process([*long, *QUIET, f"results_root={tmp_path / 'results'}"], clean_env()) as run:
+        while not any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")) and run.poll() is None:
+            time.sleep(0.1)  # the crashed run's curve is empty
+        run.send_signal(signal.SIGTERM)
+        assert run.wait() == 143
+    assert states("ssvr/digits", "seeds=[0]", "task.epochs=500").count("stopped") == 1
+
+
+def test_costs_come_from_siblings_or_from_timed_steps(program, tmp_path):
+    root = tmp_path / "results"
+    overrides = [f"results_root={root}", *QUIET, "seeds=[0,1]"]
+    assert cost(plan([NAME], "smoke", overrides)).left is None
+    timed = time_missing(root, plan([NAME], "smoke", overrides), lambda line: None, seconds=0.01)
+    assert len(timed) == 2
+    estimate = cost(plan([NAME], "smoke", overrides), timed)
+    assert estimate.spent == 0
+    assert estimate.left > 0
+    assert not list(root.rglob("result.json"))
+    program(f"experiment={NAME}", "scale=smoke", "verbose=false", "seeds=[0]")
+    half = plan([NAME], "smoke", overrides)
+    assert counts(half)["done"] == 2
+    assert cost(half).left == pytest.approx(cost(half).spent), "two of four runs are left"
+
+
+def test_bad_input_is_one_line():
+    with pytest.raises(UserError, match="horizons"):
+        jobs(NAME, "smoke", ("task.horizons=[0]",))
+    with pytest.raises(UserError, match="scale"):
+        jobs(NAME, "smole")
+    assert experiments("nobody") == []
+    assert jobs(NAME, "smoke", ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")) == jobs(NAME, "smoke")
+
+
+def test_make_plan_prints_each_scale(tmp_path):
+    command = [sys.executable, str(ROOT / "scripts/reproduce_all.py"), "--dry-run", f"results_root={tmp_path}"]
+    options = {"capture_output": True, "text": True, "check": False, "env": clean_env()}
+    both = subprocess.run([*command, "--paper", "ssvr"], **options)
+    assert both.returncode == 0, both.stderr
+    assert {line.strip("│ ").split()[0] for line in both.stdout.splitlines() if "ssvr/" in line} == {"mini", "paper"}
+    one = subprocess.run([*command, "--paper", "ssvr", "--scale", "paper"], **options).stdout
+    assert "mini" not in one
+    wrong = subprocess.run([*command, "--scale", "papr"], **options)
+    assert (wrong.returncode, wrong.stderr) == (
+        2,
+        "error: --scale papr: allowed: mini, paper, smoke; did you mean 'paper'?\n",
+    )
+    wrong = subprocess.run([*command, "--paper", "ssrv"], **options)
+    assert wrong.returncode == 2
+    assert "did you mean 'ssvr'" in wrong.stderr
+    wrong = subprocess.run([*command, "--paper", "ssvr", "hardwre=cpu"], **options)
+    assert wrong.returncode == 2
+    assert len(wrong.stderr.splitlines()) == 1

@@ -1,0 +1,156 @@
+"""make reproduce-all on a small project: idempotent, keeps going, stopped and resumed, strict. Real processes throughout."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import QUIET, clean_env, copy_project
+
+from bench.judge.reproduce import Experiments
+
+KEPT = ("digits", "identity_exact", "identity_signsgd")
+ALL = ["--scale", "smoke", *QUIET, "seeds=[0]"]
+OPTIONS = {"capture_output": True, "text": True, "check": False}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project with three quick experiments and two claims, decided at smoke scale."""
+    copy_project(tmp_path)
+    for path in [*(tmp_path / "conf/paper").glob("*.yaml"), *(tmp_path / "conf/experiment").glob("*/*.yaml")]:
+        if path.stem != "ssvr" and path.parent.name != "ssvr":
+            path.unlink()
+    for path in (tmp_path / "conf/experiment/ssvr").glob("*.yaml"):
+        if path.stem not in KEPT:
+            path.unlink()
+    path = tmp_path / "conf/paper/ssvr.yaml"
+    paper = yaml.safe_load(path.read_text())
+    paper["claims"] = {
+        k: v | {"scales": ["smoke"]} for k, v in paper["claims"].items() if k in ("exact-gradients", "beta-one")
+    }
+    paper["figures"] = {k: v for k, v in paper["figures"].items() if k == "digits"}
+    path.write_text(yaml.safe_dump(paper))
+    return tmp_path
+
+
+def script(project: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(project / "scripts" / f"{name}.py"), *arguments]
+    return subprocess.run(command, cwd=project, env=clean_env(), timeout=300, **OPTIONS)
+
+
+def report_files(project: Path) -> dict[str, bytes]:
+    root = project / "results"
+    found = [
+        *root.glob("*.*"),
+        *(root / "tables").rglob("*.*"),
+        *(root / "figures").rglob("*.*"),
+        project / "README.md",
+    ]
+    return {str(p.relative_to(project)): p.read_bytes() for p in found if p.is_file()}
+
+
+def verdicts(project: Path) -> dict[str, str]:
+    rows = csv.DictReader((project / "results/verdicts.csv").read_text().splitlines())
+    return {r["claim"]: r["verdict"] for r in rows if r["scale"] == "smoke"}
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_it_runs_everything_once_and_writes_the_report(project):
+    first = script(project, "reproduce_all", *ALL)
+    assert first.returncode == 0, first.stderr
+    assert "[3/3] ssvr/identity_signsgd at smoke scale: 2 runs to do" in first.stdout
+    assert verdicts(project) == {"exact-gradients": "reproduced", "beta-one": "reproduced"}
+    files = report_files(project)
+    assert {"results/index.html", "results/runs.csv", "results/figures/ssvr/digits-smoke.svg"} <= set(files)
+    assert {f"results/tables/ssvr/ssvr-digits-smoke.{end}" for end in ("csv", "md", "tex")} <= set(files)
+    again = script(project, "reproduce_all", *ALL)
+    assert again.returncode == 0
+    assert "runs to do" not in again.stdout
+    assert report_files(project) == files
+    plan = script(project, "reproduce_all", "--dry-run", *ALL)
+    assert "smoke: 0.0 CPU minutes left." in plan.stdout
+
+
+def test_a_crash_stops_no_other_experiment(project):
+    start = "        for group in self.param_groups:\n            self._descend"
+    edit(project / "methods/sign/signsgd.py", start, f"        raise RuntimeError('planted')\n{start}")
+    done = script(project, "reproduce_all", "--jobs", "2", *ALL)
+    assert done.returncode == 1
+    failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ssvr/")]
+    assert sorted(line.split()[1] for line in failed) == ["ssvr/digits", "ssvr/identity_signsgd"]
+    assert verdicts(project) == {"exact-gradients": "reproduced", "beta-one": "not run"}
+    assert "1 crashed" in (project / "results/verdicts.csv").read_text()
+
+
+@pytest.mark.parametrize("launcher", [[], ["--launcher", "joblib"], ["--jobs", "2"]])
+def test_stopped_and_started_again(project, launcher):
+    """Ctrl-C: exit code 130, a report of what is done, a checkpoint of what is not; the second start finishes it."""
+    long = [*ALL, "task.epochs=400"] if "joblib" in launcher else [*ALL, "task.epochs=200"]
+    for name in KEPT[1:]:
+        (project / f"conf/experiment/ssvr/{name}.yaml").unlink()
+    path = project / "conf/paper/ssvr.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"claims": {}}))
+    command = [sys.executable, str(project / "scripts/reproduce_all.py"), *launcher, *long, "checkpoint_every=0.5"]
+    child = subprocess.Popen(
+        command, cwd=project, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while child.poll() is None and not list((project / "results").rglob("checkpoint.pt")):
+        time.sleep(0.05)
+    os.kill(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=120)
+    assert child.returncode == 130, errors
+    assert "stopped; run the same command again to go on" in errors
+    assert (project / "results/index.html").exists()
+    left = list((project / "results").rglob("checkpoint.pt"))
+    assert left
+    plan = script(project, "reproduce_all", "--dry-run", *long).stdout
+    assert "stopped" in plan
+    again = script(project, "reproduce_all", *launcher, *long)
+    assert again.returncode == 0, again.stderr
+    assert "resuming" in again.stderr or "joblib" in launcher
+    assert len(list((project / "results").rglob("result.json"))) == 5
+    assert not list((project / "results").rglob("checkpoint.pt"))
+
+
+def test_a_stop_reaches_every_experiment_under_way():
+    with Experiments((), "smoke") as experiments:
+        for name, seconds in (("a", 0.3), ("b", 30.0)):
+            command = [sys.executable, "-c", f"import time; time.sleep({seconds})"]
+            experiments.running[name] = subprocess.Popen(command, start_new_session=True)
+        experiments.wait()
+        assert list(experiments.running) == ["b"], "one has ended"
+        os.kill(os.getpid(), signal.SIGTERM)
+        experiments.wait()
+    assert experiments.running == {}
+    assert experiments.stopped == signal.SIGTERM
+    assert experiments.failures == {}, "stopped is not failed"
+
+
+def test_strict_notices_a_claim_that_is_lost(project):
+    assert script(project, "reproduce_all", *ALL).returncode == 0
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "-A", "-f", "results/verdicts.csv"], ["commit", "-q", "-m", "results"]):
+        subprocess.run([*git, *command], cwd=project, check=True)
+    assert script(project, "reproduce_all", "--strict", *ALL).returncode == 0
+    sums = [
+        "torch._foreach_add_(estimates, grads)\n            else",
+        "torch._foreach_add_(estimates, grads, alpha=1.01)\n            else",
+    ]
+    edit(project / "methods/sign/ssvr.py", *sums)
+    strict = script(project, "reproduce_all", "--strict", *ALL)
+    assert strict.returncode == 1
+    assert "strict: ssvr/exact-gradients at smoke scale: was reproduced, now not reproduced" in strict.stderr
+    assert script(project, "reproduce_all", *ALL).returncode == 0

@@ -1,0 +1,134 @@
+"""results/index.html in a real headless Chromium: no errors, no network, filters, keyboard, phone width, light and dark."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from conftest import ROOT
+
+from bench.judge.papers import HOW
+
+PAGE = (ROOT / "results/index.html").as_uri()
+CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(params=[("light", 1280), ("dark", 390)], ids=["desk", "phone"])
+def page(browser, request) -> Iterator:
+    scheme, width = request.param
+    opened = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    opened.problems, opened.asked = [], []
+    opened.on("console", lambda message: opened.problems.append(message.text))
+    opened.on("pageerror", lambda error: opened.problems.append(str(error)))
+    opened.on("request", lambda asked: opened.asked.append(asked.url))
+    opened.goto(PAGE)
+    yield opened
+    assert opened.problems == []
+    assert [url for url in opened.asked if not url.startswith(("file:", "data:"))] == []
+    opened.close()
+
+
+def shown(page) -> list[str]:
+    return page.locator(".claim:visible").evaluate_all("nodes => nodes.map(n => n.id)")
+
+
+def test_every_claim_is_shown_with_source_verdict_figure_and_command(page):
+    scale = page.evaluate("document.documentElement.dataset.scale")
+    assert len(shown(page)) == page.locator(f".claim[data-at={scale}]").count() > 0
+    for claim in page.locator(".claim:visible").all():
+        text = claim.inner_text()
+        assert "Published" in text
+        where, reference, how = claim.locator(".source").inner_text().strip("()").rsplit("; ", 2)
+        assert where
+        assert reference
+        assert how in HOW.values()
+        assert claim.locator(".badge").count() == 1
+    assert page.locator("figure:visible svg").count() > 0
+    assert page.locator(".how:visible code").first.inner_text().startswith("python run.py experiment=")
+
+
+def test_filters_narrow_and_reset_widens(page):
+    everything = shown(page)
+    page.get_by_label("text").fill("signsgd stalls")
+    assert shown(page) == [i for i in everything if "signsgd-stalls" in i]
+    assert page.locator("#shown").inner_text() == f"1 of {len(everything)} claims"
+    assert page.locator(".experiment:visible").count() == 1
+    page.get_by_role("button", name="show all").click()
+    page.wait_for_function(f"document.getElementById('shown').textContent.startsWith('{len(everything)} of')")
+    assert shown(page) == everything
+    page.get_by_label("reproduced", exact=True).uncheck()
+    assert page.locator(".claim[data-verdict=reproduced]:visible").count() == 0
+    page.get_by_label("kind").select_option("audit")
+    assert page.locator(".claim[data-kind=claim]:visible").count() == 0
+
+
+def test_a_number_of_the_matrix_filters(page):
+    cell = page.locator(".count:visible").first
+    number = int(cell.inner_text())
+    cell.click()
+    assert len(shown(page)) == number
+    verdict = page.locator(".claim:visible").first.get_attribute("data-verdict")
+    assert {c.get_attribute("data-verdict") for c in page.locator(".claim:visible").all()} == {verdict}
+
+
+def test_the_other_scale_shows_its_own_verdicts(page):
+    page.get_by_label("paper", exact=True).first.check()
+    assert all(i.endswith("-paper") for i in shown(page))
+    assert "scale=paper" in page.locator(".how:visible code").first.inner_text()
+
+
+def test_it_is_usable_by_keyboard(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    seen = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.add(
+            page.evaluate(
+                "document.activeElement.name || document.activeElement.id || document.activeElement.className"
+            )
+        )
+    assert {"theme", "scale", "verdict", "paper", "kind", "text"} <= seen
+    page.locator("input[name=verdict]").first.focus()
+    page.keyboard.press("Space")
+    assert not page.locator("input[name=verdict]").first.is_checked()
+    assert page.locator(".claim[data-verdict=reproduced]:visible").count() == 0
+
+
+def test_nothing_scrolls_sideways(page):
+    for details in page.locator("details").all():
+        details.evaluate("node => { node.open = true }")
+    width = page.viewport_size["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_light_and_dark(page):
+    def lightness() -> int:
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return int(colour.removeprefix("rgb(").split(",")[0])
+
+    before = lightness()
+    page.locator("#theme").click()
+    assert (before > 128) != (lightness() > 128)
+    text = page.locator("figure:visible svg text").first.evaluate("node => getComputedStyle(node).fill")
+    assert (int(text.removeprefix("rgb(").split(",")[0]) > 128) == (lightness() < 128), "figures follow the page"

@@ -1,0 +1,236 @@
+"""The committed report is what runs.csv gives, byte for byte; tables and figures say what the runs say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pandas as pd
+import pytest
+from conftest import ROOT, clean_env
+from made import run, runs
+
+from bench.judge.papers import Figure, Pivot
+from bench.report import figures, plotting, tables
+from bench.report.build import maths, strip
+
+RESULTS = ROOT / "results"
+OPTIONS = {"capture_output": True, "text": True, "check": False, "env": clean_env()}
+
+
+def report(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(ROOT / "scripts/report.py"), *arguments], **OPTIONS)
+
+
+def test_the_committed_report_is_current():
+    done = report("--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_is_rebuilt_byte_for_byte_from_runs_csv_alone(tmp_path):
+    shutil.copy(RESULTS / "runs.csv", tmp_path)
+    done = report("--from-archive", "--paper", "ssvr", f"results_root={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert "rate-ssvr" in done.stdout
+    listed = subprocess.run(["git", "ls-files", "results"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    built = {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()}
+    committed = {name.removeprefix("results/"): (ROOT / name).read_bytes() for name in listed.splitlines()}
+    assert built == committed
+    (tmp_path / "tables/ssvr/claims.md").write_text("edited by hand\n")
+    (tmp_path / "tables/ssvr/old.md").write_text("from a claim that is gone\n")
+    check = report("--check", f"results_root={tmp_path}")
+    assert check.returncode == 1
+    assert [line.split()[4].rstrip(";") for line in check.stderr.splitlines()] == [
+        "tables/ssvr/claims.md",
+        "tables/ssvr/old.md",
+    ]
+    assert report("--from-archive", f"results_root={tmp_path}").returncode == 0
+    assert not (tmp_path / "tables/ssvr/old.md").exists()
+
+
+def test_bad_input_is_one_line(tmp_path):
+    for arguments, words in (
+        (["--paper", "ssrv"], "did you mean 'ssvr'"),
+        (["--check", f"results_root={tmp_path}"], "runs.csv: no such file"),
+    ):
+        done = report(*arguments)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert words in done.stderr
+
+
+GRID = [
+    r
+    for m in (64, 256)
+    for r in runs("ssvr_fs", [m / 10, m / 10 + 1, m / 10 + 2], config={"dataset.num_components": m})
+]
+
+
+def test_tables_in_three_formats():
+    name = "ssvr/rate_finite_sum"
+    found = [*GRID, run("signsvrg", 0, None, config={"dataset.num_components": 64})]
+    rows = list(csv.DictReader(io.StringIO(tables.csv(tables.experiment_table(name, found)))))
+    assert [(r["method"], r["dataset.num_components"], r["seeds"], r["states"]) for r in rows] == [
+        ("ssvr_fs", "64", "3", "3 done"),
+        ("ssvr_fs", "256", "3", "3 done"),
+        ("signsvrg", "64", "0", "1 missing"),
+    ]
+    assert float(rows[0]["mean_grad_l1"]) == pytest.approx(7.4)
+    text = tables.markdown(tables.readable(name, found))
+    assert "| ssvr_fs  | 64" in text
+    assert "7.400 [4.916, 9.884]" in text, "mean and t interval of 6.4, 7.4, 8.4"
+    latex = tables.latex(tables.readable(name, found), "50 % & more", "x")
+    for part in (r"\toprule", r"\bottomrule", r"ssvr\_fs", r"num\_components", r"50 \% \& more"):
+        assert part in latex
+
+
+def test_bars_do_not_break_markdown_cells():
+    lines = tables.markdown(pd.DataFrame({"KL(q || q*)": ["|x|", "1"], "n": [1, 2]})).splitlines()
+    assert [line.replace("\\|", "").count("|") for line in lines] == [3, 3, 3, 3]
+
+
+def test_figure_lines_are_means_with_intervals():
+    (line,) = figures.lines(
+        Figure(experiment="ssvr/rate_finite_sum", caption="", x="dataset.num_components", y="mean_grad_l1"), GRID
+    )
+    assert (line.label, line.x, line.seeds) == ("ssvr_fs", [64.0, 256.0], 3)
+    assert line.mean == pytest.approx([7.4, 26.6])
+    assert line.high[0] - line.mean[0] == pytest.approx(4.303 / 3**0.5, abs=1e-3), (
+        "t quantile of two degrees of freedom"
+    )
+    curve = [run("a", s, {"mean_grad_l1": 1.0}, curve=[{"iterations": 10, "mean_grad_l1": s}]) for s in (1, 3)]
+    bad = [run("b", 0, {"mean_grad_l1": None}, status="diverged", curve=[{"iterations": 10, "mean_grad_l1": 9.0}])]
+    (line,) = figures.lines(
+        Figure(experiment="ssvr/rate_finite_sum", caption="", x="iterations", y="mean_grad_l1"), [*curve, *bad]
+    )
+    assert (line.label, line.mean) == ("a", [2.0]), "a diverged run is not averaged in"
+
+
+def test_figures_are_the_same_bytes_and_valid_svg():
+    figure = Figure(
+        experiment="ssvr/rate_finite_sum",
+        caption="",
+        x="dataset.num_components",
+        y="mean_grad_l1",
+        log="xy",
+        theory={"m^1/4": {"slope": 0.25, "of": "ssvr_fs"}},
+    )
+    found = figures.lines(figure, GRID)
+    svg = figures.draw(figure, found, "finite_sum")
+    assert svg == figures.draw(figure, found, "finite_sum")
+    words = {
+        "".join(e.itertext()).strip() for e in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")
+    }
+    assert {"ssvr_fs", "num components", "mean gradient norm, l1", "64", "256"} <= words, "text stays text"
+    assert "1/4" in "".join("".join(e.itertext()) for e in ElementTree.fromstring(svg).iter())
+    inline = plotting.for_page(svg, "fig", "caption")
+    assert plotting.INK not in inline
+    assert 'id="fig-' in inline
+    ElementTree.fromstring(inline)
+
+
+def test_lines_of_a_figure_have_colours_of_their_own():
+    methods = [f"m{k}" for k in range(20)]
+    assert figures._places(["m0", "m8", "m3"], methods) == [0, 1, 3]
+    assert sorted(figures._places(methods[:8], methods)) == list(range(8))
+
+
+def test_a_figure_takes_the_rows_and_runs_that_it_names():
+    rows = [{"iterations": t, "cost": c, "mean_grad_l1": t * c} for t in (1, 2) for c in (1, 10)]
+    made = [run(m, 0, {"mean_grad_l1": 1.0}, curve=rows) for m in "abc"]
+    figure = Figure(
+        experiment="ssvr/rate_finite_sum",
+        caption="",
+        x="iterations",
+        y="mean_grad_l1",
+        only={"method": ["a", "c"]},
+        at={"cost": 10},
+    )
+    assert [(line.label, line.mean) for line in figures.lines(figure, made)] == [
+        ("a", [10.0, 20.0]),
+        ("c", [10.0, 20.0]),
+    ]
+
+
+def test_a_table_by_a_column_of_the_curve():
+    spec = Pivot(experiment="ssvr/rate_finite_sum", caption="", value="mean_grad_l1", split="cost")
+    rows = [{"cost": c, "mean_grad_l1": 2.0 * c} for c in (1.0, 10.0)]
+    made = [run(m, s, {"mean_grad_l1": 1.0}, curve=rows, dataset=d) for m in "ab" for d in "xy" for s in (0, 1)]
+    found = tables.pivot(spec, [r for r in made if (r.method, r.dataset) != ("b", "y")])
+    assert found.columns.tolist() == ["cost", "method", "x", "y"]
+    assert found[["cost", "method", "x"]].to_numpy().tolist() == [
+        [1.0, "a", 2.0],
+        [1.0, "b", 2.0],
+        [10.0, "a", 20.0],
+        [10.0, "b", 20.0],
+    ]
+    assert tables.as_text(found)["y"].tolist() == ["2.000", "", "20.00", ""]
+
+
+def test_small_helpers():
+    assert [tables.short(v) for v in (0.0, 0.41234, 128.512, 1234567.0, 1e-9, float("nan"))] == [
+        "0", "0.4123", "128.5", "1.23e+06", "1e-09", "nan",
+    ]  # fmt: skip
+    assert maths("T^-1/3 & m^1/4.") == "T<sup>-1/3</sup> &amp; m<sup>1/4</sup>."
+
+
+def test_a_strip_shows_interval_and_accepted_region():
+    from bench.judge.parts import Part
+    from bench.judge.statistics import Interval
+
+    part = Part("x", Interval(0.0, -1.0, 1.0, 5, ""), (0.5, float("inf")), 0.1, 0.1)
+    found = strip(part)
+    assert found["low"] < found["at"] < found["from"] < found["high"] < found["to"] == 100
+    assert strip(Part("x", Interval(0.0, float("nan"), float("nan"), 1, ""), (0, 1), 0.0, 1.0)) is None
+
+
+def test_published_points_stand_behind_the_lines():
+    source = {"where": "Figure 1, digitised", "how": "read", "reference": "arXiv"}
+    figure = Figure(
+        experiment="ssvr/rate_finite_sum",
+        caption="A caption.",
+        x="dataset.num_components",
+        y="mean_grad_l1",
+        published={"source": source, "points": {"ssvr_fs": [[64, 7.0], [256, 26]], "another": [[100, 10]]}},
+    )
+    assert figure.legend == "A caption. Open squares: published (Figure 1, digitised; read in the paper)."
+    bare = figure.model_copy(update={"published": None})
+    assert bare.legend == "A caption."
+    found = figures.lines(figure, GRID)
+    svg = figures.draw(figure, found, "finite_sum")
+    assert "published" in svg
+    squares = svg.count("fill-opacity: 0; stroke: #0077bb; stroke-opacity: 0.75")
+    assert squares == 2, "in the colour of their line"
+    assert "published" not in figures.draw(bare, found, "finite_sum")
+    with pytest.raises(ValueError, match="points from memory"):
+        Figure(
+            experiment="ssvr/rate_finite_sum",
+            caption="",
+            x="dataset.num_components",
+            y="mean_grad_l1",
+            published={"source": source | {"how": "recalled"}, "points": {}},
+        )
+
+
+def test_lines_relative_to_a_run_are_ratios_seed_by_seed():
+    figure = Figure(
+        experiment="ssvr/rate_finite_sum",
+        caption="",
+        x="dataset.num_components",
+        y="mean_grad_l1",
+        relative_to={"method": "signsvrg"},
+    )
+    base = [r for m in (64, 256) for r in runs("signsvrg", [2.0, 4.0, 8.0], config={"dataset.num_components": m})]
+    (line,) = figures.lines(figure, [*GRID, *base])
+    assert (line.label, line.x) == ("ssvr_fs", [64.0, 256.0])
+    assert line.mean == pytest.approx([(6.4 / 2 + 7.4 / 4 + 8.4 / 8) / 3, (25.6 / 2 + 26.6 / 4 + 27.6 / 8) / 3])
+    curves = [
+        run(name, 0, {"mean_grad_l1": 1.0}, curve=[{"iterations": k, "mean_grad_l1": y * k} for k in (1, 2)])
+        for name, y in (("ssvr_fs", 6.0), ("signsvrg", 3.0))
+    ]
+    (line,) = figures.lines(figure.model_copy(update={"x": "iterations"}), curves)
+    assert (line.x, line.mean) == ([1.0, 2.0], [2.0, 2.0])
+    assert figures.lines(figure, GRID) == [], "nothing to divide by"

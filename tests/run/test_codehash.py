@@ -1,0 +1,82 @@
+"""The code hash follows imports, and changes with the code's meaning alone; folders named like other packages do no harm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import QUIET, ROOT, clean_env
+
+from bench.run import codehash, signature
+from bench.run.codehash import files_of, meaning
+
+
+def names(module: str) -> set[str]:
+    return {str(path.relative_to(ROOT)) for path in files_of([module])}
+
+
+def test_files_are_those_that_imports_reach():
+    assert names("methods.sign.ssvr") == {"methods/sign/ssvr.py", "methods/sign/base.py"}
+    task = names("bench.tasks.classification.loop")
+    assert {
+        "bench/tasks/classification/loop.py",
+        "bench/tasks/classification/augment.py",
+        "bench/tasks/classification/metrics.py",
+        "bench/seeding.py",
+    } <= task
+    assert "bench/run/cli.py" not in task
+
+
+def test_comments_docstrings_and_blank_lines_do_not_count(tmp_path: Path):
+    texts = {
+        "a": "x = 1\ndef f(y):\n    return y + x\n",
+        "b": '"""Doc."""\n\nx = 1  # one\n\n\ndef f(y):\n    """More\n    doc."""\n    # comment\n    return y + x\n',
+        "c": "x = 2\ndef f(y):\n    return y + x\n",
+        "d": 'x = "# not a comment"\n',
+    }
+    found = {}
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        found[name] = meaning(path)
+    assert found["a"] == found["b"]
+    assert found["a"] != found["c"]
+    assert found["d"].strip() == 'x = "# not a comment"'
+    codehash.meaning.cache_clear()
+    signature.parse.cache_clear()
+
+
+def test_a_result_of_other_code_is_reported_as_stale(program, tmp_path):
+    import json
+
+    run = ["method=signsgd", "dataset=digits", "scale=smoke"]
+    program(*run)
+    path = next((tmp_path / "results").rglob("result.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "0" * 12}))
+    again = program(*run)
+    assert again.returncode == 0
+    assert "is stale" in again.stderr
+    assert "force=true" in again.stderr
+
+
+def test_an_installed_package_called_datasets_does_not_shadow_ours(tmp_path):
+    """With Hugging Face's name installed, `python run.py` still finds our folder, and the other stays importable elsewhere."""
+    package = tmp_path / "site/datasets"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("STAND_IN = True\n")
+    env = clean_env() | {"PYTHONPATH": str(package.parent)}
+    command = [
+        sys.executable,
+        str(ROOT / "run.py"),
+        "method=signsgd",
+        "scale=smoke",
+        f"results_root={tmp_path / 'r'}",
+        *QUIET,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    other = subprocess.run(
+        [sys.executable, "-c", "import datasets; assert datasets.STAND_IN"], env=env, cwd=tmp_path, check=False
+    )
+    assert other.returncode == 0

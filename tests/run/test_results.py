@@ -1,0 +1,149 @@
+"""Results on disk: reuse, force, damage, crash, divergence, a full disk, and what result.json and env.json hold."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import resource
+
+import pytest
+from conftest import QUIET, crashing_program, result_of, seed_folders
+
+from bench.run.store import read_metrics, read_result, write_atomic, write_json
+
+RUN = ["method=signsgd", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
+
+
+def test_a_second_invocation_reuses_the_result(program, tmp_path):
+    first = program(*RUN)
+    assert first.returncode == 0, first.stderr
+    folders = seed_folders(tmp_path)
+    assert [f.name for f in folders] == ["seed0", "seed1"]
+    stamps = [(f / "result.json").stat().st_mtime_ns for f in folders]
+    assert program(*RUN).returncode == 0
+    assert stamps == [(f / "result.json").stat().st_mtime_ns for f in folders]
+    assert program(*RUN, "seeds=[0,1,2]").returncode == 0, "only the missing seed is computed"
+    assert stamps == [(f / "result.json").stat().st_mtime_ns for f in folders]
+    assert program(*RUN, "force=true").returncode == 0
+    assert stamps != [(f / "result.json").stat().st_mtime_ns for f in folders]
+
+
+def test_a_result_says_what_it_was_computed_with(program, tmp_path):
+    program(*RUN)
+    folder = seed_folders(tmp_path)[0]
+    result, environment = result_of(folder), json.loads((folder / "env.json").read_text())
+    assert {"test_accuracy", "test_nll", "test_ece", "train_loss", "grad_l1", "grad_l2", "gradient_evaluations"} <= set(
+        result["metrics"]
+    )
+    assert result["metrics"]["gradient_evaluations"] == 1437 // 64 * 64
+    assert result["measured"]["examples_per_second"] > 0
+    assert result["measured"]["peak_memory_bytes"] > 2**20
+    assert environment["versions"]["torch"]
+    assert environment["threads"] == 1
+    assert environment["git_commit"] is None or len(environment["git_commit"]) == 40
+    everything = "".join(path.read_text() for path in folder.parent.rglob("*.json"))
+    assert platform.node() not in everything
+    if len(getpass.getuser()) > 4:
+        assert getpass.getuser() not in everything
+    assert (folder.parent / "config.yaml").read_text().count("_target_") == 5
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"status": "finis', b"[1, 2]", b"\xff\xfe", b"{}"])
+def test_a_damaged_result_is_moved_aside_and_recomputed(damage, tmp_path):
+    (tmp_path / "result.json").write_bytes(damage)
+    said: list[str] = []
+    assert read_result(tmp_path, "key", said.append) is None
+    assert "damaged" in said[0]
+    assert (tmp_path / "result.json.corrupt-1").read_bytes() == damage
+
+
+def test_a_truncated_result_is_recomputed_by_the_program(program, tmp_path):
+    program(*RUN)
+    path = seed_folders(tmp_path)[0] / "result.json"
+    text = path.read_text()
+    path.write_text(text[:100])
+    again = program(*RUN)
+    assert again.returncode == 0
+    assert "damaged" in again.stderr
+    assert json.loads(path.read_text())["metrics"] == json.loads(text)["metrics"]
+
+
+def test_a_diverged_run_is_a_result_with_its_curve(program, tmp_path):
+    done = program("method=sgd", "method.lr=1e20", "dataset=digits", "task.epochs=3", "scale=smoke")
+    assert done.returncode == 0, done.stderr
+    folder = seed_folders(tmp_path)[0]
+    assert result_of(folder)["status"] == "diverged"
+    assert len(read_metrics(folder)) == 1
+    assert "diverged" in done.stdout
+
+
+def test_one_crashed_seed_leaves_error_json_and_the_sweep_goes_on(tmp_path):
+    """A method that crashes in seed 0 of the first job: seed 1 and the second job still run; the exit code is 1."""
+    sweep = ["-m", "method=signsgd,sgd", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
+    done = crashing_program(*sweep, f"results_root={tmp_path / 'results'}", *QUIET)
+    assert done.returncode == 1, done.stderr
+    assert "planted" in done.stderr
+    assert "Traceback" not in done.stderr
+    by_name = {f"{f.parent.name.split('-')[0]}/{f.name}": f for f in seed_folders(tmp_path)}
+    error = json.loads((by_name["signsgd/seed0"] / "error.json").read_text())
+    assert "RuntimeError: planted" in error["traceback"]
+    assert not (by_name["signsgd/seed0"] / "result.json").exists()
+    for name in ("signsgd/seed1", "sgd/seed0", "sgd/seed1"):
+        assert result_of(by_name[name])["status"] == "finished"
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_finished(program, tmp_path):
+    """The kernel refuses to grow files past 20 kB: the checkpoint cannot be written, finished seeds stay."""
+
+    def small_files() -> None:
+        import signal
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    assert program(*RUN, "seeds=[0]").returncode == 0
+    before = result_of(seed_folders(tmp_path)[0])
+    done = program(*RUN, "checkpoint_every=0.0", preexec_fn=small_files, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == 1
+    assert "disk full" in done.stderr
+    assert "Traceback" not in done.stderr
+    folders = seed_folders(tmp_path)
+    assert result_of(folders[0]) == before
+    assert not list(folders[1].glob(".*")), "no half-written file is left"
+    assert program(*RUN).returncode == 0, "with space again, the rest is computed"
+
+
+def test_a_results_root_that_cannot_be_made(program, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = program(*RUN, f"results_root={tmp_path / 'file' / 'below'}")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "results_root" in done.stderr
+
+
+def test_atomic_write_leaves_the_old_file_when_the_writer_fails(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"x": float("nan")})
+    assert json.loads(path.read_text()) == {"x": None}
+
+    def fail(file) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, fail)
+    assert json.loads(path.read_text()) == {"x": None}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_verbose_false_is_silent(program):
+    done = program(*RUN, "verbose=false")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_plain_lines_and_a_closing_table_without_a_terminal(program):
+    done = program(*RUN)
+    assert "test_accuracy" in done.stdout
+    assert "ETA" in done.stdout
+    assert "\x1b" not in done.stdout

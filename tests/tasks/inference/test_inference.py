@@ -1,0 +1,146 @@
+"""The inference and curvature tasks through the real program: rates, envelopes, resume bit for bit, one-line errors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import final, result_of, seed_folders, whole_and_resumed
+
+from bench.errors import UserError
+from bench.run.store import read_metrics
+
+QUICK = ["dataset=linear_regression", "dataset.n=300", "dataset.dim=4", "seeds=[0,1]"]
+
+
+def test_the_rate_and_its_constant(go):
+    """t KL(q || q*) of a calibration run made elsewhere: 269, 329 and 259 at t = 100, 1000 and 10,000 (8 seeds); slope -1."""
+    seeds = f"seeds={list(range(16))}".replace(" ", "")
+    folders = go("method=ngvi", "dataset=linear_regression", "task.reports=[100,316,1000,3162]", seeds)
+    constants = [row["iterations"] * row["kl"] for folder in folders for row in read_metrics(folder)]
+    assert np.mean(constants) == pytest.approx(np.mean([269, 329, 259]), rel=0.15)
+    found = final(folders)
+    assert np.mean([m["slope"] for m in found]) == pytest.approx(-1, abs=0.15)
+    assert max(m["gap_error"] for m in found) < 1e-9
+    assert {m["gradient_evaluations"] for m in found} == {3162 * 50}
+
+
+def test_a_grid_reports_the_best_setting_of_each_seed_at_each_time(go):
+    rates, decays = [1e-4, 1e-3, 1e2], [0.0, 0.01]
+    more = ["method=proximal_sgd", "task.reports=[20,200]", "task.batch_size=20", *QUICK]
+    best = [read_metrics(f) for f in go(*more, f"task.grid={{lr: {json.dumps(rates)}, decay: {json.dumps(decays)}}}")]
+    alone = {
+        (lr, decay): [read_metrics(f) for f in go(*more, f"method.lr={lr}", f"method.decay={decay}")]
+        for lr in rates[:2]
+        for decay in decays
+    }
+    for seed in range(2):
+        for row in range(2):
+            chosen = min(alone, key=lambda setting: alone[setting][seed][row]["kl"])
+            assert (best[seed][row]["chosen_lr"], best[seed][row]["chosen_decay"]) == chosen
+            assert best[seed][row]["kl"] == pytest.approx(alone[chosen][seed][row]["kl"], rel=1e-9)
+
+
+@pytest.mark.parametrize("method", ["ngvi", "adam_vi"])
+def test_a_stopped_run_goes_on_bit_for_bit(method, job, tmp_path):
+    more = ["task.estimator=gradient", "task.reports=[100,260]", "hardware=cpu"]
+    whole, resumed = whole_and_resumed(job(f"method={method}", *QUICK, *more), tmp_path, 137)
+    assert resumed == whole
+
+
+def test_seeds_do_not_depend_on_their_company(go):
+    more = [
+        "method=ngvi",
+        "dataset=logistic_regression",
+        "dataset.n=100",
+        "task.reports=[50]",
+        "task.estimator=monte_carlo",
+    ]
+    together, alone = final(go(*more, "seeds=[0,1,2]", root="a")), final(go(*more, "seeds=[1]", root="b"))
+    assert alone[0]["kl"] == pytest.approx(together[1]["kl"], rel=1e-9)
+
+
+def test_divergence_is_a_result(go):
+    folders = go("method=proximal_sgd", "method.lr=10.0", "method.decay=0.0", *QUICK, "task.reports=[10,400]")
+    assert {result_of(folder)["status"] for folder in folders} == {"diverged"}
+
+
+def test_the_real_program_prints_the_slope_and_says_what_is_wrong_in_one_line(program, tmp_path):
+    done = program("experiment=ngvi/conjugate_rate", "hydra.mode=RUN", "method=ngvi", "scale=smoke")
+    assert done.returncode == 0, done.stderr
+    assert "slope" in done.stdout
+    assert len(seed_folders(tmp_path)) == 2
+    done = program("method=ngvi", "dataset=energy", "data_root=/nowhere")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: data set 'energy' not found: put data.txt from ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["method=ngvi", "dataset=logistic_regression", "task.estimator=exact"],
+            "task.estimator = 'exact': a Bernoulli",
+        ),
+        (["method=ngvi", "dataset=linear_regression", "task.reports=[10,10]"], "task.reports = [10, 10]"),
+        (["method=ngvi", "dataset=linear_regression", "dataset.condition=0.1"], "dataset: condition = 0.1"),
+        (
+            ["method=ngvi", "dataset=linear_regression", "task.grid={floor: [1.0]}"],
+            "task.grid.floor: not a real-valued key",
+        ),
+        (["method=ngvi", "dataset=linear_regression", "method.lr=-1.0"], "method.lr = -1.0"),
+        (["method=ssvr", "dataset=linear_regression"], "is a Bayesian model"),
+        (["method=expectation", "dataset=linear_regression"], "is a parameterisation"),
+        (["method=adam_vi", "method.beta1=1.0", "dataset=diabetes"], "method: beta1 = 1.0"),
+        (["method=ngvi", "dataset=breast_cancer", "dataset.components=99"], "dataset: components = 99"),
+        (["method=expectation", "dataset=repeated_datum", "task.points=[[0.0,-1.0]]"], "v > 0"),
+        (["method=expectation", "dataset=repeated_datum", "task.means=[0.0]"], "task.means = [0.0]"),
+    ],
+)
+def test_wrong_input_is_one_line(arguments, line, go):
+    with pytest.raises(UserError) as error:
+        go(*arguments)
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+EIGENVALUES = {  # logistic, prior N(0, 100): by finite differences, made elsewhere
+    ("expectation", 10): (2.0, 3.0, -0.0099, 2.685),
+    ("expectation", 100): (2.0, 1.0, -0.245, 39.25),
+    ("mean_scale", 10): (2.0, 3.0, 0.548, 1.958),
+    ("mean_scale", 100): (2.0, 1.0, 6.03, 19.03),
+}
+
+
+@pytest.mark.parametrize(("method", "copies"), EIGENVALUES)
+def test_curvature_certificates(method, copies, go):
+    (folder,) = go(f"method={method}", "dataset=repeated_datum", f"dataset.copies={copies}", "task.counts=[21,18]")
+    m, v, low, high = EIGENVALUES[method, copies]
+    rows = read_metrics(folder)
+    (row,) = [r for r in rows if "low_eigenvalue" in r and (r["m"], r["v"]) == (m, v)]
+    assert row["low_eigenvalue"] == pytest.approx(low, rel=2e-3)
+    assert row["high_eigenvalue"] == pytest.approx(high, rel=2e-3)
+    found = result_of(folder)["metrics"]
+    assert found["closed_form_error"] < 1e-8
+    assert (found["share_nonconvex"] > 0) == (method == "expectation")
+    assert len([r for r in rows if "relative_curvature" in r]) == 11 * 9
+
+
+@pytest.mark.parametrize("likelihood", ["normal", "poisson"])
+def test_curvature_of_the_controls(likelihood, go):
+    """Quadratic f: the objective is exactly 1-strongly convex relative to A*, everywhere. Poisson: f''' is not 0, so it is not convex."""
+    (folder,) = go(
+        "method=expectation",
+        "dataset=repeated_datum",
+        f"dataset.likelihood={likelihood}",
+        "dataset.copies=50",
+        "task.counts=[9,8]",
+    )
+    relative = [r["relative_curvature"] for r in read_metrics(folder) if "relative_curvature" in r]
+    if likelihood == "normal":
+        assert relative == pytest.approx([1.0] * len(relative))
+        assert result_of(folder)["metrics"]["share_nonconvex"] == 0
+    else:
+        assert min(relative) == -1
