@@ -36,7 +36,14 @@ def task_of_experiment(experiment: str) -> str:
     """The task of the data set that an experiment chooses."""
     content = _experiment(experiment)
     chosen = [entry["override /dataset"] for entry in content.get("defaults", []) if "override /dataset" in entry]
-    return task_of((chosen or str(swept(experiment).get("dataset", "digits")).split(","))[0].strip()) or ""
+    return task_of((chosen or str(swept(experiment).get("dataset", _default("dataset"))).split(","))[0].strip()) or ""
+
+
+@cache
+def _default(group: str) -> str:
+    """The option of a group that conf/config.yaml chooses."""
+    content = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))
+    return next(str(entry[group]) for entry in content["defaults"] if isinstance(entry, dict) and group in entry)
 
 
 def swept(experiment: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from conftest import ROOT
 from hydra.utils import get_object
 
 from bench.errors import UserError
-from bench.judge.archive import read_records
+from bench.judge.archive import archive_path, read_archive
 from bench.run.compose import hydra
 from bench.run.job import Job
 from bench.run.options import options, task_of
@@ -99,9 +99,9 @@ def test_the_key_is_typed_and_blind_to_how_it_is_run(job):
 
 @pytest.mark.parametrize("experiment", ["ssvr/cifar10_tune", "ssvr/cifar10_tune_baselines"])
 def test_step_sizes_are_the_best_of_the_committed_grid(experiment):
-    """What the method files say of their `lr` holds of results/runs.csv."""
+    """What the method files say of their `lr` holds of the committed runs."""
     best: dict[str, tuple[float, float]] = {}
-    for run in read_records(ROOT / "results/runs.csv"):
+    for run in read_archive(archive_path(ROOT / "results", "ssvr")):
         if f"{experiment}@mini" in run.experiments and not run.diverged:
             found = (run.metrics["val_accuracy"], run.get("method.lr"))
             best[run.method] = max(best.get(run.method, (0.0, 0.0)), found)
