@@ -33,13 +33,24 @@ def targets(node) -> list[str]:
     return [target]
 
 
+def keywords(target) -> set[str]:
+    """The keys that Python itself sees: keyword-only ones, and where the rest is handed on those of the next constructor up the bases."""
+    chain = [c.__init__ for c in target.__mro__ if "__init__" in vars(c)] if inspect.isclass(target) else [target]
+    found: set[str] = set()
+    for function in chain:
+        parameters = inspect.signature(function).parameters.values()
+        found |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return found
+
+
 @pytest.mark.parametrize(("group", "name"), NODES)
 def test_yaml_has_exactly_the_constructors_arguments(group, name):
     node = yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text())
     for target in targets(node):
         keys = set(node) - {"_target_", "defaults"} - ({"tasks"} if group == "method" else set())
-        parameters = inspect.signature(get_object(target)).parameters.values()
-        assert keys == {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        assert keys == keywords(get_object(target))
         assert keys == set(signature(target).keys), "the static reading agrees with Python's own"
 
 
