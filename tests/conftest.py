@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 
 import forks
@@ -138,13 +137,21 @@ def whole_and_resumed(made, folder: Path, stop_at: int) -> tuple[tuple, tuple]:
 def _advance(made, folder: Path, stop_at: int | None) -> tuple:
     from bench.run.hardware import open_device
     from bench.run.progress import Display
-    from bench.run.session import Run, Session, StopSignal
+    from bench.run.session import Run, Session
+    from bench.run.stopping import StopSignal
     from bench.run.store import read_metrics
 
     runs = [Run(seed, folder / f"seed{seed}") for seed in made.settings.seeds]
     for run in runs:
         run.folder.mkdir(parents=True, exist_ok=True)
-    session = Session(made, runs, open_device(made.settings.hardware), StopSignal(), Display(None, ""), print)
+    device = open_device(made.settings.hardware)
+    with Session(made, runs, device, StopSignal(), Display(None, ""), print) as session:
+        _halting_at(session, stop_at)
+        session.advance(session.start())
+    return [run.final for run in runs], [read_metrics(run.folder) for run in runs], session.gradient_evaluations
+
+
+def _halting_at(session, stop_at: int | None) -> None:
     asked, save = itertools.count(1), session.save
 
     def save_and_halt(state) -> None:
@@ -152,14 +159,6 @@ def _advance(made, folder: Path, stop_at: int | None) -> tuple:
         raise Halted
 
     session.due, session.save = (lambda: next(asked) == stop_at), save_and_halt
-    node = dict(made.parts["task"])
-    task = import_module(node.pop("_target_").rpartition(".")[0])
-    try:
-        task.run(session, session.start(), **node)
-    finally:
-        for run in runs:
-            run.close()
-    return [run.final for run in runs], [read_metrics(run.folder) for run in runs], session.gradient_evaluations
 
 
 def without_hydra(cfg):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.run.job import Job
-from bench.run.session import Run
 from bench.run.store import plain
 
 
@@ -56,12 +55,12 @@ def _settings(wandb: Any) -> Any:
 
 
 def open_mirror(
-    job: Job, run: Run, attempt: int, rows: list[dict[str, Any]], report: Callable[[str], None]
-) -> WandbMirror | None:
-    """A fresh wandb run that begins with the rows already on disk (those before the checkpoint), or None without a tracker."""
+    job: Job, seed: int, attempt: int, rows: list[dict[str, Any]], report: Callable[[str], None]
+) -> WandbMirror:
+    """A fresh wandb run that begins with the rows already on disk (those before the checkpoint); without a tracker nothing is mirrored."""
     tracker = job.settings.tracker
     if tracker.kind == "none":
-        return None
+        return WandbMirror(None, report)
     for name in ("WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_RESUME"):  # another process's run must not capture ours
         os.environ.pop(name, None)
     import wandb
@@ -71,17 +70,17 @@ def open_mirror(
         "project": tracker.project,
         "entity": tracker.entity,
         "dir": str(folder),
-        "id": f"{job.names['method']}-{job.names['dataset']}-{job.key[:12]}-s{run.seed}-a{attempt}",
-        "name": f"{job.names['method']}-{job.names['dataset']}-s{run.seed}",
+        "id": f"{job.names['method']}-{job.names['dataset']}-{job.key[:12]}-s{seed}-a{attempt}",
+        "name": f"{job.names['method']}-{job.names['dataset']}-s{seed}",
         "group": job.experiment or f"{job.names['method']}-{job.names['dataset']}",
         "job_type": job.settings.scale,
-        "config": {**job.parts, "seed": run.seed, "key": job.key, "code": job.code, "attempt": attempt},
+        "config": {**job.parts, "seed": seed, "key": job.key, "code": job.code, "attempt": attempt},
         "settings": _settings(wandb),
         "reinit": "create_new",
     }
     started = _start(wandb, options, tracker.mode, report)
     if started is None:
-        return None
+        return WandbMirror(None, report)
     mirror = WandbMirror(started, report)
     mirror._safely(lambda: (started.define_metric("step"), started.define_metric("*", step_metric="step")))
     for row in rows:
