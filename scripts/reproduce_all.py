@@ -14,18 +14,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.run.speed import speed
 from rich.console import Console
 
 from bench.errors import UserError, allowed_list, nearest
-from bench.judge.claims import Judged
+from bench.judge.archive import read_all
+from bench.judge.cost import elsewhere
 from bench.judge.papers import check_decidable, load_papers
-from bench.judge.plan import experiments, jobs, plan
-from bench.judge.reproduce import committed_verdicts, plan_table, regressions, reproduce, results_root
+from bench.judge.plan import experiments, jobs, plan, results_root
+from bench.judge.reproduce import committed_verdicts, regressions, reproduce
 from bench.judge.timing import time_missing, timings
-from bench.report.build import PAGE, print_verdicts, publish
-from bench.report.build import SCALES as REPORTED
+from bench.report.places import INDEX
+from bench.report.publish import SCALES as REPORTED
+from bench.report.publish import Row, publish
+from bench.report.terminal import plan_table, verdict_table
 from bench.run.cli import one_line
 from bench.run.options import SCALES
+from bench.run.paths import ROOT
 from bench.run.resolvers import auto_scale
 
 
@@ -59,24 +64,26 @@ def main() -> int:
         raise UserError(f"--scale {args.scale}: allowed: {allowed_list(SCALES)}{nearest(args.scale, SCALES)}")
     if args.jobs < 1:
         raise UserError(f"--jobs {args.jobs}: at least 1")
-    papers, overrides, root = load_papers(args.paper), args.overrides, results_root(args.overrides)
+    everything, papers = load_papers(), load_papers(args.paper)
+    overrides, root = args.overrides, results_root(args.overrides)
     names = [name for paper in papers for name in experiments(paper)]
     scales = [args.scale] if args.scale else list(REPORTED) if args.dry_run else [auto_scale()]
     screen = Console(width=None if sys.stdout.isatty() else 150)
-    runs = [run for scale in scales for run in plan(names, scale, overrides)]
+    say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
+    runs = plan(names, scales, overrides)
     check_decidable(papers, jobs)
-    timed = time_missing(root, runs, lambda line: print(line, file=sys.stderr)) if args.time else timings(root)
-    screen.print(plan_table(runs, timed))
+    timed = time_missing(root, runs, say) if args.time else timings(root)
+    screen.print(plan_table(runs, timed, elsewhere(read_all(ROOT / "results"), speed())))
     if args.dry_run:
         return 0
     (scale,) = scales
 
-    latest: list[Judged] = []  # what the last report judged; empty before the first one and after one that failed
+    latest: list[Row] = []  # the last report's verdicts; empty before the first one and after one that failed
 
-    def report() -> list[Judged]:
+    def report() -> list[Row]:
         latest.clear()
-        shown = dict.fromkeys([*REPORTED, scale])  # a run may serve several scales
-        latest.extend(publish(root, [run for at in shown for run in plan(names, at, overrides)], scales))
+        shown = list(dict.fromkeys([*REPORTED, scale]))  # a run may serve several scales
+        latest.extend(publish(root, everything, plan(names, shown, overrides), scales))
         return latest
 
     chosen = [f"hydra/launcher={args.launcher}"] if args.launcher else []
@@ -90,15 +97,15 @@ def main() -> int:
         report=lambda line: screen.print(line, highlight=False),
         at_a_time=args.jobs,
     )
-    judged = [j for j in (latest or report()) if j.paper in papers]
-    print_verdicts([j for j in judged if j.scale == scale], screen.print)
-    screen.print(str(root / PAGE), soft_wrap=True, highlight=False)
+    rows = [row for row in (latest or report()) if row["paper"] in papers]
+    screen.print(verdict_table(row for row in rows if row["scale"] == scale))
+    screen.print(str(root / INDEX), soft_wrap=True, highlight=False)
     if done.stopped is not None:
         print("stopped; run the same command again to go on", file=sys.stderr)
         return 128 + done.stopped
     for name, code in done.failures.items():
         print(f"failed: {name} (exit code {code}); python run.py experiment={name} says more", file=sys.stderr)
-    lost = regressions(committed_verdicts(), judged) if args.strict else []
+    lost = regressions(committed_verdicts(papers), rows) if args.strict else []
     for line in lost:
         print(f"strict: {line}", file=sys.stderr)
     return 1 if done.failures or lost else 0

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.judge.papers import load_papers
-from bench.judge.reproduce import results_root
+from bench.judge.plan import results_root
 from bench.judge.selftest import Finding, selftest
 from bench.run.cli import one_line
 

@@ -1,46 +1,35 @@
-"""results/runs.csv: every run of every experiment, done or not, one row each. Verdicts, tables and figures are functions of this file alone."""
+"""results/archive/<paper>.jsonl.xz: every run of a paper's experiments, done or not. Verdicts, tables and figures are functions of it.
+
+Lines of JSON, compressed: what it is; the environments that runs were computed in; the jobs; the runs. A curve keeps what the paper's
+claims, figures and tables read of it (bench.judge.readers). The same records give the same lines.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import lzma
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.judge.plan import Planned
 from bench.run.job import lookup
-from bench.run.store import read_metrics, write_atomic
+from bench.run.store import write_atomic
 
-COLUMNS = (
-    "experiments",
-    "task",
-    "method",
-    "dataset",
-    "model",
-    "key",
-    "seed",
-    "state",
-    "status",
-    "code",
-    "precision",
-    "seconds",
-    "config",
-    "metrics",
-    "curve",
-)
-RUNS, VERDICT_TABLE = "runs.csv", "verdicts.csv"
+FOLDER = "archive"  # below results_root
+FORMAT = 1
 DIGITS = 8  # significant digits of a curve; final metrics keep all of theirs
+JOB = ("key", "task", "method", "dataset", "model", "config")
+RUN = ("seed", "state", "status", "code", "precision", "seconds", "speed", "metrics", "curve")
 
 
 @dataclass(frozen=True)
 class Record:
     """One seed of one job. `experiments` are "name@scale"; `config` the typed parts; `metrics` empty unless the run ended.
 
-    `state` is what the plan says of it; `status`, "finished" or "diverged", is kept when the state becomes stale.
+    `state` is what the plan says of it; `status`, "finished" or "diverged", is kept when the state becomes stale. `environment` is what it
+    was computed with (env.json without what differs between runs of one machine), `speed` what bench.run.speed said of the machine then.
     """
 
     experiments: tuple[str, ...]
@@ -58,6 +47,8 @@ class Record:
     config: dict[str, Any]
     metrics: dict[str, Any]
     curve: list[dict[str, Any]]
+    environment: dict[str, Any] = field(default_factory=dict)
+    speed: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -84,104 +75,105 @@ def by_experiment(records: Iterable[Record]) -> dict[str, list[Record]]:
     return found
 
 
-def collect(planned: Iterable[Planned], old: Iterable[Record]) -> list[Record]:
-    """A row for every planned run, in the plan's order: from its folder, else the row that `old` has of it, else without numbers."""
-    before = {(record.key, record.seed): record for record in old}
-    rows: dict[tuple[str, int], Record] = {}
-    for run in planned:
-        where, name = (run.job.key, run.seed), f"{run.experiment}@{run.scale}"
-        if where in rows:
-            rows[where] = replace(rows[where], experiments=tuple(sorted({*rows[where].experiments, name})))
-        else:
-            rows[where] = replace(_record(run, before.get(where)), experiments=(name,))
-    return list(rows.values())
+def paper_of(experiment: str) -> str:
+    """The paper that an experiment belongs to: ssvr of ssvr/cifar10, or of ssvr/cifar10@mini."""
+    return experiment.partition("/")[0]
 
 
-def _record(run: Planned, old: Record | None) -> Record:
-    job, names = run.job, run.job.names
-    if run.result is None and old is not None and old.ended:
-        current = "diverged" if old.diverged else "done"
-        return replace(old, state=current if old.code == job.code else "stale")
-    result = run.result or {"status": "", "metrics": {}, "code": "", "precision": "", "measured": {}}
-    seconds = result["measured"].get("wall_seconds")
-    return Record(
-        experiments=(),
-        task=names["task"],
-        method=names["method"],
-        dataset=names["dataset"],
-        model=names.get("model", ""),
-        key=job.key,
-        seed=run.seed,
-        state=run.state,
-        status=result["status"],
-        code=result["code"],
-        precision=result["precision"],
-        seconds=None if seconds is None else round(seconds / result["measured"]["seeds_in_batch"], 3),
-        config={part: {k: v for k, v in node.items() if k != "_target_"} for part, node in job.parts.items()},
-        metrics=result["metrics"],
-        curve=[_rounded(row) for row in read_metrics(run.folder)] if run.result is not None else [],
-    )
+def archive_path(root: Path, paper: str) -> Path:
+    """The archive of a paper below results_root."""
+    return root / FOLDER / f"{paper}.jsonl.xz"
 
 
-def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    return {k: float(f"{v:.{DIGITS}g}") if isinstance(v, float) else v for k, v in row.items()}
+def archived_papers(root: Path) -> list[str]:
+    """The papers that have an archive."""
+    return sorted(path.name.removesuffix(".jsonl.xz") for path in (root / FOLDER).glob("*.jsonl.xz"))
+
+
+# ---- writing
+
+
+def text_of(records: Iterable[Record]) -> str:
+    """The archive's lines, before compression."""
+    environments: dict[str, int] = {}
+    jobs: dict[str, int] = {}
+    head, body = [_json({"format": FORMAT})], []
+    for record in records:
+        environment = _json(record.environment) if record.environment else ""
+        if environment and environment not in environments:
+            environments[environment] = len(environments)
+            head.append(f'{{"environment":{environment}}}')
+        if record.key not in jobs:
+            jobs[record.key] = len(jobs)
+            body.append(_json({"job": {name: getattr(record, name) for name in JOB}}))
+        run = {name: getattr(record, name) for name in RUN if getattr(record, name) not in ("", None, {}, [])}
+        where = {"job": jobs[record.key], "experiments": list(record.experiments)}
+        body.append(_json({"run": where | run | ({"environment": environments[environment]} if environment else {})}))
+    return "\n".join([*head, *body]) + "\n"
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Atomic; the same records give the same bytes."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    written: set[str] = set()  # keys whose config stands in an earlier row
-    for r in records:
-        values = [getattr(r, name) for name in COLUMNS]
-        values[0] = " ".join(r.experiments)
-        values[11] = "" if r.seconds is None else r.seconds
-        config = "" if r.key in written else _json(r.config)
-        written.add(r.key)
-        values[12:] = [config, _json(r.metrics) if r.ended else "", _json(r.curve) if r.curve else ""]
-        writer.writerow(values)
+def write_archive(path: Path, text: str) -> None:
+    """Atomic; a file that holds these lines already stays as it is, whoever compressed it."""
+    if decompressed(path) == text.encode():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, lambda file: file.write(text.getvalue().encode()))
+    write_atomic(path, lambda file: file.write(lzma.compress(text.encode(), preset=6)))
 
 
-def read_records(path: Path) -> list[Record]:
-    """The rows of runs.csv; none where the file is not there.
+# ---- reading
+
+
+def read_archive(path: Path) -> list[Record]:
+    """The records of one archive; none where the file is not there.
 
     Raises:
-        UserError: the file is not one of ours or is cut short.
+        UserError: the file is not one of ours, is cut short, or a line of it is damaged.
     """
     if not path.exists():
         return []
-    csv.field_size_limit(2**30)
-    records: list[Record] = []
-    configs: dict[str, Any] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.reader(file)
-        if tuple(next(rows, ())) != COLUMNS:
-            raise UserError(f"{path}: not a table of runs; delete it and run `make report`")
-        for number, row in enumerate(rows, 2):
-            try:
-                values = dict(zip(COLUMNS, row, strict=True))
-                records.append(_parsed(values, configs))
-            except (ValueError, KeyError):
-                raise UserError(
-                    f"{path}: line {number} is damaged; restore the file from git and run `make report`"
-                ) from None
-    return records
+    content = decompressed(path)
+    if content is None:
+        raise UserError(f"{path}: damaged; restore the file from git, or delete it and run `make report`")
+    try:
+        return list(_parsed(content))
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{path}: not an archive of runs ({error}); delete it and run `make report`") from None
 
 
-def _parsed(values: dict[str, Any], configs: dict[str, Any]) -> Record:
-    if values["config"]:
-        configs[values["key"]] = json.loads(values["config"])
-    values["experiments"] = tuple(values["experiments"].split())
-    values["seed"] = int(values["seed"])
-    values["seconds"] = float(values["seconds"]) if values["seconds"] else None
-    values["config"] = configs[values["key"]]
-    values["metrics"] = json.loads(values["metrics"] or "{}")
-    values["curve"] = json.loads(values["curve"] or "[]")
-    return Record(**values)
+def read_all(root: Path) -> list[Record]:
+    """The records of every paper that has an archive."""
+    return [record for paper in archived_papers(root) for record in read_archive(archive_path(root, paper))]
+
+
+def decompressed(path: Path) -> bytes | None:
+    """The lines of an archive; None where there is none or it is damaged."""
+    try:
+        return lzma.decompress(path.read_bytes())
+    except (FileNotFoundError, lzma.LZMAError, EOFError):
+        return None
+
+
+def _parsed(content: bytes) -> Iterator[Record]:
+    environments: list[dict[str, Any]] = []
+    jobs: list[dict[str, Any]] = []
+    lines = map(json.loads, content.decode().splitlines())
+    if next(lines, {}).get("format") != FORMAT:
+        raise ValueError("unknown format")
+    for line in lines:
+        if "environment" in line:
+            environments.append(line["environment"])
+        elif "job" in line:
+            jobs.append(line["job"])
+        else:
+            yield _record(line["run"], jobs, environments)
+
+
+def _record(run: dict[str, Any], jobs: list[dict[str, Any]], environments: list[dict[str, Any]]) -> Record:
+    empty = {"status": "", "code": "", "precision": "", "seconds": None, "metrics": {}, "curve": []}
+    where = {"experiments": tuple(run.pop("experiments")), **jobs[run.pop("job")]}
+    place = run.pop("environment", None)
+    return Record(**{**empty, **run}, **where, environment={} if place is None else environments[place])

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from bench.run.schema import Strict
 
+VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "not run")
+ALPHA = 0.05  # of every test
 OPTIONS = ("method", "dataset", "model", "task")  # config groups, by whose options runs are selected
 Where = dict[str, str | int | float | bool | None]  # {method: ssvr, dataset.num_components: 256}
 

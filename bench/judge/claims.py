@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.judge import statistics as stats
 from bench.judge.archive import Record, by_experiment
-from bench.judge.checks import Better, Bound, Identity, Ordering, Slope, Value
+from bench.judge.checks import ALPHA, Better, Bound, Identity, Ordering, Slope, Value
 from bench.judge.groups import (
     Diverged,
     Group,
@@ -30,11 +30,10 @@ from bench.judge.groups import (
 )
 from bench.judge.papers import Claim, Paper
 from bench.judge.parts import Part, Planner, Tests, interval, p_text, planner
-from bench.judge.statistics import ALPHA, Interval
+from bench.judge.statistics import Interval
 from bench.run.notes import Metric, note
 
 IDENTITY = "largest difference"
-VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "not run")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import UserError, allowed_list, nearest
-from bench.judge.checks import Better, Check, Identity, Ordering, Where, matches, narrowed
-from bench.judge.statistics import ALPHA
+from bench.judge.checks import ALPHA, Better, Check, Identity, Ordering, Where, matches, narrowed
 from bench.run.job import Job
 from bench.run.notes import Metric, note
 from bench.run.options import options, task_of_experiment

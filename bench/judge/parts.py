@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.judge import statistics as stats
-from bench.judge.statistics import ALPHA, Interval
+from bench.judge.checks import ALPHA
+from bench.judge.statistics import Interval
 
 MANY = 20  # seeds from which on an interval is BCa's
 SIZES = (5, 10, 20)  # seeds at which the planner states the power

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench.run import sweep
 from bench.run.job import Job
 from bench.run.options import options
-from bench.run.store import CHECKPOINT, ERROR, LOCK, read_result
+from bench.run.paths import ROOT
+from bench.run.store import CHECKPOINT, ERROR, LOCK, RESULT, read_result
 
 STATES = ("done", "stale", "diverged", "running", "stopped", "failed", "missing")
 
@@ -59,31 +60,46 @@ def jobs(experiment: str, scale: str, overrides: Iterable[str] = ()) -> list[Job
 
 def plan(
     names: Iterable[str],
-    scale: str,
+    scales: str | Iterable[str],
     overrides: Iterable[str] = (),
     *,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Planned]:
-    """Every run of the experiments `names` at one scale, with what is on disk of it."""
+    """Every run of the experiments `names` at one scale or several, with what is on disk of it."""
+    names, overrides = list(names), list(overrides)
+    states: dict[Path, tuple[str, dict[str, Any] | None]] = {}  # a run that serves several scales is looked at once
     found = []
-    for name in names:
-        for job in jobs(name, scale, overrides):
-            found += [_planned(name, job, seed, report) for seed in job.settings.seeds]
+    for scale in [scales] if isinstance(scales, str) else scales:
+        for name in names:
+            for job in jobs(name, scale, overrides):
+                for seed in job.settings.seeds:
+                    folder = job.folder / f"seed{seed}"
+                    if folder not in states:
+                        states[folder] = _state(job, folder, report)
+                    found.append(Planned(name, job.settings.scale, job, seed, *states[folder]))
     return found
 
 
-def _planned(experiment: str, job: Job, seed: int, report: Callable[[str], None]) -> Planned:
-    folder = job.folder / f"seed{seed}"
-    result = read_result(folder, job.key, report) if folder.exists() else None
+def results_root(overrides: Iterable[str]) -> Path:
+    """Where results lie: the override of results_root, or the project's folder."""
+    given = [o.partition("=")[2] for o in overrides if o.startswith("results_root=")]
+    return Path(given[0] if given else ROOT / "results").absolute()
+
+
+def _state(job: Job, folder: Path, report: Callable[[str], None]) -> tuple[str, dict[str, Any] | None]:
+    """The state of the run in a folder, and its result where there is one."""
+    try:
+        files = set(os.listdir(folder))
+    except OSError:
+        return "missing", None
+    result = read_result(folder, job.key, report) if RESULT in files else None
     if result is not None:
-        state = "stale" if result["code"] != job.code else "diverged" if result["status"] == "diverged" else "done"
-    elif not folder.exists():
-        state = "missing"
-    elif _held(folder / LOCK):
-        state = "running"
-    else:
-        state = "failed" if (folder / ERROR).exists() else "stopped" if (folder / CHECKPOINT).exists() else "missing"
-    return Planned(experiment, job.settings.scale, job, seed, state, result)
+        return (
+            "stale" if result["code"] != job.code else "diverged" if result["status"] == "diverged" else "done"
+        ), result
+    if _held(folder / LOCK):
+        return "running", None
+    return ("failed" if ERROR in files else "stopped" if CHECKPOINT in files else "missing"), None
 
 
 def _held(lock: Path) -> bool:
@@ -96,36 +112,6 @@ def _held(lock: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds of the runs that ended, and an estimate for the rest: None where neither a sibling nor timed steps tell."""
-
-    spent: float
-    left: float | None
-
-
-def cost(runs: Iterable[Planned], timed: Mapping[str, float] | None = None) -> Cost:
-    """What `runs` of one experiment and scale cost: measured for those that ended; for each other one the median of the runs of the
-    same job or else method that ended, or else `timed` (seconds a seed by job key, from a few steps)."""
-    runs, timed = list(runs), timed or {}
-    seconds: dict[str, list[float]] = {}
-    for run in runs:
-        if run.result is not None:
-            own = run.result["measured"]["wall_seconds"] / run.result["measured"]["seeds_in_batch"]
-            for name in (run.job.key, run.job.names["method"]):
-                seconds.setdefault(name, []).append(own)
-    spent = sum(sum(values) for name, values in seconds.items() if len(name) == 64)
-    left = 0.0
-    for run in runs:
-        if run.to_do:
-            siblings = seconds.get(run.job.key) or seconds.get(run.job.names["method"])
-            own = median(siblings) if siblings else timed.get(run.job.key)
-            if own is None:
-                return Cost(spent, None)
-            left += own
-    return Cost(spent, left)
 
 
 def counts(runs: Iterable[Planned]) -> dict[str, int]:

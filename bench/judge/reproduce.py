@@ -13,16 +13,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rich.table import Table
-
-from bench.judge.archive import VERDICT_TABLE
-from bench.judge.claims import Judged
-from bench.judge.plan import STATES, Planned, cost, counts
-from bench.run.gpu import cuda_devices
+from bench.judge.plan import Planned
 from bench.run.paths import ROOT
 
 GRACE = 60.0  # seconds that a stopped experiment's processes get to write their checkpoints
@@ -87,57 +81,24 @@ def _wait_for_group(group: int) -> None:
         time.sleep(0.1)
 
 
-def plan_table(runs: Iterable[Planned], timed: Mapping[str, float]) -> Table:
-    """A row an experiment and scale: runs by state, measured time, and what the rest will cost."""
-    unit = ("GPU hours", 3600.0) if cuda_devices() else ("CPU minutes", 60.0)
-    groups: dict[tuple[str, str], list[Planned]] = {}
-    for run in runs:
-        groups.setdefault((run.scale, run.experiment), []).append(run)
-    shown = [s for s in STATES if any(counts(g)[s] for g in groups.values())]
-    table = Table(pad_edge=False)
-    for name in ("scale", "experiment", "runs", *shown, f"spent ({unit[0]})", f"left ({unit[0]})"):
-        table.add_column(name, justify="left" if name in ("scale", "experiment") else "right")
-    totals: dict[str, list[float | None]] = {}
-    for (scale, name), group in groups.items():
-        number, found = counts(group), cost(group, timed)
-        figures = [found.spent, found.left]
-        totals.setdefault(scale, []).append(found.left)
-        table.add_row(
-            scale, name, str(len(group)), *(str(number[s] or "") for s in shown), *(_time(f, unit[1]) for f in figures)
-        )
-    for scale, left in totals.items():
-        known = sum(v for v in left if v is not None)
-        more = f" and {left.count(None)} unknown" if None in left else ""
-        table.caption = f"{table.caption or ''}{scale}: {known / unit[1]:.1f} {unit[0]} left{more}. "
-    return table
-
-
-def _time(seconds: float | None, unit: float) -> str:
-    return "?" if seconds is None else f"{seconds / unit:.1f}"
-
-
-def results_root(overrides: Iterable[str]) -> Path:
-    """Where results lie: the override of results_root, or the project's folder."""
-    return Path(
-        next((o.partition("=")[2] for o in overrides if o.startswith("results_root=")), ROOT / "results")
-    ).absolute()
-
-
-def committed_verdicts() -> dict[tuple[str, str, str], str]:
+def committed_verdicts(papers: Iterable[str]) -> dict[tuple[str, str, str], str]:
     """Verdicts of the last commit's results, by paper, claim and scale; of the folder's where there is no git."""
-    command = ["git", "-C", str(ROOT), "show", f"HEAD:results/{VERDICT_TABLE}"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False)
-    path = ROOT / "results" / VERDICT_TABLE
-    text = shown.stdout if shown.returncode == 0 else path.read_text() if path.exists() else ""
-    return {(r["paper"], r["claim"], r["scale"]): r["verdict"] for r in csv.DictReader(io.StringIO(text))}
+    found = {}
+    for paper in papers:
+        path = f"results/verdicts/{paper}.csv"
+        command = ["git", "-C", str(ROOT), "show", f"HEAD:{path}"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False)
+        text = shown.stdout if shown.returncode == 0 else (ROOT / path).read_text() if (ROOT / path).exists() else ""
+        found |= {(r["paper"], r["claim"], r["scale"]): r["verdict"] for r in csv.DictReader(io.StringIO(text))}
+    return found
 
 
-def regressions(before: Mapping[tuple[str, str, str], str], judged: Iterable[Judged]) -> list[str]:
-    """A line for each claim that was reproduced and no longer is."""
+def regressions(before: Mapping[tuple[str, str, str], str], rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """A line for each claim that was reproduced and no longer is. `rows` are those of verdicts/<paper>.csv."""
     return [
-        f"{j.paper}/{j.name} at {j.scale} scale: was reproduced, now {j.verdict.verdict} ({j.verdict.reason})"
-        for j in judged
-        if before.get((j.paper, j.name, j.scale)) == "reproduced" and j.verdict.verdict != "reproduced"
+        f"{r['paper']}/{r['claim']} at {r['scale']} scale: was reproduced, now {r['verdict']} ({r['reason']})"
+        for r in rows
+        if before.get((r["paper"], r["claim"], r["scale"])) == "reproduced" and r["verdict"] != "reproduced"
     ]
 
 

@@ -13,9 +13,10 @@ from importlib import import_module
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.judge.archive import Record, collect
+from bench.judge.archive import Record
 from bench.judge.checks import Where, matches
 from bench.judge.claims import judge_all
+from bench.judge.gather import collect
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned, plan
 from bench.run.paths import ROOT
@@ -104,7 +105,7 @@ def _execute(runs: Iterable[Planned], force: bool | str) -> None:
 
 def _records(runs: Iterable[Planned]) -> list[Record]:
     read = [replace(run, result=read_result(run.folder, run.job.key), state="done") for run in runs]
-    return collect(read, [])
+    return collect(read)
 
 
 def _verdicts(name: str, paper: Paper, records: Iterable[Record]) -> dict[str, str]:

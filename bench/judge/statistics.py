@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-ALPHA = 0.05  # of every test
+from bench.judge.checks import ALPHA
+
 LEVEL = 0.95  # of every interval
 POWER = 0.8  # what the planner aims at
 EXACT = 16  # differences up to which all sign flips are enumerated

@@ -19,7 +19,7 @@ from bench.run.options import swept
 
 LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"})
 VERDICT_COLUMNS = ["paper", "claim", "audit", "scale", "verdict", "reason"]
-VERDICT_COLUMNS += ["measured", "estimate", "low", "high", "p", "seeds", "stale_runs"]
+VERDICT_COLUMNS += ["measured", "shown", "estimate", "low", "high", "p", "seeds", "stale_runs", "power"]
 MAIN = 5  # metrics beside the cost in the tables that people read; the csv has all of them
 
 
@@ -159,7 +159,9 @@ def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
         if part:
             row |= {"measured": f"{j.claim.measured}: {part.label}", "estimate": part.interval.estimate}
             row |= {"low": part.interval.low, "high": part.interval.high}
-            row["p"] = None if part.interval.how == "exact" else part.p
+            row |= {"p": None if part.interval.how == "exact" else part.p, "shown": interval_text(part.interval)}
+        if v.planner:
+            row["power"] = " ".join(f"{p:.0%}" for p in v.planner.power.values())
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
     return pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"seeds": "Int64"})
 

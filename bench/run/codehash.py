@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from bench.run.memo import OfFiles
 from bench.run.paths import ROOT
 from bench.run.signature import parse, source_file
 
@@ -17,24 +18,33 @@ from bench.run.signature import parse, source_file
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     f"bench/run/{name}.py"
     for name in (
-        "build", "checkpoint", "clock", "codehash", "config", "datafiles", "gpu", "job", "notes", "options", "paths", "progress",
+        "build", "checkpoint", "clock", "codehash", "config", "datafiles", "gpu", "job", "memo", "notes", "options", "paths", "progress",
         "resolvers", "schema", "signature", "stopping", "store",
     )
 }  # fmt: skip
 
 
-@cache
-def _imported_files(path: Path) -> frozenset[Path]:
-    """Files of this repository that one file imports."""
+def _facts(path: Path) -> list[object]:
+    """What this module needs of a file: the names that it imports, and a digest of its meaning."""
     names: set[str] = set()
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
-    return frozenset(file for name in names if (file := _own(name)) is not None)
+    return [sorted(names), hashlib.sha256(meaning(path).encode()).hexdigest()]
 
 
+_of_file = OfFiles("code", "1", _facts)
+
+
+@cache
+def _imported_files(path: Path) -> frozenset[Path]:
+    """Files of this repository that one file imports."""
+    return frozenset(file for name in _of_file(path)[0] if (file := _own(name)) is not None)
+
+
+@cache
 def _own(module: str) -> Path | None:
     path = source_file(module)
     return path if path and path.is_relative_to(ROOT) and ".venv" not in path.parts else None
@@ -52,7 +62,6 @@ def files_of(modules: Iterable[str]) -> list[Path]:
     return sorted(seen)
 
 
-@cache
 def meaning(path: Path) -> str:
     """The source without comments, docstrings and blank lines: editing those makes no result stale."""
     text = path.read_text(encoding="utf-8")
@@ -77,7 +86,7 @@ def code_hash(targets: frozenset[str]) -> str:
     """12 hex digits over the meaning of every file that the targets ("package.module.Name") reach."""
     digest = hashlib.sha256()
     for path in files_of(target.rpartition(".")[0] for target in targets):
-        if str(path.relative_to(ROOT)) in MECHANICS:
-            continue
-        digest.update(f"{path.relative_to(ROOT)}\0{meaning(path)}\0".encode())
+        name = str(path.relative_to(ROOT))
+        if name not in MECHANICS:
+            digest.update(f"{name}\0{_of_file(path)[1]}\0".encode())
     return digest.hexdigest()[:12]

@@ -65,15 +65,17 @@ def copied(cfg: DictConfig) -> DictConfig:
     return pickle.loads(pickle.dumps(cfg))
 
 
-def _resolved(cfg: DictConfig, choices: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
+def resolved(cfg: DictConfig, choices: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
     """Plain values; `${choices.method}` and its like are the names of the options chosen."""
+    register_resolvers()  # again in a launcher's worker process
     cfg = copied(cfg)
     for path, value in values.items():
         OmegaConf.update(cfg, path, value, merge=False)
     with open_dict(cfg):
         cfg.choices = {group: choices.get(group) for group in (*PARTS, "experiment")}
     try:
-        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        content = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        return {key: value for key, value in content.items() if key not in ("choices", "per_method")}
     except MissingMandatoryValue as error:
         raise UserError(
             f"{error.full_key or error}: missing value; set it on the command line or in its file"
@@ -99,11 +101,17 @@ def load(cfg: DictConfig, choices: Mapping[str, str], values: Mapping[str, Any] 
     Raises:
         UserError: one line naming the key, the value, what is allowed and the nearest valid spelling.
     """
-    register_resolvers()  # again in a launcher's worker process
-    resolved = _resolved(cfg, choices, values or {})
-    resolved.pop("choices"), resolved.pop("per_method", None)
-    nodes = {part: _present(resolved.pop(part)) for part in PARTS if resolved.get(part) is not None}
-    settings = settings_of({k: v for k, v in resolved.items() if k not in PARTS})
+    return job_of(resolved(cfg, choices, values or {}), choices)
+
+
+def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
+    """The job of a config's plain values, as `resolved` gives them.
+
+    Raises:
+        UserError: as load.
+    """
+    nodes = {part: _present(content[part]) for part in PARTS if content.get(part) is not None}
+    settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
     for part in ("method", "dataset", "task"):
         if part not in nodes:
             raise UserError(f"{part}: missing value; allowed: {allowed_list(options(part))}")

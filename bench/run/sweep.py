@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hydra import __version__ as hydra_version
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,21 +18,56 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import __version__ as omegaconf_version
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError
+from bench.run import memo
 from bench.run.compose import hydra
-from bench.run.config import copied, load
+from bench.run.config import copied, job_of, load, resolved
+from bench.run.gpu import cuda_devices
 from bench.run.job import Job
-from bench.run.paths import CONF
+from bench.run.paths import CONF, ROOT
 
 
 @cache
 def of_experiment(experiment: str, arguments: tuple[str, ...]) -> list[Job]:
     """The jobs of `python run.py experiment=... <arguments>`, in Hydra's order."""
-    chosen = f"experiment={experiment}"
-    with hydra():
-        return [_job(line) for line in _lines(_composed((chosen,))[2], (chosen, *arguments))]
+    roots = [text for text in arguments if text.startswith("results_root=")]
+    own = {"results_root": _parsed(roots[-1]).value()} if roots else {}
+    plain = tuple(text for text in arguments if text not in roots)
+    return [job_of({**content, **own}, choices) for content, choices in _contents(experiment, plain)]
+
+
+@cache
+def _contents(experiment: str, arguments: tuple[str, ...]) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """Plain values and choices of an experiment's jobs; with no argument but the scale they are kept between processes."""
+    name, key = f"jobs/{experiment}-{'-'.join(arguments).replace('=', '-')}", _composed_from()
+    kept = all(text.startswith("scale=") for text in arguments)
+    found = memo.read(name, key) if kept else None
+    if found is None:
+        chosen = f"experiment={experiment}"
+        with hydra():
+            lines = _lines(_composed((chosen,))[2], (chosen, *arguments))
+            found = [(resolved(cfg, choices, values), choices) for cfg, choices, values in map(_config, lines)]
+        if kept and not any("digest_of" in _text(CONF / "dataset" / f"{c['dataset']}.yaml") for _, c in found):
+            memo.keep(name, key, found)
+    return found
+
+
+@cache
+def _composed_from() -> str:
+    """A digest of what compositions are made of: the configs, the code that composes them, and what it asks of the machine."""
+    own = memo.digest_of_files(
+        "conf", *(f"bench/run/{name}.py" for name in ("compose", "config", "resolvers", "sweep"))
+    )
+    machine = (ROOT, os.environ.get("CLAIMBENCH_DATA"), cuda_devices(), hydra_version, omegaconf_version)
+    return hashlib.sha256(f"{own} {machine}".encode()).hexdigest()
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _lines(params: DictConfig | None, arguments: Iterable[str]) -> list[tuple[str, ...]]:
@@ -55,14 +93,18 @@ class CheckSweep(Callback):
 
 
 def _job(line: tuple[str, ...]) -> Job:
-    """One composition for each choice of config groups; values are set last, as Hydra sets them."""
+    return load(*_config(line))
+
+
+def _config(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], dict[str, Any]]:
+    """What `load` needs. One composition for each choice of config groups; values are set last, as Hydra sets them."""
     parsed = [_parsed(text) for text in line]
     values = [o for o in parsed if not (CONF / o.key_or_group).is_dir()]
     if any(o.is_add() or o.is_force_add() or o.is_delete() for o in values):
         cfg, choices, _ = _composed(line)
-        return load(cfg, choices)
+        return cfg, choices, {}
     cfg, choices = _with_method(tuple(text for text, o in zip(line, parsed) if o not in values))
-    return load(cfg, choices, {o.key_or_group: o.value() for o in values})
+    return cfg, choices, {o.key_or_group: o.value() for o in values}
 
 
 @cache

@@ -80,7 +80,7 @@ def test_pair_that_does_not_fit_names_those_that_do(job, monkeypatch):
     from bench.run import config
 
     monkeypatch.setattr(
-        config, "_task_of", lambda name: "classification" if name in ("digits", "mnist") else "finite_sum"
+        config, "task_of", lambda name: "classification" if name in ("digits", "mnist") else "finite_sum"
     )
     with pytest.raises(UserError) as caught:
         config._check_fit({"method": "mixup", "dataset": "least_squares", "task": "finite_sum"}, ["classification"])

@@ -1,0 +1,152 @@
+"""From run folders to a paper's archive: what the plan says of each run, and of those that ended what the paper reads."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.judge.archive import DIGITS, Record, archive_path, paper_of, read_archive, text_of, write_archive
+from bench.judge.papers import Paper
+from bench.judge.plan import Planned
+from bench.judge.readers import Reader, kept, readers
+from bench.run import memo
+from bench.run.options import options
+from bench.run.store import ENVIRONMENT, RESULT, read_metrics
+
+VARIES = ("attempt", "code", "git_commit", "git_dirty", "hardware", "speed")  # between runs of one machine
+
+
+class Gathered:
+    """Which results the archive of a paper already holds, so that their curves are not read again."""
+
+    def __init__(self, root: Path, paper: str, wanted: str) -> None:
+        self._name = f"gathered/{hashlib.sha256(str(root).encode()).hexdigest()[:12]}-{paper}"
+        self._path, self._wanted = archive_path(root, paper), wanted
+        self._known: dict[str, Any] = memo.read(self._name, self._key()) or {}
+        self._now: dict[str, Any] = {}
+
+    def _key(self) -> str:
+        content = self._path.read_bytes() if self._path.exists() else b""
+        return hashlib.sha256(self._wanted.encode() + content).hexdigest()
+
+    def holds(self, run: Planned) -> bool:
+        """Has the run's result not changed since it was put into the archive as it is now?"""
+        stamp = None
+        with contextlib.suppress(OSError):
+            status = (run.folder / RESULT).stat()
+            stamp = [status.st_size, status.st_mtime_ns]
+        self._now[str(run.folder)] = stamp
+        return stamp is not None and self._known.get(str(run.folder)) == stamp
+
+    def save(self) -> None:
+        """After the archive was written."""
+        memo.keep(self._name, self._key(), self._known | self._now)
+
+
+def refresh(root: Path, name: str, paper: Paper, planned: Iterable[Planned]) -> list[Record]:
+    """Bring the archive of a paper up to date with the plan's runs: those of other experiments and scales stay as they are."""
+    planned = [run for run in planned if paper_of(run.experiment) == name]
+    path = archive_path(root, name)
+    old = read_archive(path)
+    if not planned:
+        return old
+    covered = {f"{run.experiment}@{run.scale}" for run in planned}
+    wanted = {experiment: readers(paper, experiment) for experiment in options("experiment")}
+    gathered = Gathered(root, name, json.dumps(paper.model_dump(mode="json")))
+    fresh = {(r.key, r.seed): r for r in collect(planned, old, wanted, gathered)}
+    records = []
+    for record in old:
+        others = tuple(name for name in record.experiments if name not in covered)
+        new = fresh.pop((record.key, record.seed), None)
+        if new is not None:
+            records.append(replace(new, experiments=tuple(sorted({*others, *new.experiments}))))
+        elif others:
+            records.append(replace(record, experiments=others))
+    records = sorted([*records, *fresh.values()], key=lambda r: r.experiments)  # stable: the plan's order within
+    write_archive(path, text_of(records))
+    gathered.save()
+    return records
+
+
+def collect(
+    planned: Iterable[Planned],
+    old: Iterable[Record] = (),
+    wanted: dict[str, list[Reader]] | None = None,
+    gathered: Gathered | None = None,
+) -> list[Record]:
+    """A record for every planned run, in the plan's order: from its folder, else the one that `old` has of it, else without numbers.
+
+    Args:
+        wanted: what is read of the curves of each experiment; None: everything.
+    """
+    before = {(record.key, record.seed): record for record in old}
+    serving: dict[tuple[str, int], list[Planned]] = {}
+    for run in planned:
+        serving.setdefault((run.job.key, run.seed), []).append(run)
+    found = []
+    for where, runs in serving.items():
+        record = _record(runs, before.get(where), wanted, gathered)
+        found.append(replace(record, experiments=tuple(sorted({f"{run.experiment}@{run.scale}" for run in runs}))))
+    return found
+
+
+def _record(
+    runs: list[Planned], old: Record | None, wanted: dict[str, list[Reader]] | None, gathered: Gathered | None
+) -> Record:
+    run = runs[0]
+    job, names, result = run.job, run.job.names, run.result
+    if old is not None and old.ended and (result is None or (gathered is not None and gathered.holds(run))):
+        current = "diverged" if old.diverged else "done"
+        return replace(old, state=current if old.code == job.code else "stale")
+    blank = Record(
+        experiments=(),
+        task=names["task"],
+        method=names["method"],
+        dataset=names["dataset"],
+        model=names.get("model", ""),
+        key=job.key,
+        seed=run.seed,
+        state=run.state,
+        status="",
+        code="",
+        precision="",
+        seconds=None,
+        config={part: {k: v for k, v in node.items() if k != "_target_"} for part, node in job.parts.items()},
+        metrics={},
+        curve=[],
+    )
+    if result is None:
+        return blank
+    environment = _environment(run.folder)
+    curve = [_rounded(row) for row in read_metrics(run.folder)]
+    if wanted is not None:
+        serves = {r.experiment for r in runs} | {e.partition("@")[0] for e in (old.experiments if old else ())}
+        curve = kept(curve, [reader for experiment in sorted(serves & set(wanted)) for reader in wanted[experiment]])
+    return replace(
+        blank,
+        status=result["status"],
+        code=result["code"],
+        precision=result["precision"],
+        seconds=round(result["measured"]["wall_seconds"] / result["measured"]["seeds_in_batch"], 3),
+        metrics=result["metrics"],
+        curve=curve,
+        environment={k: v for k, v in environment.items() if k not in VARIES},
+        speed=environment.get("speed"),
+    )
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: float(f"{v:.{DIGITS}g}") if isinstance(v, float) else v for k, v in row.items()}
+
+
+def _environment(folder: Path) -> dict[str, Any]:
+    """env.json, empty where it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        content = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+    return {}

@@ -1,0 +1,194 @@
+"""Bring archives, verdicts, tables, figures and pages up to date. What a paper's report was made from stands in its manifest:
+where that has not changed nothing is made again, and only files that an earlier report wrote are ever replaced or removed."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.judge.archive import archive_path, decompressed, read_archive
+from bench.judge.gather import refresh
+from bench.judge.papers import Paper
+from bench.judge.plan import Planned
+from bench.report.coverage import index_page, with_coverage
+from bench.report.places import INDEX, manifest_path, verdict_path
+from bench.run import memo
+from bench.run.paths import CONF, ROOT
+from bench.run.store import write_atomic
+
+SCALES = ("mini", "paper")
+LIBRARIES = ("matplotlib", "numpy", "pandas", "scipy", "jinja2", "tabulate")  # what the bytes of the report depend on
+Row = dict[str, str]  # of verdicts/<paper>.csv
+Say = Callable[[str], None]
+
+
+def publish(
+    root: Path,
+    papers: Mapping[str, Paper],
+    planned: Iterable[Planned],
+    scales: Sequence[str] = SCALES,
+    say: Say = lambda line: None,
+) -> list[Row]:
+    """The report from the runs on disk, where `planned` says anything of a paper, and else from its archive.
+
+    Args:
+        scales: shown beside those that always are.
+        say: gets a line for each paper whose report is made.
+
+    Returns:
+        The verdicts of all papers.
+    """
+    planned, shown = list(planned), list(dict.fromkeys([*SCALES, *scales]))
+    for name, paper in papers.items():
+        refresh(root, name, paper, planned)
+    return write_report(root, papers, shown, say)
+
+
+def write_report(
+    root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES, say: Say = lambda line: None
+) -> list[Row]:
+    """Make every paper's report that is not up to date, and the index. The project's own results also bring README's table up to date."""
+    for name, paper in papers.items():
+        if _current(root, name, scales):
+            continue
+        say(f"{name}: judging, drawing")
+        files, manifest = _made(root, name, paper, scales)
+        _replace(root, name, files, manifest)
+    rows = verdicts(root, papers)
+    index = {INDEX: index_page(papers, rows, scales)}
+    _replace(root, "index", index, {"files": _digests(index)})
+    if root == ROOT / "results":
+        readme = ROOT / "README.md"
+        _write(readme, with_coverage(readme.read_text(encoding="utf-8"), papers, rows))
+    return rows
+
+
+def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES) -> list[str]:
+    """Files of the report that are not what archives and papers give (README.md among them for the project's own results)."""
+    different = []
+    for name, paper in papers.items():
+        if not _current(root, name, scales):
+            files, _ = _made(root, name, paper, scales)
+            old = _manifest(root, name).get("files", {})
+            wrong = [
+                n for n, text in files.items() if _digest_of(root / n) != hashlib.sha256(text.encode()).hexdigest()
+            ]
+            different += sorted(wrong) + sorted(n for n in set(old) - set(files) if (root / n).exists())
+    if different:
+        return different
+    rows = verdicts(root, papers)
+    index = index_page(papers, rows, scales)
+    different += [] if _digest_of(root / INDEX) == hashlib.sha256(index.encode()).hexdigest() else [INDEX]
+    if root == ROOT / "results":
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        different += ["README.md"] if with_coverage(text, papers, rows) != text else []
+    return different
+
+
+def verdicts(root: Path, papers: Iterable[str]) -> list[Row]:
+    """The rows of the papers' verdict tables as they stand on disk."""
+    found: list[Row] = []
+    for name in papers:
+        path = root / verdict_path(name)
+        if path.exists():
+            found += csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    return found
+
+
+# ---- one paper
+
+
+def _made(root: Path, name: str, paper: Paper, scales: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The files of a paper's report and its manifest."""
+    from bench.report.paper import build  # brings pandas, scipy and matplotlib
+
+    before, drawing = _manifest(root, name), _drawing()
+    earlier = {}
+    if before.get("drawing") == drawing:
+        for path, digest in before.get("drawn", {}).items():
+            if _digest_of(root / path) == before["files"].get(path):
+                earlier[path] = digest, (root / path).read_text(encoding="utf-8")
+    built = build(name, paper, read_archive(archive_path(root, name)), scales, earlier)
+    made_from = _made_from(root, name, scales)
+    return built.files, {"from": made_from, "drawing": drawing, "files": _digests(built.files), "drawn": built.drawn}
+
+
+def _made_from(root: Path, name: str, scales: Sequence[str]) -> str:
+    """A digest of all that a paper's report is made from."""
+    records = hashlib.sha256(decompressed(archive_path(root, name)) or b"").hexdigest()
+    file = CONF / "paper" / f"{name}.yaml"
+    parts = [records, file.read_text(encoding="utf-8") if file.exists() else "", " ".join(scales), _code(name)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _code(name: str) -> str:
+    """The code that judges and draws, what it says of metrics, the paper's experiments, and the libraries."""
+    own = memo.digest_of_files(
+        "bench/judge", "bench/report", "bench/run/notes.py", "bench/run/options.py", f"conf/experiment/{name}"
+    )
+    notes = memo.digest_of_files(*sorted(str(p.relative_to(ROOT)) for p in (ROOT / "bench/tasks").glob("*/note.py")))
+    return f"{own} {notes} {_libraries()}"
+
+
+def _drawing() -> str:
+    """What figures are drawn with."""
+    own = [f"bench/report/{name}.py" for name in ("figures", "heatmaps", "plotting", "scatter")]
+    return hashlib.sha256(f"{memo.digest_of_files(*own)} {_libraries()}".encode()).hexdigest()
+
+
+def _libraries() -> str:
+    return " ".join([platform.python_version_tuple()[1], *(f"{name} {version(name)}" for name in LIBRARIES)])
+
+
+def _current(root: Path, name: str, scales: Sequence[str]) -> bool:
+    """Was the paper's report made from what is there now, and is it still as it was made?"""
+    manifest = _manifest(root, name)
+    if manifest.get("from") != _made_from(root, name, scales):
+        return False
+    return all(_digest_of(root / path) == digest for path, digest in manifest["files"].items())
+
+
+# ---- files
+
+
+def _manifest(root: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads((root / manifest_path(name)).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _replace(root: Path, name: str, files: Mapping[str, str], manifest: dict[str, Any]) -> None:
+    """Write the files that changed, remove those that an earlier report wrote and this one does not, then write the manifest."""
+    for path in sorted(set(_manifest(root, name).get("files", {})) - set(files)):
+        if (root / path).resolve().is_relative_to(root.resolve()):
+            (root / path).unlink(missing_ok=True)
+    for path, text in files.items():
+        _write(root / path, text)
+    _write(root / manifest_path(name), json.dumps(manifest, indent=0, sort_keys=True) + "\n")
+
+
+def _digests(files: Mapping[str, str]) -> dict[str, str]:
+    return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in sorted(files.items())}
+
+
+def _digest_of(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    """Leave a file alone that is as it should be."""
+    content = text.encode()
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, lambda file: file.write(content))

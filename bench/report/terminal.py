@@ -1,0 +1,62 @@
+"""What the scripts print: the plan with its costs, and the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich.markup import escape
+from rich.table import Table
+
+from bench.judge.cost import cost
+from bench.judge.plan import STATES, Planned, counts
+from bench.run.gpu import cuda_devices
+
+
+def plan_table(
+    runs: Iterable[Planned], timed: Mapping[str, float], archived: Mapping[str, Mapping[str, list[float]]]
+) -> Table:
+    """A row an experiment and scale: runs by state, measured time, and what the rest will cost."""
+    unit = ("GPU hours", 3600.0) if cuda_devices() else ("CPU minutes", 60.0)
+    groups: dict[tuple[str, str], list[Planned]] = {}
+    for run in runs:
+        groups.setdefault((run.scale, run.experiment), []).append(run)
+    shown = [s for s in STATES if any(counts(g)[s] for g in groups.values())]
+    table = Table(pad_edge=False)
+    for name in ("scale", "experiment", "runs", *shown, f"spent ({unit[0]})", f"left ({unit[0]})"):
+        table.add_column(name, justify="left" if name in ("scale", "experiment") else "right")
+    totals: dict[str, list[float | None]] = {}
+    for (scale, name), group in groups.items():
+        number, found = counts(group), cost(group, timed, archived)
+        figures = [found.spent, found.left]
+        totals.setdefault(scale, []).append(found.left)
+        table.add_row(
+            scale, name, str(len(group)), *(str(number[s] or "") for s in shown), *(_time(f, unit[1]) for f in figures)
+        )
+    for scale, left in totals.items():
+        known = sum(v for v in left if v is not None)
+        more = f" and {left.count(None)} unknown" if None in left else ""
+        table.caption = f"{table.caption or ''}{scale}: {known / unit[1]:.1f} {unit[0]} left{more}. "
+    return table
+
+
+def _time(seconds: float | None, unit: float) -> str:
+    return "?" if seconds is None else f"{seconds / unit:.1f}"
+
+
+def verdict_table(rows: Iterable[Mapping[str, str]]) -> Table:
+    """One line a claim and scale that has runs: verdict, numbers, reason. `rows` are those of verdicts/<paper>.csv."""
+    colours = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
+    table = Table(show_lines=False, pad_edge=False)
+    for name in ("paper", "claim", "scale", "verdict", "ours", "n", "why", "power at 5, 10, 20"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        if row["verdict"] == "not run":
+            continue
+        colour = colours.get(row["verdict"], "dim")
+        why = row["reason"] + (f" ({row['stale_runs']} runs of other code)" if row["stale_runs"] != "0" else "")
+        ours = row["measured"].partition(": ")[2] + f": {row['shown']}" if row["measured"] else ""
+        verdict = f"[{colour}]{row['verdict']}[/]"
+        table.add_row(
+            row["paper"], row["claim"], row["scale"], verdict, escape(ours), row["seeds"], escape(why), row["power"]
+        )
+    return table
