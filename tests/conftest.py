@@ -8,12 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import forks
 import pytest
-from hydra import compose
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))  # a user's data sets, where they are
@@ -88,19 +87,11 @@ def result_of(folder: Path) -> dict:
 
 
 @pytest.fixture
-def job() -> Iterator[Callable]:
+def job() -> Callable:
     """job("method=ssvr", ...) composes, validates and returns the Job, as run.py does."""
-    from bench.run.compose import hydra
-    from bench.run.config import load
+    from bench.run.compose import compose
 
-    with hydra():
-
-        def make(*overrides: str):
-            cfg = compose("config", list(overrides), return_hydra_config=True)
-            choices = dict(cfg.hydra.runtime.choices)
-            return load(without_hydra(cfg), choices)
-
-        yield make
+    return compose
 
 
 @pytest.fixture
@@ -159,12 +150,3 @@ def _halting_at(session, stop_at: int | None) -> None:
         raise Halted
 
     session.due, session.save = (lambda: next(asked) == stop_at), save_and_halt
-
-
-def without_hydra(cfg):
-    """The app's own part of a config composed with return_hydra_config=True."""
-    from omegaconf import open_dict
-
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg

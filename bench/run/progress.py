@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -93,6 +94,24 @@ def ago(seconds: float) -> str:
     unit, size = next(((unit, size) for unit, size in UNITS.items() if seconds >= size), ("second", 1))
     count = int(seconds / size)
     return f"{count} {unit}{'s' * (count != 1)} ago"
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """`seed 0`, `seeds 0, 1` or `seeds 0-39`."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    parts = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(parts)}"
+
+
+def path_in_words(path: Path) -> str:
+    """Relative to the current directory where it lies below it."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def closing_table(rows: dict[int, dict[str, Any]], title: str) -> Table:

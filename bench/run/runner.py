@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,8 @@ from omegaconf import DictConfig
 from bench.errors import UserError
 from bench.run.config import load
 from bench.run.job import Job
-from bench.run.progress import ago, closing_table, reporter, say
+from bench.run.multirun import note_end, place
+from bench.run.progress import ago, closing_table, path_in_words, reporter, say, seeds_in_words
 from bench.run.stopping import Stopped
 from bench.run.store import age, locked, reusable, write_error
 
@@ -30,13 +32,9 @@ class Outcome:
     taken: set[int] = field(default_factory=set)
     failures: dict[int, str] = field(default_factory=dict)
 
-    def open(self, seeds: list[int]) -> list[int]:
-        """Those of `seeds` that have neither a result nor a failure."""
-        return [seed for seed in seeds if seed not in self.results and seed not in self.failures]
-
 
 def run_job(cfg: DictConfig, choices: Mapping[str, str]) -> Outcome:
-    """Validate, run the seeds that are missing, print the table.
+    """Validate and run a job of the command line. In a multirun its place is said before, else its table is printed after.
 
     Args:
         choices: the option chosen of each config group, as Hydra's runtime.choices.
@@ -46,56 +44,69 @@ def run_job(cfg: DictConfig, choices: Mapping[str, str]) -> Outcome:
         RunsFailed: a run crashed (error.json says how); the other seeds were still run.
         Stopped: SIGTERM or Ctrl-C, after a checkpoint.
     """
-    outcome = execute(load(cfg, choices))
-    _show(outcome)
+    job, among, begun = load(cfg, choices), place(), time.monotonic()
+    if among is None:
+        outcome = execute(job)
+        say(job.settings.verbose, _table(outcome), path_in_words(job.folder))
+    else:
+        say(job.settings.verbose, among.line(job))
+        outcome = execute(job, among.swept)
+        note_end(among, None if len(outcome.taken) == len(job.settings.seeds) else time.monotonic() - begun)
     if outcome.failures:
         raise RunsFailed("; ".join(f"seed {seed}: {line}" for seed, line in sorted(outcome.failures.items())))
     return outcome
 
 
-def execute(job: Job) -> Outcome:
-    """Take the seeds that are done; run the others, jointly where the task batches them, else one after another."""
-    outcome, report = Outcome(job), reporter(job.settings.verbose)
-    seeds = sorted(job.settings.seeds)
-    for seed in seeds:
-        with locked(job.seed_folder(seed), report):
-            _take(outcome, [seed], report)
-    missing = outcome.open(seeds)
+def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
+    """Take the seeds that are done; run the others, jointly where the task batches them, else one after another.
+
+    Args:
+        swept: what the job differs in from the others of its sweep, for a tracker's display name.
+
+    Raises:
+        UserError: bad input that shows only when the data are read or the method is built.
+        Stopped: SIGTERM or Ctrl-C, after a checkpoint.
+    """
+    outcome, seeds, report = Outcome(job), sorted(job.settings.seeds), reporter(job.settings.verbose)
+    with contextlib.ExitStack() as locks:
+        _lock(job, seeds, locks, report)
+        _take(job, seeds, outcome, report)
+    missing = [seed for seed in seeds if seed not in outcome.results]
     if missing:
-        _compute(outcome, missing, report)
+        _compute(job, missing, swept or {}, outcome, report)
     return outcome
 
 
-def _take(outcome: Outcome, seeds: list[int], report: Callable[[str], None]) -> None:
-    """The results that are there, said with their age."""
-    job = outcome.job
+def _lock(job: Job, seeds: list[int], locks: contextlib.ExitStack, report: Callable[[str], None]) -> None:
     for seed in seeds:
-        result = reusable(job, seed, report)
-        if result is not None:
-            outcome.results[seed] = result
-            outcome.taken.add(seed)
-            say(job.settings.verbose, f"taken from {job.seed_folder(seed)}: computed {ago(age(job.seed_folder(seed)))}")
+        locks.enter_context(locked(job.seed_folder(seed), report))
 
 
-def _compute(outcome: Outcome, seeds: list[int], report: Callable[[str], None]) -> None:
+def _take(job: Job, seeds: list[int], outcome: Outcome, report: Callable[[str], None]) -> None:
+    """The results that are there, said with their age."""
+    found = {seed: result for seed in seeds if (result := reusable(job, seed, report)) is not None}
+    outcome.results |= found
+    outcome.taken |= set(found)
+    if found:
+        oldest = ago(max(age(job, seed) for seed in found))
+        where = f"{path_in_words(job.folder)}, {seeds_in_words(list(found))}"
+        say(job.settings.verbose, f"taken from {where}: computed {oldest}")
+
+
+def _compute(
+    job: Job, seeds: list[int], swept: Mapping[str, Any], outcome: Outcome, report: Callable[[str], None]
+) -> None:
     """Attempt what no other process has computed in the meantime; a crash is kept in error.json and in the outcome."""
-    from bench.run.attempt import attempt, seeds_in_words  # here torch is imported
-    from bench.run.environment import in_words
-    from bench.run.hardware import open_device
+    from bench.run.attempt import attempt, open_device  # here torch is imported
 
-    job = outcome.job
-    device = open_device(job.settings.hardware)
-    say(job.settings.verbose, f"on {in_words(device)}")
+    device = open_device(job)
     for group in [seeds] if job.protocol().BATCHES_SEEDS else [[seed] for seed in seeds]:
         with contextlib.ExitStack() as locks:
-            for seed in group:
-                locks.enter_context(locked(job.seed_folder(seed), report))
-            _take(outcome, group, report)
-            missing = outcome.open(group)
-            if not missing:
-                continue
+            _lock(job, group, locks, report)
+            _take(job, group, outcome, report)
+            missing = [seed for seed in group if seed not in outcome.results]
             try:
-                outcome.results |= attempt(job, missing, device, report)
+                outcome.results |= attempt(job, missing, device, swept, report) if missing else {}
             except (UserError, Stopped):
                 raise
             except Exception as error:
@@ -104,8 +115,8 @@ def _compute(outcome: Outcome, seeds: list[int], report: Callable[[str], None]) 
                 outcome.failures |= dict.fromkeys(missing, line)
 
 
-def _show(outcome: Outcome) -> None:
-    """The closing table and the folder's path."""
+def _table(outcome: Outcome) -> Any:
+    """One column a seed: status, metrics, seconds."""
     job, rows = outcome.job, {}
     for seed in sorted(job.settings.seeds):
         result = outcome.results.get(seed)
@@ -114,4 +125,4 @@ def _show(outcome: Outcome) -> None:
             status = result["status"] + (", taken" if seed in outcome.taken else "")
             numbers = {k: v for k, v in result["metrics"].items() if not isinstance(v, dict | list)}
             rows[seed] = {"status": status, **numbers, "seconds": result["measured"]["wall_seconds"]}
-    say(job.settings.verbose, closing_table(rows, f"{job.title} ({job.settings.scale})"), str(job.folder))
+    return closing_table(rows, f"{job.title} ({job.settings.scale})")

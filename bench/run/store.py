@@ -140,9 +140,22 @@ def reusable(job: Job, seed: int, report: Callable[[str], None]) -> dict[str, An
     return result
 
 
-def age(folder: Path) -> float:
-    """Seconds since the result in `folder` was written."""
-    return max(0.0, time.time() - (folder / RESULT).stat().st_mtime)
+def is_done(job: Job, seed: int) -> bool:
+    """Is there a result that `reusable` would take? Changes nothing on disk."""
+    if job.settings.force is True:
+        return False
+    path = job.seed_folder(seed) / RESULT
+    if job.settings.force is False:
+        return path.exists()
+    try:
+        return json.loads(path.read_bytes())["code"] == job.code
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def age(job: Job, seed: int) -> float:
+    """Seconds since the result of a seed was written."""
+    return max(0.0, time.time() - (job.seed_folder(seed) / RESULT).stat().st_mtime)
 
 
 def prepare(job: Job, seeds: list[int], environment: dict[str, Any]) -> list[int]:
@@ -165,7 +178,9 @@ def _attempts(folder: Path) -> int:
     return 0
 
 
-def write_result(job: Job, seed: int, status: str, metrics: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
+def write_result(
+    job: Job, seed: int, status: str, metrics: dict[str, Any], data: dict[str, str], measured: dict[str, Any]
+) -> dict[str, Any]:
     """result.json: everything above `measured` is bit for bit the same however often the run was interrupted."""
     result = {
         "status": status,
@@ -178,6 +193,7 @@ def write_result(job: Job, seed: int, status: str, metrics: dict[str, Any], meas
         "code": job.code,
         "precision": job.settings.hardware.precision,
         "metrics": metrics,
+        "data": data,
         "measured": measured,
     }
     path = job.seed_folder(seed) / RESULT
