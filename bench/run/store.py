@@ -1,6 +1,6 @@
 """A run on disk: one folder a seed, written so that a kill at any moment loses nothing that was finished.
 
-results.json exists = the run is done. It is written last: temporary file, fsync, rename. metrics.jsonl is flushed line by line.
+result.json exists = the run is done. It is written last: temporary file, fsync, rename. metrics.jsonl is flushed line by line.
 A lock (flock, released by the kernel when its process dies) keeps two processes from writing one folder.
 """
 
@@ -13,11 +13,15 @@ import json
 import math
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from bench.errors import UserError
+from bench.run.job import Job
 
 RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, CONFIG, LOCK = (
     "result.json",
@@ -110,6 +114,106 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         lines = (folder / METRICS).read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines if line.strip()]
     return []
+
+
+def curve_length(folder: Path) -> int:
+    """Bytes of metrics.jsonl; 0 without one."""
+    path = folder / METRICS
+    return path.stat().st_size if path.exists() else 0
+
+
+def reusable(job: Job, seed: int, report: Callable[[str], None]) -> dict[str, Any] | None:
+    """The result that is there, unless the job forces another one; it is said when it comes from other code or another precision."""
+    if job.settings.force is True:
+        return None
+    folder = job.seed_folder(seed)
+    result = read_result(folder, job.key, report)
+    if result is None:
+        return None
+    if result["code"] != job.code:
+        if job.settings.force == "stale":
+            (folder / RESULT).unlink()
+            return None
+        report(f"{folder} is stale: it was computed by other code; force=true recomputes it")
+    if result["precision"] != job.settings.hardware.precision:
+        report(f"{folder} was computed in {result['precision']}; force=true recomputes it")
+    return result
+
+
+def is_done(job: Job, seed: int) -> bool:
+    """Is there a result that `reusable` would take? Changes nothing on disk."""
+    if job.settings.force is True:
+        return False
+    path = job.seed_folder(seed) / RESULT
+    if job.settings.force is False:
+        return path.exists()
+    try:
+        return json.loads(path.read_bytes())["code"] == job.code
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def age(job: Job, seed: int) -> float:
+    """Seconds since the result of a seed was written."""
+    return max(0.0, time.time() - (job.seed_folder(seed) / RESULT).stat().st_mtime)
+
+
+def prepare(job: Job, seeds: list[int], environment: dict[str, Any]) -> list[int]:
+    """Protocol and environment on disk before the first step; a forced run starts from an empty folder. The attempt's number by seed."""
+    text = OmegaConf.to_yaml(OmegaConf.create({"key": job.key, "names": job.names, **job.parts}))
+    write_atomic(job.folder / CONFIG, lambda file: file.write(text.encode()))
+    numbers = []
+    for folder in map(job.seed_folder, seeds):
+        for name in (RESULT, METRICS, CHECKPOINT) if job.settings.force is True else ():
+            (folder / name).unlink(missing_ok=True)
+        (folder / ERROR).unlink(missing_ok=True)
+        numbers.append(_attempts(folder) + 1)
+        write_json(folder / ENVIRONMENT, {"attempt": numbers[-1], "code": job.code, **environment})
+    return numbers
+
+
+def _attempts(folder: Path) -> int:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads((folder / ENVIRONMENT).read_text())["attempt"])
+    return 0
+
+
+def write_result(
+    job: Job, seed: int, status: str, metrics: dict[str, Any], data: dict[str, str], measured: dict[str, Any]
+) -> dict[str, Any]:
+    """result.json: everything above `measured` is bit for bit the same however often the run was interrupted."""
+    result = {
+        "status": status,
+        "task": job.names["task"],
+        "method": job.names["method"],
+        "dataset": job.names["dataset"],
+        "seed": seed,
+        "scale": job.settings.scale,
+        "key": job.key,
+        "code": job.code,
+        "precision": job.settings.hardware.precision,
+        "metrics": metrics,
+        "data": data,
+        "measured": measured,
+    }
+    path = job.seed_folder(seed) / RESULT
+    write_json(path, result)
+    return json.loads(path.read_text())
+
+
+def write_error(job: Job, seeds: list[int], error: Exception) -> str:
+    """error.json with the traceback for each seed; returns the line for the person."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        line = (
+            f"disk full ({error.strerror}); free some space and run the same command again, what was finished is kept"
+        )
+    else:
+        line = f"{error.__class__.__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    text = "".join(traceback.format_exception(error))
+    for seed in seeds:
+        with contextlib.suppress(OSError):
+            write_json(job.seed_folder(seed) / ERROR, {"seed": seed, "error": line, "traceback": text})
+    return line
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from hydra.utils import get_object
 
 from bench.errors import UserError
 from bench.judge.archive import archive_path, read_archive
-from bench.run.compose import hydra
+from bench.run.composition import hydra
 from bench.run.job import Job
 from bench.run.options import options, task_of
 from bench.run.signature import signature
