@@ -16,15 +16,15 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.run.codehash import code_hash
-from bench.run.datafiles import digests_here
+from bench.run.datafiles import digest_here
 from bench.run.options import options
 from bench.run.store import (
     CONFIG,
     ENVIRONMENT,
     METRICS,
     RESULT,
-    config_of,
     locked,
+    read_config,
     read_result,
     write_atomic,
     write_config,
@@ -59,7 +59,7 @@ def export(root: Path, chosen: Callable[[dict[str, Any]], bool], file: Path) -> 
     for folder in sorted(path.parent for path in (root / "runs").glob(f"*/*/{CONFIG}")):
         found = [(f, r) for f in sorted(folder.glob("seed*")) if (r := read_result(f)) is not None and chosen(r)]
         if found:
-            lines.append(json.dumps({"job": config_of(folder)}))
+            lines.append(json.dumps({"job": read_config(folder)}))
         for seed, result in found:
             curve = (seed / METRICS).read_text(encoding="utf-8")
             environment = json.loads((seed / ENVIRONMENT).read_text(encoding="utf-8"))
@@ -147,7 +147,7 @@ def _run(run: dict[str, Any], job: Job, data_root: Path) -> dict[str, Any]:
     if result["code"] != here:
         raise UserError(f"{where}: computed by other code ({result['code']}, here {here}); check out the same commit")
     for name, digest in (result.get("data") or {}).items():
-        own = digests_here(name, data_root)
+        own = digest_here(name, data_root)
         if own is not None and own != digest:
             raise UserError(f"{where}: computed from another {name} ({digest[:12]}, here {own[:12]})")
     for row in run["curve"].splitlines():
