@@ -13,7 +13,8 @@ from conftest import DATA, result_of, seed_folders
 
 from bench.errors import UserError
 from datasets.markets import prices
-from datasets.markets.prices import SHAPES, from_csv, olps
+from datasets.markets.olps import SHAPES, olps
+from datasets.markets.prices import from_csv
 
 EXTREMES = {  # smallest and largest relative
     "nyse_o": (0.7500, 1.3529),
