@@ -43,7 +43,6 @@ def test_comments_docstrings_and_blank_lines_do_not_count(tmp_path: Path):
     assert found["a"] == found["b"]
     assert found["a"] != found["c"]
     assert found["d"].strip() == 'x = "# not a comment"'
-    codehash.meaning.cache_clear()
     signature.parse.cache_clear()
 
 
