@@ -93,6 +93,16 @@ def digests(paths: set[str], settings: Settings) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def digest_here(name: str, data_root: Path) -> str | None:
+    """The digest of the file that a result's data names so, as it is on this machine; None where it is not."""
+    kind, _, rest = name.partition(":")
+    if kind == "wheel":
+        places = [Path(packages, rest) for packages in (*site.getsitepackages(), site.getusersitepackages())]
+    else:
+        places = [Path(name).expanduser() if name.startswith("~/") else data_root / name]
+    return next((_digest(path) for path in places if path.is_file()), None)
+
+
 def _is_other(path: Path, results: Path) -> bool:
     own = path.suffix in (".yaml", ".yml") and path.is_relative_to(ROOT)
     return own or path.suffix in CODE or str(path).startswith(SYSTEM) or path.is_relative_to(results)

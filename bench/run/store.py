@@ -122,10 +122,22 @@ def curve_length(folder: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
+def write_config(folder: Path, key: str, names: dict[str, str], parts: dict[str, dict[str, Any]]) -> None:
+    """config.yaml of a job's folder."""
+    text = OmegaConf.to_yaml(OmegaConf.create({"key": key, "names": names, **parts}))
+    write_atomic(folder / CONFIG, lambda file: file.write(text.encode()))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What `write_config` wrote: {"key": ..., "names": {...}, "parts": {...}}."""
+    content = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    assert isinstance(content, dict)
+    return {"key": content.pop("key"), "names": content.pop("names"), "parts": content}
+
+
 def prepare(job: Job, seeds: list[int], environment: dict[str, Any]) -> list[int]:
     """Protocol and environment on disk before the first step; a forced run starts from an empty folder. The attempt's number by seed."""
-    text = OmegaConf.to_yaml(OmegaConf.create({"key": job.key, "names": job.names, **job.parts}))
-    write_atomic(job.folder / CONFIG, lambda file: file.write(text.encode()))
+    write_config(job.folder, job.key, job.names, job.parts)
     numbers = []
     for folder in map(job.seed_folder, seeds):
         for name in (RESULT, METRICS, CHECKPOINT) if job.settings.force is True else ():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conftest import QUIET, ROOT, clean_env
 
-from bench.run import codehash, signature
+from bench.run import signature
 from bench.run.codehash import files_of, meaning
 
 
