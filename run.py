@@ -29,10 +29,7 @@ def main() -> None:
 
 def compare(jobs: Sequence[Job]) -> None:
     """One table of a sweep's jobs."""
-    try:
-        from bench.report.comparison import print_jobs
-    except ModuleNotFoundError:
-        return
+    from bench.report.comparison import print_jobs
     from bench.run.progress import console
 
     print_jobs(list(jobs), console(True))

@@ -1,4 +1,4 @@
-"""One attempt at seeds of a job, on an open device: their folders, the session, the mirrors, the task's loop, the results."""
+"""What it takes to compute seeds of a job: a device, their folders, a session, mirrors, the task's loop, results."""
 
 from __future__ import annotations
 
@@ -6,37 +6,57 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.run import datafiles, hardware
+from bench.errors import UserError
+from bench.run import datafiles
 from bench.run.environment import environment, in_words
-from bench.run.hardware import Device
+from bench.run.hardware import Device, open_device
 from bench.run.job import Job
 from bench.run.progress import Display, console, say, seeds_in_words
 from bench.run.session import Run, Session
-from bench.run.stopping import StopSignal
-from bench.run.store import prepare, read_metrics, write_result
+from bench.run.stopping import Stopped, StopSignal
+from bench.run.store import prepare, read_metrics, write_error, write_result
 from bench.run.tracking import open_mirror
 
 
-def open_device(job: Job) -> Device:
-    """The device that the job's settings name, said once."""
-    device = hardware.open_device(job.settings.hardware)
-    say(job.settings.verbose, f"on {in_words(device)}")
-    return device
+def compute(
+    job: Job, seeds: list[int], swept: Mapping[str, Any], report: Callable[[str], None]
+) -> tuple[dict[int, dict[str, Any]], dict[int, str]]:
+    """Attempt `seeds` jointly where the task batches them, else one after another; results, and a line for each that crashed, by seed.
 
-
-def attempt(
-    job: Job, seeds: list[int], device: Device, swept: Mapping[str, Any], report: Callable[[str], None]
-) -> dict[int, dict[str, Any]]:
-    """Compute `seeds` together, from the checkpoint where there is one; result.json by seed. Their folders are locked by the caller.
+    Their folders are held by the caller.
 
     Raises:
         UserError: the task, method or data set refuses what it was given.
         Stopped: after a checkpoint.
-        Exception: whatever the task raises, and OSError for a full disk.
     """
+    device = open_device(job.settings.hardware)
+    say(job.settings.verbose, f"on {in_words(device)}")
+    results: dict[int, dict[str, Any]] = {}
+    failures: dict[int, str] = {}
+    for group in [seeds] if job.protocol().BATCHES_SEEDS else [[seed] for seed in seeds]:
+        title = f"{job.title}, {seeds_in_words(group)}"
+        try:
+            results |= _attempt(job, group, device, Display(console(job.settings.verbose), title), swept, report)
+        except (UserError, Stopped):
+            raise
+        except Exception as error:  # a bug in a method, a full disk: other seeds and jobs go on
+            line = write_error(job, group, error)
+            report(f"{title}: failed: {line}")
+            failures |= dict.fromkeys(group, line)
+    return results, failures
+
+
+def _attempt(
+    job: Job,
+    seeds: list[int],
+    device: Device,
+    display: Display,
+    swept: Mapping[str, Any],
+    report: Callable[[str], None],
+) -> dict[int, dict[str, Any]]:
+    """Compute `seeds` together, from the checkpoint where there is one; result.json by seed."""
     device.forget_peak_memory()
     runs = [Run(seed, job.seed_folder(seed)) for seed in seeds]
-    display = Display(console(job.settings.verbose), f"{job.title}, {seeds_in_words(seeds)}")
     with contextlib.ExitStack() as ended:
         stop = ended.enter_context(StopSignal())
         numbers = prepare(job, seeds, environment(device))

@@ -18,9 +18,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from bench.run.claim import is_done
 from bench.run.job import Job
 from bench.run.progress import shown
-from bench.run.store import is_done
 
 VARIABLE = "CLAIMBENCH_SWEEP"  # the file's path
 _jobs: list[Job] = []

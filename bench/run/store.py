@@ -122,42 +122,6 @@ def curve_length(folder: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def reusable(job: Job, seed: int, report: Callable[[str], None]) -> dict[str, Any] | None:
-    """The result that is there, unless the job forces another one; it is said when it comes from other code or another precision."""
-    if job.settings.force is True:
-        return None
-    folder = job.seed_folder(seed)
-    result = read_result(folder, job.key, report)
-    if result is None:
-        return None
-    if result["code"] != job.code:
-        if job.settings.force == "stale":
-            (folder / RESULT).unlink()
-            return None
-        report(f"{folder} is stale: it was computed by other code; force=true recomputes it")
-    if result["precision"] != job.settings.hardware.precision:
-        report(f"{folder} was computed in {result['precision']}; force=true recomputes it")
-    return result
-
-
-def is_done(job: Job, seed: int) -> bool:
-    """Is there a result that `reusable` would take? Changes nothing on disk."""
-    if job.settings.force is True:
-        return False
-    path = job.seed_folder(seed) / RESULT
-    if job.settings.force is False:
-        return path.exists()
-    try:
-        return json.loads(path.read_bytes())["code"] == job.code
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def age(job: Job, seed: int) -> float:
-    """Seconds since the result of a seed was written."""
-    return max(0.0, time.time() - (job.seed_folder(seed) / RESULT).stat().st_mtime)
-
-
 def write_config(folder: Path, key: str, names: dict[str, str], parts: dict[str, dict[str, Any]]) -> None:
     """config.yaml of a job's folder."""
     text = OmegaConf.to_yaml(OmegaConf.create({"key": key, "names": names, **parts}))

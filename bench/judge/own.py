@@ -1,0 +1,197 @@
+"""Runs as their folders tell of them, whether an experiment of a paper asks for them or not. Reading changes nothing on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.judge.archive import Record
+from bench.run.job import PARTS, Job, lookup
+from bench.run.store import CONFIG, ERROR, LOCK, REQUIRED, RESULT, read_metrics
+
+STATES = ("finished", "diverged", "failed", "stopped", "running")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class OwnRun:
+    """One seed's folder. `state`: one of STATES, or "missing" without a folder; `result`: result.json of one that ended."""
+
+    seed: int
+    folder: Path
+    state: str
+    result: dict[str, Any] | None
+
+    @property
+    def seconds(self) -> float | None:
+        """Measured seconds of this seed; of seeds that ran in one batch its share."""
+        measured = (self.result or {}).get("measured") or {}
+        seconds, batch = measured.get("wall_seconds"), measured.get("seeds_in_batch") or 1
+        return None if seconds is None else seconds / batch
+
+
+@dataclass(frozen=True)
+class OwnJob:
+    """A job's folder: the key, the options' names, the typed parts of config.yaml, a run a seed."""
+
+    folder: Path
+    key: str
+    names: dict[str, str]
+    parts: dict[str, dict[str, Any]]
+    runs: tuple[OwnRun, ...]
+
+    def get(self, path: str) -> Any:
+        """An option's name (method) or a config value by its dotted path (method.lr); None where there is none."""
+        return lookup(path, self.names, self.parts)
+
+    @property
+    def scale(self) -> str:
+        """The scale its first result was asked for at; nothing where none ended."""
+        return next((str(run.result["scale"]) for run in self.runs if run.result and "scale" in run.result), "")
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """What bench.run.codehash.code_hash takes."""
+        return frozenset(str(node["_target_"]) for node in self.parts.values() if "_target_" in node)
+
+    @property
+    def config(self) -> dict[str, dict[str, Any]]:
+        """The parts' values, as a Record holds them."""
+        return {part: {k: v for k, v in node.items() if k != "_target_"} for part, node in self.parts.items()}
+
+    def records(self, curves: bool = False) -> list[Record]:
+        """Its runs, as verdicts, tables and figures take them.
+
+        Raises:
+            ValueError: with `curves`, a line of metrics.jsonl that is not JSON.
+        """
+        config = self.config
+        return [_record(self, config, run, curves) for run in self.runs]
+
+
+def _record(job: OwnJob, config: dict[str, dict[str, Any]], run: OwnRun, curves: bool) -> Record:
+    result = run.result or {}
+    return Record(
+        experiments=(),
+        task=job.names["task"],
+        method=job.names["method"],
+        dataset=job.names["dataset"],
+        model=job.names.get("model", ""),
+        key=job.key,
+        seed=run.seed,
+        state=run.state,
+        status=result.get("status", ""),
+        code=result.get("code", ""),
+        precision=result.get("precision", ""),
+        seconds=run.seconds,
+        config=config,
+        metrics=result.get("metrics", {}),
+        curve=read_metrics(run.folder) if curves and run.result else [],
+    )
+
+
+def of_jobs(jobs: Iterable[Job]) -> list[OwnJob]:
+    """The jobs of commands, with what is on disk of the seeds asked for; a job that comes twice, once with all of its seeds."""
+    seeds: dict[str, set[int]] = {}
+    by_key: dict[str, Job] = {}
+    for job in jobs:
+        by_key.setdefault(job.key, job)
+        seeds.setdefault(job.key, set()).update(job.settings.seeds)
+    return [
+        OwnJob(
+            job.folder,
+            key,
+            dict(job.names),
+            {part: dict(node) for part, node in job.parts.items()},
+            tuple(_run(job.folder / f"seed{seed}", seed, lambda line: None) for seed in sorted(seeds[key])),
+        )
+        for key, job in by_key.items()
+    ]
+
+
+def read_jobs(root: Path, report: Report) -> Iterator[OwnJob]:
+    """Every job below results_root/runs, in alphabetical order; a damaged one is reported and left out."""
+    for folder in sorted((root / "runs").glob("*/*")):
+        if not folder.is_dir():
+            continue
+        try:
+            yield read_job(folder, report)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+            report(f"{folder}: left out, {CONFIG} cannot be read ({reason})")
+
+
+def read_job(folder: Path, report: Report) -> OwnJob:
+    """The job of a folder; a run whose result is damaged is reported and counts as stopped.
+
+    Raises:
+        OSError, ValueError, yaml.YAMLError: config.yaml is missing, cut short or not one of ours.
+    """
+    content = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=_Loader)
+    if not isinstance(content, dict) or not isinstance(content.get("names"), dict) or "key" not in content:
+        raise ValueError("no key and names in it")
+    names = {str(part): str(name) for part, name in content["names"].items()}
+    parts = {part: content[part] for part in PARTS if isinstance(content.get(part), dict)}
+    if not {"task", "method", "dataset"} <= set(names) & set(parts):
+        raise ValueError("no task, method and dataset in it")
+    with os.scandir(folder) as entries:
+        seeds = sorted(int(entry.name[4:]) for entry in entries if _is_seed(entry.name))
+    runs = tuple(_run(folder / f"seed{seed}", seed, report) for seed in seeds)
+    return OwnJob(folder, str(content["key"]), names, parts, runs)
+
+
+def _is_seed(name: str) -> bool:
+    return name.startswith("seed") and name[4:].isascii() and name[4:].isdigit() and str(int(name[4:])) == name[4:]
+
+
+def _run(folder: Path, seed: int, report: Report) -> OwnRun:
+    try:
+        files = set(os.listdir(folder))
+    except FileNotFoundError:
+        return OwnRun(seed, folder, "missing", None)
+    except OSError as error:
+        report(f"{folder}: left out, cannot be read ({error.strerror})")
+        return OwnRun(seed, folder, "stopped", None)
+    result = _result(folder, report) if RESULT in files else None
+    if result is not None:
+        return OwnRun(seed, folder, "diverged" if result["status"] == "diverged" else "finished", result)
+    if LOCK in files and held(folder):
+        return OwnRun(seed, folder, "running", None)
+    return OwnRun(seed, folder, "failed" if ERROR in files else "stopped", None)
+
+
+def _result(folder: Path, report: Report) -> dict[str, Any] | None:
+    """result.json as it stands; unlike the runner, who computes it again, a reader does not move a damaged one aside."""
+    try:
+        result = json.loads((folder / RESULT).read_bytes())
+    except (OSError, ValueError):
+        result = None
+    if (
+        isinstance(result, dict)
+        and all(name in result for name in REQUIRED)
+        and isinstance(result["metrics"], dict)
+        and isinstance(result["measured"], dict)
+    ):
+        return result
+    report(f"{folder}: left out, {RESULT} is damaged; the same command computes it again")
+    return None
+
+
+def held(folder: Path) -> bool:
+    """Does a process hold the lock of the run in `folder`?"""
+    try:
+        with open(folder / LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
