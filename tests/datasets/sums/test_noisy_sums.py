@@ -13,7 +13,7 @@ from datasets.sums.gaussian_vi import GaussianSumVI
 from datasets.sums.noisy_logistic import AugmentedLogistic
 from datasets.sums.noisy_networks import DigitsMixup, DigitsVAE
 from datasets.sums.quadratics import GammaQuadratics, RandomQuadratics
-from methods.noisy.doubly_sgd import couple
+from methods.noisy.base import couple
 
 CLOSED = {
     "gamma": GammaQuadratics(num_components=16, dim=4, noise=0.7),
