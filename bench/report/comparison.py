@@ -90,7 +90,7 @@ def _print_task(jobs: Sequence[OwnJob], screen: Console) -> None:
         columns.append(Column("gradient evaluations", spent, 3))
     seconds = [interval_of([run.seconds for run in job.runs if run.seconds is not None]) for job in jobs]
     if any(seconds):
-        columns.append(Column("seconds", [number_text(i.estimate, 3, "") if i else "" for i in seconds], 7))
+        columns.append(Column("seconds", [number_text(i.estimate, 3) if i else "" for i in seconds], 7))
     if any(run.state != "finished" for own in runs for run in own):
         columns.append(Column("state", [states(own) for own in runs], left=True))
     left_out = fit(columns, screen.width)
@@ -237,7 +237,10 @@ def print_comparison(found: Comparison, screen: Console) -> None:
     ]
     full = [Column(str(k + 1), [text_of(found.medians[name][k]) for name in names]) for k in (0, 1)]
     short = [
-        Column(str(k + 1), [number_text(i.estimate, 4, "") if (i := found.medians[name][k]) else "" for name in names])
+        Column(
+            str(k + 1),
+            [number_text(i.estimate, zeros=False) if (i := found.medians[name][k]) else "" for name in names],
+        )
         for k in (0, 1)
     ]
     columns = [labels, *full, *against]

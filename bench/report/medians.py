@@ -30,20 +30,21 @@ def text_of(interval: Interval | None, sign: str = "", digits: int = 4) -> str:
     """`0.8512 [0.821, 0.884]`, `0.8512 (0.840..0.860)` for a range, the value alone where all are the same or there is one."""
     if interval is None:
         return ""
-    middle = number_text(interval.estimate, digits, sign)
     if math.isnan(interval.low) or interval.low == interval.high:
-        return middle
+        return number_text(interval.estimate, digits, sign, zeros=False)
+    middle = number_text(interval.estimate, digits, sign)
     low, high = (number_text(value, 3, sign) for value in (interval.low, interval.high))
     return f"{middle} ({low}..{high})" if interval.how == RANGE else f"{middle} [{low}, {high}]"
 
 
-def number_text(value: float, digits: int, sign: str) -> str:
+def number_text(value: float, digits: int = 4, sign: str = "", zeros: bool = True) -> str:
     """So many significant digits, whole numbers whole; no exponent where a person would write none."""
     if value == int(value) and abs(value) < 1e9:
         return f"{value:{sign},.0f}"
     if not 1e-4 <= abs(value) < 1e6:
         return f"{value:{sign}.{digits - 1}g}"
-    return f"{value:{sign},.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+    text = f"{value:{sign},.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}"
+    return text if zeros or "." not in text else text.rstrip("0").rstrip(".")
 
 
 def interval_of(values: Sequence[float]) -> Interval | None:
