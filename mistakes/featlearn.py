@@ -13,7 +13,7 @@ from bench.judge.selftest import Mistake
 @contextmanager
 def signed_directions() -> Iterator[None]:
     """A neuron at -w_i* counts as far, although relu(w.x) and relu(-w.x) differ by a linear function."""
-    from bench.tasks.teacher_recovery.loop import recovery
+    from bench.tasks.teacher_recovery import recovery
 
     with patch.object(recovery, "cosines", lambda u, teachers: u @ teachers.units.mT):
         yield
@@ -96,7 +96,7 @@ def decoupled() -> Iterator[None]:
 @contextmanager
 def double_slope() -> Iterator[None]:
     """k'(t) = arcsin(t) / pi: the gradient of another loss than the one that is measured."""
-    from bench.tasks.teacher_recovery.loop import relu_population as module
+    from bench.tasks.teacher_recovery import relu_population as module
 
     correlation = module.correlation
 
