@@ -8,33 +8,14 @@ Shapes: G settings of hyper-parameters, C paths (independent runs, of several di
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from bench.tasks.feature_learning.index_models import Target
+from bench.tasks.feature_learning.protocol import Batch
 from bench.tasks.feature_learning.two_layer import Neurons
-
-
-@dataclass
-class Batch:
-    """What a method sees of B samples.
-
-    Attributes:
-        h: W X^T, [G, C, N, B].
-        y: labels, [C, 1, B].
-        r: ||x||^2, [C, 1, B].
-        inner: beta [G, C, N, B] -> beta X X^T, the change of h that the step sum_b beta_b x_b makes.
-        progress: t / T, the part of the run that is over, [C, 1, 1].
-    """
-
-    h: Tensor
-    y: Tensor
-    r: Tensor
-    inner: Callable[[Tensor], Tensor]
-    progress: Tensor
 
 
 class FirstLayerMethod:

@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bench.tasks.feature_learning.protocol import Batch
 from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
-from methods.two_layer.first_layer import Batch, FirstLayerMethod
+from methods.two_layer.first_layer import FirstLayerMethod
 
 
 class ReuseSGD(FirstLayerMethod):

@@ -8,16 +8,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.two_layer.first_layer import Batch, FirstLayerMethod
+from bench.tasks.feature_learning.protocol import Batch, Method
 
 
-def step(method: FirstLayerMethod, w: Tensor, x: Tensor, y: Tensor, r: Tensor, progress: Tensor) -> Tensor:
+def step(method: Method, w: Tensor, x: Tensor, y: Tensor, r: Tensor, progress: Tensor) -> Tensor:
     """W [G, C, N, d] after one step on all samples x [C, n, d] with labels y [C, 1, n] and squared norms r [C, 1, n].
 
     Only methods that look at each sample by itself get this far (`inner` would need X X^T).
     """
     h = w @ x.mT
     alpha, beta = method.move(Batch(h, y, r, lambda b: (b @ x) @ x.mT, progress))
-    alpha = method.tangent(beta, h) if alpha is None else alpha
+    if alpha is None:
+        alpha = 1 - (beta * h).sum(-1, keepdim=True) if method.sphere else 1.0
     new = alpha * w + beta @ x
     return torch.nn.functional.normalize(new, dim=-1) if method.sphere else new
