@@ -13,8 +13,9 @@ from torch.nn.functional import softplus
 
 from bench.errors import UserError
 from bench.tasks.doubly_stochastic.budget import Moments
+from bench.tasks.doubly_stochastic.protocol import Batch
 from bench.types import NonNegativeFloat, PositiveFloat
-from datasets.sums.noisy_sums import Batch, NoisySum
+from datasets.sums.noisy_sum import NoisySum
 
 NODES = 32  # of Gauss-Hermite quadrature: exact for polynomials up to degree 63
 

@@ -9,9 +9,10 @@ from conftest import DATA
 from torch.distributions import Normal, kl_divergence
 
 from bench.errors import UserError
+from datasets.sums.noisy_digits import DigitsMixup, DigitsVAE
+from datasets.sums.noisy_gaussian_vi import GaussianSumVI
 from datasets.sums.noisy_logistic import AugmentedLogistic
-from datasets.sums.noisy_networks import DigitsMixup, DigitsVAE
-from datasets.sums.noisy_sums import GammaQuadratics, GaussianSumVI, RandomQuadratics
+from datasets.sums.noisy_quadratics import GammaQuadratics, RandomQuadratics
 from methods.noisy.doubly_sgd import couple
 
 CLOSED = {
