@@ -179,7 +179,7 @@ def test_mixup_mixes_images_and_labels_alike():
 
 
 def test_files_that_are_not_there_or_damaged(tmp_path):
-    with pytest.raises(UserError, match=r"mushrooms: no such file.*logistic_breast_cancer"):
+    with pytest.raises(UserError, match=r"data set 'mushrooms' not found: put mushrooms from .* at "):
         AugmentedLogistic(str(tmp_path), name="mushrooms")
     (tmp_path / "libsvm").mkdir()
     (tmp_path / "libsvm/a9a").write_text("1 what is this\n")
