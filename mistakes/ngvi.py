@@ -111,9 +111,9 @@ def central_moment() -> Iterator[None]:
 @contextmanager
 def few_nodes() -> Iterator[None]:
     """Five quadrature nodes over wide q."""
-    from bench.tasks.curvature import loop as curvature
+    from bench.tasks.curvature import plane
 
-    with patch.multiple(curvature, STEP=1.5, REACH=3.0):
+    with patch.multiple(plane, STEP=1.5, REACH=3.0):
         yield
 
 

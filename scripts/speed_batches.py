@@ -58,7 +58,7 @@ def portfolios(rounds: int) -> list[Row]:
 
 def paths(rounds: int) -> list[Row]:
     """Doubly SGD, 14 step sizes x 64 paths in one batch against a loop with torch.optim.SGD, one path and step size at a time."""
-    from datasets.sums.quadratics import GammaQuadratics
+    from datasets.sums.noisy_quadratics import GammaQuadratics
     from methods.noisy.doubly_sgd import DoublySGD
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,7 +1,7 @@
 """Price relatives of the six data sets of the OLPS toolbox (Li, Sahoo & Hoi, 2016).
 
-They come from one of two sources, with the same numbers: CSV files of cumulative products inside the wheel of universal-portfolios (its code is
-not imported), or the toolbox's own .mat files under data_root/olps. All periods count, the first too.
+They come from one of two sources, with the same numbers: CSV files of cumulative products inside the wheel of universal-portfolios (its
+code is not imported), or the toolbox's own .mat files under data_root/olps. All periods count, the first too.
 """
 
 from __future__ import annotations

@@ -11,10 +11,11 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from bench.errors import UserError
 from bench.tasks.doubly_stochastic.budget import Moments
+from bench.tasks.doubly_stochastic.protocol import Batch
 from bench.types import NonNegativeFloat, PositiveFloat
-from datasets.sums.base import Batch, NoisySum
+from datasets import tables
+from datasets.sums.noisy_sum import NoisySum
 
 NODES = 32  # of Gauss-Hermite quadrature: exact for polynomials up to degree 63
 
@@ -27,9 +28,9 @@ class AugmentedLogistic(NoisySum):
     of correlation rho they are Mehler's: E[phi(t_i) psi(t_j)] = sum_k rho^k phi_k psi_k over the Hermite coefficients.
 
     Args:
-        root: data_root; LIBSVM's files are read from its folder libsvm.
+        root: data_root; `datasets.tables` says where the files lie.
         device: where tensors live.
-        name: breast_cancer (569 x 30, embedded in scikit-learn), a9a (32,561 x 123) or mushrooms (8,124 x 112).
+        name: breast_cancer, a9a or mushrooms, of `datasets.tables`.
         noise: sigma.
         l2: strength of the penalty, mu.
 
@@ -46,9 +47,10 @@ class AugmentedLogistic(NoisySum):
         noise: NonNegativeFloat = 1.0,
         l2: PositiveFloat = 0.1,
     ) -> None:
-        features, labels = _read(name, Path(root) / "libsvm")
-        a = torch.from_numpy(np.hstack([features, np.ones((len(features), 1))]))
-        self.a, self.y = a.to(device), torch.from_numpy(labels).to(device)
+        read = {"breast_cancer": tables.breast_cancer, "a9a": tables.a9a, "mushrooms": tables.mushrooms}[name]
+        features, labels = read(Path(root))
+        a = np.column_stack([tables.standardised(features), np.ones(len(features))])
+        self.a, self.y = torch.from_numpy(a).to(device), torch.from_numpy(2.0 * labels - 1).to(device)
         self.num_components, self.dim = self.a.shape
         self.noise_dim, self._noise, self._l2 = self.dim - 1, noise, l2
         nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
@@ -134,26 +136,3 @@ class AugmentedLogistic(NoisySum):
         options = {"maxiter": 5000, "maxfun": 20000, "ftol": 0.0, "gtol": 1e-10, "maxcor": 50}
         found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
         return torch.from_numpy(found.x).to(self.a)
-
-
-def _read(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised features [n, d] and labels -1 or 1 [n]; constant columns are left out."""
-    if name == "breast_cancer":
-        from sklearn.datasets import load_breast_cancer
-
-        features, labels = load_breast_cancer(return_X_y=True)
-    else:
-        from sklearn.datasets import load_svmlight_file
-
-        path = folder / name
-        if not path.exists():
-            raise UserError(
-                f"{path}: no such file; get {name} from LIBSVM's data page, or use dataset=logistic_breast_cancer"
-            )
-        try:
-            sparse, labels = load_svmlight_file(str(path))
-        except ValueError as error:
-            raise UserError(f"{path} is damaged ({error}); fetch it again") from None
-        features = sparse.toarray()
-    features = features[:, features.std(0) > 0]
-    return (features - features.mean(0)) / features.std(0), np.where(labels == labels.max(), 1.0, -1.0)

@@ -18,6 +18,7 @@ def step(method: Method, w: Tensor, x: Tensor, y: Tensor, r: Tensor, progress: T
     """
     h = w @ x.mT
     alpha, beta = method.move(Batch(h, y, r, lambda b: (b @ x) @ x.mT, progress))
-    alpha = method.tangent(beta, h) if alpha is None else alpha
+    if alpha is None:
+        alpha = 1 - (beta * h).sum(-1, keepdim=True) if method.sphere else 1.0
     new = alpha * w + beta @ x
     return torch.nn.functional.normalize(new, dim=-1) if method.sphere else new

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -59,6 +60,7 @@ class Target:
     information_exponent: int | None = None
     generative_exponent: int | None = None
 
+    @cached_property
     def linear_direction(self) -> Tensor | None:
         """E[g z] / ||E[g z]|| [k], from 10^6 fixed quasi-random points; None where g has no linear part to three digits."""
         z = gaussian_points(self.k)

@@ -2,20 +2,22 @@
 
 All dimensions d, settings of a grid, seeds and their replicates advance in one batch. A seed's numbers are means (hitting times: medians) over
 its replicates, independent runs with their own directions, networks and samples.
-
-Shapes: G settings, P = seeds x replicates paths of a dimension, C paths of all dimensions side by side, N neurons, k directions.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
+import numpy as np
+
+from bench.errors import UserError
 from bench.run.session import Session
-from bench.tasks.feature_learning.all_samples_loop import AllSamples
-from bench.tasks.feature_learning.measures import Measures
+from bench.tasks.feature_learning.cells import Measures
+from bench.tasks.feature_learning.loop_all_samples import AllSamples
+from bench.tasks.feature_learning.loop_one_pass import OnePass
+from bench.tasks.feature_learning.loop_setup import Experiment
 from bench.tasks.feature_learning.one_pass import one_thread
-from bench.tasks.feature_learning.one_pass_loop import OnePass
-from bench.tasks.feature_learning.problem import Problem
 from bench.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 
 BATCHES_SEEDS = True
@@ -57,12 +59,44 @@ def run(
     those of the largest d by the first setting, `hitting_slope` and `tuned_hitting_slope` (of log hitting time against log d), the link's
     exponents, and `theory_slope`, what theory says of the method.
     """
+    if len(set(samples)) < len(samples) or not samples:
+        raise UserError(f"task.samples = {samples}: a list of distinct numbers")
     measures = Measures(aligned_at, threshold, sustain, ridge_samples, ridge_penalties, ridge_bias, test_samples)
-    problem = Problem(session, sorted(samples), replicates, grid or {}, precision, measures)
-    problem.begin(samples_power, samples_log, iterations)
-    if problem.method.batch_size is None:
-        AllSamples(problem).run(state)
+    experiment = Experiment(session, replicates, grid or {}, precision, measures)
+    steps = experiment.method.steps
+    if iterations and (steps is None or max(iterations) > steps):
+        raise UserError(
+            f"task.iterations = {iterations}: only for a method of all samples at once, up to its {steps} steps"
+        )
+    experiment.draw(samples, samples_power, samples_log)
+    if experiment.method.batch_size is None:
+        AllSamples(experiment, iterations or []).run(state)
     else:
-        with one_thread(problem.device):
-            OnePass(problem).run(state, stop)
-    problem.finish()
+        with one_thread(experiment.device):
+            OnePass(experiment, stop).run(state)
+    _finish(experiment)
+
+
+def _finish(experiment: Experiment) -> None:
+    """Final metrics: those of the largest dimension at its largest n, by the first setting."""
+    session, cells, target = experiment.session, experiment.cells, experiment.model.target
+    exponents = target.information_exponent, target.generative_exponent
+    known = dict(zip(("information_exponent", "generative_exponent"), exponents))
+    if all(exponents):
+        known["theory_slope"] = experiment.method.exponent(*exponents)
+    known = {name: value for name, value in known.items() if value is not None}
+    for s, seed_run in enumerate(session.runs):
+        final = cells[-1].last[s] | _slopes([cell.d for cell in cells], [cell.last[s] for cell in cells]) | known
+        finite = all(math.isfinite(cell.last[s]["overlap_mean"]) for cell in cells)
+        session.gradient_evaluations[s] = final["gradient_evaluations"]
+        seed_run.finish("finished" if finite else "diverged", **final)
+
+
+def _slopes(dims: list[int], last: list[dict[str, float]]) -> dict[str, float]:
+    """Least-squares slopes of a seed's log hitting times against log d, where every dimension has one."""
+    found = {}
+    for name in ("hitting", "tuned_hitting"):
+        times = [row.get(f"{name}_time") for row in last]
+        if len(times) > 1 and all(times):
+            found[f"{name}_slope"] = float(np.polyfit(np.log(dims), np.log(times), 1)[0])
+    return found

@@ -10,7 +10,7 @@ Shapes: G settings, C paths (of all dimensions side by side, x padded with zeros
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -120,7 +120,8 @@ class _Block:
         norm = square.rsqrt()
         return alpha * norm, beta * norm
 
-    def _inner(self, low: int, high: int):
+    def _inner(self, low: int, high: int) -> Callable[[Tensor], Tensor]:
+        """beta -> beta X X^T of the samples low, ..., high - 1."""
         if self.size == 1:
             r = self.r[..., low:high]
             return lambda beta: beta * r

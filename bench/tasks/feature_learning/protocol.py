@@ -1,4 +1,4 @@
-"""What a method of learning the first layer is. Its data are `index_models.IndexModel`.
+"""What a method of learning the first layer of a two-layer network is. Its data are `index_models.IndexModel`, its model `two_layer.TwoLayer`.
 
 A method looks at a batch of B samples through h = W X^T, the labels and X X^T, and answers with coefficients: w_j <- alpha_j w_j + sum_b beta_jb x_b.
 Whatever gradient steps it takes on one batch stay in that span, so that the task may keep W, or h and coefficients of a block of samples.
@@ -38,12 +38,12 @@ class Batch:
 
 
 class Method(Protocol):
-    """Built with its hyper-parameters, floats or tensors [K, 1].
+    """Built with its hyper-parameters, floats or tensors [G, 1]. It moves W and leaves the biases and the second layer alone.
 
     Attributes:
-        sphere: rows are projected to the unit sphere after each step, by the task.
+        sphere: the task projects rows to the unit sphere after each step.
         batch_size: B; None: all n samples at once.
-        fresh: new samples at every step; False: the same n samples throughout.
+        fresh: new samples at every step; False: the same n samples throughout, all at once.
         steps: number of steps of all n samples; None where batches are smaller.
         evaluations: gradients of single data that a step takes, divided by B.
     """
@@ -58,14 +58,14 @@ class Method(Protocol):
         """Before the first step, and again whenever paths have left: the paths' neurons and their d [C, 1, 1].
 
         Raises:
-            ValueError: these neurons or this target do not suit the method.
+            ValueError: this network or target is not one that the method is for.
         """
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
-        """(alpha [G, C, N, 1], beta [G, C, N, B]); alpha = None: 1 - sum_b beta_b h_b on the sphere, the tangent step, and 1 off it."""
+        """(alpha [G, C, N, 1], beta [G, C, N, B]) of one step, before the projection.
 
-    def tangent(self, beta: Tensor, h: Tensor) -> Tensor | float:
-        """alpha of the step (I - w w^T) sum_b beta_b x_b on the sphere; 1 off it."""
+        alpha = None: that of a single gradient step, 1 - sum_b beta_b h_b (the tangent space) on the sphere and 1 off it.
+        """
 
     def exponent(self, information: int, generative: int) -> float | None:
         """The power of d in the samples that theory asks for, logarithms left out; None: no such theorem."""

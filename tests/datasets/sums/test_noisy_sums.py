@@ -9,10 +9,10 @@ from conftest import DATA
 from torch.distributions import Normal, kl_divergence
 
 from bench.errors import UserError
-from datasets.sums.gaussian_vi import GaussianSumVI
+from datasets.sums.noisy_digits import DigitsMixup, DigitsVAE
+from datasets.sums.noisy_gaussian_vi import GaussianSumVI
 from datasets.sums.noisy_logistic import AugmentedLogistic
-from datasets.sums.noisy_networks import DigitsMixup, DigitsVAE
-from datasets.sums.quadratics import GammaQuadratics, RandomQuadratics
+from datasets.sums.noisy_quadratics import GammaQuadratics, RandomQuadratics
 from methods.noisy.base import couple
 
 CLOSED = {
@@ -179,7 +179,7 @@ def test_mixup_mixes_images_and_labels_alike():
 
 
 def test_files_that_are_not_there_or_damaged(tmp_path):
-    with pytest.raises(UserError, match=r"mushrooms: no such file.*logistic_breast_cancer"):
+    with pytest.raises(UserError, match=r"data set 'mushrooms' not found: put mushrooms from .* at "):
         AugmentedLogistic(str(tmp_path), name="mushrooms")
     (tmp_path / "libsvm").mkdir()
     (tmp_path / "libsvm/a9a").write_text("1 what is this\n")

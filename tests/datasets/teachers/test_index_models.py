@@ -50,10 +50,10 @@ def test_exponents_are_reported():
 
 def test_the_linear_direction_is_that_of_the_first_moments():
     """For tanh(z1 + He_3(z2)): (.3568, -.2981) up to scale, from a quadrature made elsewhere; He_3 has none."""
-    u = multi_index(d=8, target="tanh_z1+he3_z2").target.linear_direction()
+    u = multi_index(d=8, target="tanh_z1+he3_z2").target.linear_direction
     assert u.tolist() == pytest.approx([0.7674, -0.6412], abs=2e-3)
-    assert single_index(d=8).target.linear_direction() is None
-    assert multi_index(d=8, target="z1z2z3").target.linear_direction() is None
+    assert single_index(d=8).target.linear_direction is None
+    assert multi_index(d=8, target="z1z2z3").target.linear_direction is None
 
 
 def test_samples_depend_on_seed_replicate_dimension_and_block_alone():

@@ -69,23 +69,19 @@ def test_each_number_of_samples_of_one_batch_is_a_run_of_its_own(go):
 
 def test_hitting_time_is_the_start_of_a_sustained_stay():
     """Steps of a made-up overlap, in blocks, against a plain loop."""
-    from bench.tasks.feature_learning.cells import Cell
-    from bench.tasks.feature_learning.measures import Measures
+    from bench.tasks.feature_learning.hitting import HittingTimes
 
     rng = np.random.default_rng(0)
     level = np.clip(np.cumsum(rng.normal(0.002, 0.03, 400)), 0, 1)
-    cell = Cell.__new__(Cell)
-    cell.d, cell.replicates = 20, 1
-    cell.below, cell.hit = torch.zeros(1, 1, dtype=torch.float64), torch.full((1, 1), math.inf, dtype=torch.float64)
-    cell.measures = Measures(0.5, 0.35, 1.0, 0, [], 0.0, 0)
+    hitting = HittingTimes((1, 1), replicates=1, threshold=0.35, stay=20.0, device=torch.device("cpu"))
     for k in range(0, 400, 25):
         cosines = torch.from_numpy(level[k : k + 25]).reshape(-1, 1, 1, 1, 1)
-        cell.watch(cosines, 2 * k, 2)
+        hitting.watch(cosines, 2 * k, 2)
     above = level >= 0.35
     expected = next(i for i in range(400) if above[i : i + 11].all() and (i == 0 or not above[i - 1]))
-    assert float(cell.hit) == 2 * (expected + 1)
-    assert cell.decided("all")
-    assert not cell.decided("never")
+    assert float(hitting.hit) == 2 * (expected + 1)
+    assert hitting.decided("all")
+    assert not hitting.decided("never")
 
 
 def test_recovery_takes_more_samples_in_higher_dimensions_and_fewer_with_reuse(go):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from bench.tasks.feature_learning.all_samples import step
 from bench.tasks.feature_learning.one_pass import advance
+from bench.tasks.feature_learning.protocol import Batch
 from bench.tasks.feature_learning.two_layer import TwoLayer
 from datasets.teachers.single_index import single_index
 from methods.two_layer.feature_sgd import FeatureSGD, SmoothedSGD
@@ -202,8 +203,6 @@ def test_smoothing_averages_over_a_sphere_around_w():
     turned = z - (z @ w)[:, None] * w.detach()
     value = setting.target.value(((w + lam * turned) @ x / (1 + lam**2) ** 0.5)[:, None]).mean()
     (gradient,) = torch.autograd.grad(-value * y, w)
-    from bench.tasks.feature_learning.protocol import Batch
-
     r = (x @ x).reshape(1, 1, 1)
     batch = Batch((w.detach() @ x).reshape(1, 1, 1, 1), y.reshape(1, 1, 1), r, lambda b: b * r, setting.dims[:1] * 0)
     smooth.begin(

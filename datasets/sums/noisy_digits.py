@@ -1,80 +1,16 @@
-"""Small networks on digits as finite sums with infinite data: a VAE's reparameterisation noise, mixup's random mixtures.
-
-Their moments are not known in closed form but measured (bench.tasks.doubly_stochastic.budget), and they have no known optimum: V is taken at parameters after a
-short training. See datasets.sums.base. float64; x is the flat vector of parameters.
-"""
+"""Networks on scikit-learn's digits as finite sums with infinite data: a VAE's reparameterisation noise, mixup's random mixtures."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from scipy.special import betaincinv, ndtr
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
 from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
-from bench.seeding import generator, stream_seed
+from bench.tasks.doubly_stochastic.protocol import Batch
 from bench.types import NonNegativeInt, PositiveFloat, PositiveInt
-from datasets.sums.base import Batch, NoisySum
-
-CHUNK = 256  # minibatches whose gradients are formed at once
-
-
-class _Network(NoisySum):
-    """A network's loss of one image and one noise vector, from a flat vector of parameters."""
-
-    has_optimum = False
-    minibatch_dims: int  # of the first tensor of a batch, for one minibatch
-
-    def _set_up(self, build: Callable[[], nn.Module], instance: int, steps: int, device: torch.device | str) -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(instance, "init"))
-            self._model = build().double().to(device)
-        self._shapes = {name: p.shape for name, p in self._model.named_parameters()}
-        self.dim = sum(p.numel() for p in self._model.parameters())
-        x = torch.cat([p.detach().flatten() for p in self._model.parameters()])
-        self.optimum = self._train(x, instance, steps)
-
-    def _train(self, x: Tensor, instance: int, steps: int) -> Tensor:
-        """Adam with minibatches of 64."""
-        x = x.requires_grad_()
-        opt = torch.optim.Adam([x], lr=3e-3)
-        for t in range(steps):
-            stream = generator(instance, "order", t)
-            index = torch.randint(self.num_components, (64,), generator=stream)
-            eta = torch.randn(64, 1, self.noise_dim, generator=stream, dtype=torch.float64)
-            opt.zero_grad()
-            x.grad = self.gradient(x.detach(), self.batch(index, eta.to(x)))
-            opt.step()
-        return x.detach()
-
-    def _call(self, x: Tensor, *inputs: Tensor) -> Tensor:
-        parts = x.split([shape.numel() for shape in self._shapes.values()])
-        params = {name: part.view(shape) for (name, shape), part in zip(self._shapes.items(), parts)}
-        return functional_call(self._model, params, inputs)
-
-    def start(self) -> Tensor:
-        """The parameters at which V is taken, [d]."""
-        return self.optimum
-
-    def gradient(self, x: Tensor, batch: Batch) -> Tensor:
-        """Minibatch gradients [..., d] at x [d]: grad of the mean loss, for each of the leading dimensions."""
-        lead = batch[0].shape[: -self.minibatch_dims]
-        if not lead:
-            return grad(self._mean_loss)(x, *batch)
-        flat = [t.flatten(0, len(lead) - 1) for t in batch]
-        found = vmap(grad(self._mean_loss), in_dims=(None, *[0] * len(flat)), chunk_size=CHUNK)(x, *flat)
-        return found.view(*lead, self.dim)
-
-    def _mean_loss(self, x: Tensor, *batch: Tensor) -> Tensor:
-        """Mean loss of one minibatch."""
-        raise NotImplementedError
-
-    def moments(self, x: Tensor, rho: float) -> None:
-        """Not known: to be measured."""
-        return None
+from datasets.sums.noisy_network import NoisyNetwork
 
 
 class _Vae(nn.Module):
@@ -93,7 +29,7 @@ class _Vae(nn.Module):
         return reconstruction + (mean.square() + log_var.exp() - 1 - log_var).sum(-1) / 2
 
 
-class DigitsVAE(_Network):
+class DigitsVAE(NoisyNetwork):
     """A small variational autoencoder on scikit-learn's digits: f_i(x; eta) is image i's negative ELBO with latent noise eta.
 
     Args:
@@ -118,18 +54,18 @@ class DigitsVAE(_Network):
         images, _ = _digits()
         self._images = images.to(device)
         self.num_components, self.noise_dim = len(images), latent
-        self._set_up(lambda: _Vae(hidden, latent), instance, warm_up, device)
+        self.set_up(lambda: _Vae(hidden, latent), instance, warm_up, device)
 
     def batch(self, index: Tensor, noise: Tensor | None) -> Batch:
         """Images [..., b, 64] and noise [..., b or 1, m, latent]."""
         assert noise is not None, "the expectation is not known"
         return self._images[index], noise
 
-    def _mean_loss(self, x: Tensor, *batch: Tensor) -> Tensor:
-        return self._call(x, *batch).mean()
+    def mean_loss(self, x: Tensor, *batch: Tensor) -> Tensor:
+        return self.call(x, *batch).mean()
 
 
-class DigitsMixup(_Network):
+class DigitsMixup(NoisyNetwork):
     """Mixup on scikit-learn's digits: f_i(x; eta) is the cross-entropy of image i mixed with another one; eta holds weight and partner.
 
     lambda = I^-1(Phi(eta_1); alpha, alpha), Beta-distributed, and the partner is number floor(n Phi(eta_2)): shared noise is one lambda
@@ -161,7 +97,7 @@ class DigitsMixup(_Network):
         self._targets = torch.eye(10, dtype=torch.float64)[labels].to(device)
         self.num_components, self.noise_dim, self._alpha = len(images), 2, alpha
         build = lambda: nn.Sequential(nn.Linear(64, hidden), nn.Tanh(), nn.Linear(hidden, 10))  # noqa: E731
-        self._set_up(build, instance, warm_up, device)
+        self.set_up(build, instance, warm_up, device)
 
     def batch(self, index: Tensor, noise: Tensor | None) -> Batch:
         """Mixed images [..., b, m, 64] and targets [..., b, m, 10]."""
@@ -172,9 +108,9 @@ class DigitsMixup(_Network):
         partner, share = partner.clamp(max=self.num_components - 1), share[..., None]
         return tuple(share * t[index][..., None, :] + (1 - share) * t[partner] for t in (self._images, self._targets))
 
-    def _mean_loss(self, x: Tensor, *batch: Tensor) -> Tensor:
+    def mean_loss(self, x: Tensor, *batch: Tensor) -> Tensor:
         images, targets = batch
-        return -(targets * log_softmax(self._call(x, images), -1)).sum(-1).mean()
+        return -(targets * log_softmax(self.call(x, images), -1)).sum(-1).mean()
 
 
 def _digits() -> tuple[Tensor, Tensor]:

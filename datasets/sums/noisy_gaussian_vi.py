@@ -1,4 +1,4 @@
-"""Gaussian variational inference as a noisy sum, its optimum and gradient moments in closed form; see datasets.sums.base."""
+"""Variational inference for a product of Gaussians as a finite sum with reparameterisation noise: posterior and gradient moments in closed form."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from torch import Tensor
 
 from bench.seeding import generator
 from bench.tasks.doubly_stochastic.budget import Moments
+from bench.tasks.doubly_stochastic.protocol import Batch
 from bench.types import NonNegativeInt, PositiveFloat, PositiveInt
-from datasets.sums.base import Batch, NoisySum
+from datasets.sums.noisy_sum import NoisySum
 
 
 class GaussianSumVI(NoisySum):

@@ -1,4 +1,4 @@
-"""Sums of noisy quadratics, whose optimum and gradient moments are known in closed form; see datasets.sums.base."""
+"""Quadratics with noisy centres, in one curvature each or in Hessians that do not commute: optimum and gradient moments in closed form."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch.nn.functional import embedding_bag
 
 from bench.seeding import generator, stream_seed
 from bench.tasks.doubly_stochastic.budget import Moments
+from bench.tasks.doubly_stochastic.protocol import Batch
 from bench.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from datasets.sums.base import Batch, NoisySum
+from datasets.sums.noisy_sum import NoisySum
 
 
 class _Quadratics(NoisySum):

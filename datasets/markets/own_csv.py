@@ -1,4 +1,4 @@
-"""Price relatives from a user's own CSV."""
+"""Price relatives of a user's own CSV of prices or relatives."""
 
 from __future__ import annotations
 
