@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +16,34 @@ import yaml
 
 from bench.judge.archive import Record
 from bench.run.job import PARTS, Job, lookup
-from bench.run.store import CONFIG, ERROR, LOCK, REQUIRED, RESULT, read_metrics
+from bench.run.store import CHECKPOINT, CONFIG, ENVIRONMENT, ERROR, LOCK, METRICS, REQUIRED, RESULT
 
 STATES = ("finished", "diverged", "failed", "stopped", "running")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+FILES = {RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, LOCK}  # that the runner writes into a seed's folder
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class OwnRun:
-    """One seed's folder. `state`: one of STATES, or "missing" without a folder; `result`: result.json of one that ended."""
+    """One seed's folder. `state`: one of STATES, or "missing" where the runner has written nothing; `result`: result.json of one that ended."""
 
     seed: int
     folder: Path
     state: str
     result: dict[str, Any] | None
+
+    @property
+    def changed(self) -> float:
+        """When the result was written, else when anything in the folder was last; seconds since 1970."""
+        with contextlib.suppress(OSError):
+            if self.result is not None:
+                return (self.folder / RESULT).stat().st_mtime
+            with os.scandir(self.folder) as entries:
+                return max(
+                    (e.stat(follow_symlinks=False).st_mtime for e in entries), default=self.folder.stat().st_mtime
+                )
+        return time.time()
 
     @property
     def seconds(self) -> float | None:
@@ -67,17 +82,13 @@ class OwnJob:
         """The parts' values, as a Record holds them."""
         return {part: {k: v for k, v in node.items() if k != "_target_"} for part, node in self.parts.items()}
 
-    def records(self, curves: bool = False) -> list[Record]:
-        """Its runs, as verdicts, tables and figures take them.
-
-        Raises:
-            ValueError: with `curves`, a line of metrics.jsonl that is not JSON.
-        """
+    def records(self) -> list[Record]:
+        """Its runs, as verdicts, tables and figures take them, without the curves."""
         config = self.config
-        return [_record(self, config, run, curves) for run in self.runs]
+        return [_record(self, config, run) for run in self.runs]
 
 
-def _record(job: OwnJob, config: dict[str, dict[str, Any]], run: OwnRun, curves: bool) -> Record:
+def _record(job: OwnJob, config: dict[str, dict[str, Any]], run: OwnRun) -> Record:
     result = run.result or {}
     return Record(
         experiments=(),
@@ -94,7 +105,7 @@ def _record(job: OwnJob, config: dict[str, dict[str, Any]], run: OwnRun, curves:
         seconds=run.seconds,
         config=config,
         metrics=result.get("metrics", {}),
-        curve=read_metrics(run.folder) if curves and run.result else [],
+        curve=[],
     )
 
 
@@ -144,8 +155,9 @@ def read_job(folder: Path, report: Report) -> OwnJob:
         raise ValueError("no task, method and dataset in it")
     with os.scandir(folder) as entries:
         seeds = sorted(int(entry.name[4:]) for entry in entries if _is_seed(entry.name))
-    runs = tuple(_run(folder / f"seed{seed}", seed, report) for seed in seeds)
-    return OwnJob(folder, str(content["key"]), names, parts, runs)
+    runs = (_run(folder / f"seed{seed}", seed, report) for seed in seeds)
+    found = tuple(run for run in runs if run.state != "missing")
+    return OwnJob(folder, str(content["key"]), names, parts, found)
 
 
 def _is_seed(name: str) -> bool:
@@ -154,12 +166,14 @@ def _is_seed(name: str) -> bool:
 
 def _run(folder: Path, seed: int, report: Report) -> OwnRun:
     try:
-        files = set(os.listdir(folder))
+        files = FILES & set(os.listdir(folder))
     except FileNotFoundError:
-        return OwnRun(seed, folder, "missing", None)
+        files = set()
     except OSError as error:
         report(f"{folder}: left out, cannot be read ({error.strerror})")
-        return OwnRun(seed, folder, "stopped", None)
+        files = set()
+    if not files:
+        return OwnRun(seed, folder, "missing", None)
     result = _result(folder, report) if RESULT in files else None
     if result is not None:
         return OwnRun(seed, folder, "diverged" if result["status"] == "diverged" else "finished", result)

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatter
 
 from bench.judge import statistics as stats
@@ -91,6 +92,12 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
     Args:
         palette: names whose places say their colours, so that a method looks the same in all figures of a paper.
     """
+    with matplotlib.rc_context(STYLE):
+        return svg(canvas_of(figure, found, task, palette))
+
+
+def canvas_of(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> Canvas:
+    """The figure, open, to be drawn on and saved in any format; arguments as of `draw`."""
     places = _places([line.label for line in found], palette)
     colours = [COLOURS[k] for k in places]
     with matplotlib.rc_context(STYLE):
@@ -106,7 +113,7 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
         axes.set_xlabel(axis_label(figure.x, task))
         axes.set_ylabel(axis_label(figure.y, task) + (", ratio" if figure.relative_to else ""))
         _direct_labels(axes, found, colours)
-        return svg(canvas)
+    return canvas
 
 
 def _places(labels: Sequence[str], palette: Sequence[str]) -> list[int]:

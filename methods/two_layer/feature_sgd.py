@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from bench.tasks.feature_learning.index_models import Target
+from bench.tasks.feature_learning.protocol import Batch
 from bench.tasks.feature_learning.two_layer import Neurons
 from bench.types import NonNegativeFloat, PositiveInt, Probability
-from methods.two_layer.first_layer import Batch, FirstLayerMethod, GradientMethod
+from methods.two_layer.first_layer import FirstLayerMethod, GradientMethod
 
 
 class FeatureSGD(GradientMethod):

@@ -1,42 +1,20 @@
-"""What a method of learning the first layer is. Torch alone.
-
-A method looks at a batch of B samples through h = W X^T, the labels and X X^T, and answers with coefficients: w_j <- alpha_j w_j + sum_b beta_jb x_b.
-Whatever gradient steps it takes on one batch stay in that span, so that a task may keep W, or h and coefficients of a block of samples.
+"""Bases of the methods that learn the first layer, see bench.tasks.feature_learning.protocol.
 
 Shapes: G settings of hyper-parameters, C paths (independent runs, of several dimensions d), N neurons, B samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from bench.tasks.feature_learning.index_models import Target
+from bench.tasks.feature_learning.protocol import Batch
 from bench.tasks.feature_learning.two_layer import Neurons
 from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
-
-
-@dataclass
-class Batch:
-    """What a method sees of B samples.
-
-    Attributes:
-        h: W X^T, [G, C, N, B].
-        y: labels, [C, 1, B].
-        r: ||x||^2, [C, 1, B].
-        inner: beta [G, C, N, B] -> beta X X^T, the change of h that the step sum_b beta_b x_b makes.
-        progress: t / T, the part of the run that is over, [C, 1, 1].
-    """
-
-    h: Tensor
-    y: Tensor
-    r: Tensor
-    inner: Callable[[Tensor], Tensor]
-    progress: Tensor
 
 
 class FirstLayerMethod:

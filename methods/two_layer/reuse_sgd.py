@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.tasks.feature_learning.protocol import Batch
 from bench.types import Probability
 from methods.two_layer.feature_sgd import FeatureSGD
-from methods.two_layer.first_layer import Batch, GradientMethod
+from methods.two_layer.first_layer import GradientMethod
 
 
 class ReuseSGD(GradientMethod):

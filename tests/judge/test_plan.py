@@ -99,8 +99,8 @@ def test_compositions_are_remembered_until_a_config_changes(tmp_path):
     code = (
         "import sys; sys.path.insert(0, '.')\n"
         "from bench.run import sweep; from bench.judge.plan import jobs\n"
-        "composed, compose = [], sweep.composed\n"
-        "sweep.composed = lambda *a, **k: composed.append(a) or compose(*a, **k)\n"
+        "composed, compose = [], sweep._composed\n"
+        "sweep._composed = lambda *a, **k: composed.append(a) or compose(*a, **k)\n"
         f"made = jobs('{NAME}', 'smoke', ['results_root=here'])\n"
         "print(len(composed) > 0, 'torch' in sys.modules, made[0].key, made[0].settings.seeds, made[0].folder)"
     )

@@ -1,0 +1,58 @@
+"""How jobs are told apart: by the options and config values in which they differ, never by a hash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.judge.groups import NAMES
+from bench.judge.own import OwnJob
+from bench.run.job import PARTS
+
+
+def swept(jobs: Sequence[OwnJob]) -> list[str]:
+    """What tells jobs apart: the groups of which they have other options, and the dotted keys of values that jobs of the same options do not
+    share. What only comes with an option (another method's hyper-parameters) is not among them."""
+    groups = [part for part in dict.fromkeys((*NAMES, *PARTS)) if len({job.names.get(part) for job in jobs}) > 1]
+    alike: dict[tuple[str | None, ...], list[OwnJob]] = {}
+    for job in jobs:
+        alike.setdefault(tuple(job.names.get(part) for part in groups), []).append(job)
+    keys: dict[str, None] = {}
+    for part in PARTS:
+        for same in alike.values():
+            names = dict.fromkeys(name for job in same for name in job.config.get(part, {}))
+            for name in names:
+                values = [job.config.get(part, {}).get(name) for job in same]
+                if any(value != values[0] for value in values):
+                    keys[f"{part}.{name}"] = None
+    return [*groups, *keys]
+
+
+def value_text(value: object) -> str:
+    """A config value as one types it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(value_text, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def given(job: OwnJob, path: str) -> str:
+    """The text of an option or value; nothing where the job has no such key."""
+    part, _, key = path.partition(".")
+    known = job.parts.get(part, {}) if key else job.names
+    return value_text(job.get(path)) if (key or part) in known else ""
+
+
+def headings(paths: Sequence[str]) -> list[str]:
+    """The last part of each dotted path, or all of it where two end alike."""
+    last = [path.rpartition(".")[2] for path in paths]
+    return [path if last.count(name) > 1 else name for path, name in zip(paths, last)]
+
+
+def name_of(job: OwnJob, paths: Sequence[str]) -> str:
+    """`ssvr, lr 0.001`"""
+    texts = []
+    for path, heading in zip(paths, headings(paths)):
+        if value := given(job, path):
+            texts.append(f"{heading} {value}" if "." in path else value)
+    return ", ".join(texts)
