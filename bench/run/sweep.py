@@ -141,4 +141,7 @@ def _content(file: Path) -> DictConfig:
     return OmegaConf.load(file)
 
 
-_composed = cache(composed)
+@cache
+def _composed(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], DictConfig]:
+    """`composed`, once a command line."""
+    return composed(line)
