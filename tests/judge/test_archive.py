@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from bench.report.build import refresh
 from made import run, runs
 
 from bench.errors import UserError
 from bench.judge.archive import read_records, write_records
 from bench.judge.plan import plan
-from bench.report.build import refresh
 
 OVERRIDES = ["tracker=none", "seeds=[0,1]"]
 

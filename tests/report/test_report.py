@@ -11,12 +11,12 @@ import xml.etree.ElementTree as ElementTree
 
 import pandas as pd
 import pytest
+from bench.report.build import maths, strip
 from conftest import ROOT, clean_env
 from made import run, runs
 
 from bench.judge.papers import Figure, Pivot
 from bench.report import figures, plotting, tables
-from bench.report.build import maths, strip
 
 RESULTS = ROOT / "results"
 OPTIONS = {"capture_output": True, "text": True, "check": False, "env": clean_env()}
