@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.run.job import Job
 
 
 def main() -> None:
@@ -22,7 +27,15 @@ def main() -> None:
     job()
 
 
+def compare(jobs: Sequence[Job]) -> None:
+    """One table of a sweep's jobs."""
+    from bench.report.comparison import print_jobs
+    from bench.run.progress import console
+
+    print_jobs(list(jobs), console(True))
+
+
 if __name__ == "__main__":
     from bench.run.cli import run
 
-    sys.exit(run(main))
+    sys.exit(run(main, compare))

@@ -79,7 +79,7 @@ def biased_effective_batch() -> Iterator[None]:
 @contextmanager
 def plain_mean() -> Iterator[None]:
     """Errors are taken from the plain mean of the centres; the optimum is the mean weighted by curvature."""
-    from datasets.sums.noisy_sums import GammaQuadratics
+    from datasets.sums.quadratics import GammaQuadratics
 
     right = GammaQuadratics.__init__
 

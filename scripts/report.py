@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bench.errors import UserError
 from bench.judge.archive import FOLDER, archived_papers
-from bench.judge.papers import check_decidable, load_papers
+from bench.judge.papers import check_decidable, choose, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
 from bench.report.places import INDEX, page_path
 from bench.report.publish import SCALES, outdated, publish, verdicts, write_report
@@ -41,7 +41,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """The program; returns its exit code."""
     args = arguments()
-    root, papers, chosen = results_root(args.overrides), load_papers(), load_papers(args.paper)
+    root, papers = results_root(args.overrides), load_papers()
+    chosen = choose(papers, args.paper)
     if (args.from_archive or args.check) and not archived_papers(root):
         raise UserError(f"{root / FOLDER}: no archive of runs; `make report` writes it from the runs")
     if args.check:

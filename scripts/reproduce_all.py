@@ -14,13 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.run.speed import speed
 from rich.console import Console
 
 from bench.errors import UserError, allowed_list, nearest
 from bench.judge.archive import read_all
 from bench.judge.cost import elsewhere
-from bench.judge.papers import check_decidable, load_papers
+from bench.judge.papers import check_decidable, choose, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
 from bench.judge.reproduce import committed_verdicts, regressions, reproduce
 from bench.judge.timing import time_missing, timings
@@ -32,6 +31,7 @@ from bench.run.cli import one_line
 from bench.run.options import SCALES
 from bench.run.paths import ROOT
 from bench.run.resolvers import auto_scale
+from bench.run.speed import speed
 
 
 def arguments() -> argparse.Namespace:
@@ -64,7 +64,8 @@ def main() -> int:
         raise UserError(f"--scale {args.scale}: allowed: {allowed_list(SCALES)}{nearest(args.scale, SCALES)}")
     if args.jobs < 1:
         raise UserError(f"--jobs {args.jobs}: at least 1")
-    everything, papers = load_papers(), load_papers(args.paper)
+    everything = load_papers()
+    papers = choose(everything, args.paper)
     overrides, root = args.overrides, results_root(args.overrides)
     names = [name for paper in papers for name in experiments(paper)]
     scales = [args.scale] if args.scale else list(REPORTED) if args.dry_run else [auto_scale()]

@@ -140,11 +140,11 @@ def step(rounds: int) -> list[Row]:
 
 def verdicts(rounds: int) -> list[Row]:
     """The verdict pass over at least 10,000 results: the committed runs and papers, as often as it takes, each copy under its own name."""
-    from bench.judge.archive import read_records, write_records
+    from bench.judge.archive import read_all, read_archive, text_of, write_archive
     from bench.judge.claims import judge_all
     from bench.judge.papers import load_papers
 
-    records = [r for r in read_records(ROOT / "results/runs.csv") if r.ended]
+    records = [r for r in read_all(ROOT / "results") if r.ended]
     copies = -(-10_000 // len(records))
     many, papers = [], {}
     for k in range(copies):
@@ -156,10 +156,10 @@ def verdicts(rounds: int) -> list[Row]:
             moved = {key: c.model_copy(update={"experiment": f"{k}{c.experiment}"}) for key, c in paper.claims.items()}
             papers[f"{k}{name}"] = paper.model_copy(update={"claims": moved})
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "runs.csv"
-        write_records(path, many)
+        path = Path(folder) / "all.jsonl.xz"
+        write_archive(path, text_of(many))
         works = {
-            "read runs.csv": lambda: read_records(path),
+            "read the archive": lambda: read_archive(path),
             f"judge {len(papers)} papers at two scales": lambda: judge_all(papers, many, ["mini", "paper"]),
         }
         seconds = interleaved(works, rounds)

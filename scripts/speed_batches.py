@@ -18,7 +18,7 @@ SETTINGS = 64  # step sizes or thresholds of a grid
 def portfolios(rounds: int) -> list[Row]:
     """EG, PAMR and OLMAR-1 on NYSE-O against universal-portfolios in its own environment: one setting, and a grid of 64 in one batch."""
     from bench.tasks.portfolio.books import evaluate
-    from datasets.markets.prices import olps
+    from datasets.markets.olps import olps
     from methods.portfolio.benchmarks import EG
     from methods.portfolio.reversion import OLMAR1, PAMR
 
@@ -58,7 +58,7 @@ def portfolios(rounds: int) -> list[Row]:
 
 def paths(rounds: int) -> list[Row]:
     """Doubly SGD, 14 step sizes x 64 paths in one batch against a loop with torch.optim.SGD, one path and step size at a time."""
-    from datasets.sums.noisy_sums import GammaQuadratics
+    from datasets.sums.quadratics import GammaQuadratics
     from methods.noisy.doubly_sgd import DoublySGD
 
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -8,13 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 
 import forks
 import pytest
-from hydra import compose
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))  # a user's data sets, where they are
@@ -89,19 +87,11 @@ def result_of(folder: Path) -> dict:
 
 
 @pytest.fixture
-def job() -> Iterator[Callable]:
+def job() -> Callable:
     """job("method=ssvr", ...) composes, validates and returns the Job, as run.py does."""
-    from bench.run.compose import hydra
-    from bench.run.config import load
+    from bench.run.compose import compose
 
-    with hydra():
-
-        def make(*overrides: str):
-            cfg = compose("config", list(overrides), return_hydra_config=True)
-            choices = dict(cfg.hydra.runtime.choices)
-            return load(without_hydra(cfg), choices)
-
-        yield make
+    return compose
 
 
 @pytest.fixture
@@ -138,13 +128,21 @@ def whole_and_resumed(made, folder: Path, stop_at: int) -> tuple[tuple, tuple]:
 def _advance(made, folder: Path, stop_at: int | None) -> tuple:
     from bench.run.hardware import open_device
     from bench.run.progress import Display
-    from bench.run.session import Run, Session, StopSignal
+    from bench.run.session import Run, Session
+    from bench.run.stopping import StopSignal
     from bench.run.store import read_metrics
 
     runs = [Run(seed, folder / f"seed{seed}") for seed in made.settings.seeds]
     for run in runs:
         run.folder.mkdir(parents=True, exist_ok=True)
-    session = Session(made, runs, open_device(made.settings.hardware), StopSignal(), Display(None, ""), print)
+    device = open_device(made.settings.hardware)
+    with Session(made, runs, device, StopSignal(), Display(None, ""), print) as session:
+        _halting_at(session, stop_at)
+        session.advance(session.start())
+    return [run.final for run in runs], [read_metrics(run.folder) for run in runs], session.gradient_evaluations
+
+
+def _halting_at(session, stop_at: int | None) -> None:
     asked, save = itertools.count(1), session.save
 
     def save_and_halt(state) -> None:
@@ -152,20 +150,3 @@ def _advance(made, folder: Path, stop_at: int | None) -> tuple:
         raise Halted
 
     session.due, session.save = (lambda: next(asked) == stop_at), save_and_halt
-    node = dict(made.parts["task"])
-    task = import_module(node.pop("_target_").rpartition(".")[0])
-    try:
-        task.run(session, session.start(), **node)
-    finally:
-        for run in runs:
-            run.close()
-    return [run.final for run in runs], [read_metrics(run.folder) for run in runs], session.gradient_evaluations
-
-
-def without_hydra(cfg):
-    """The app's own part of a config composed with return_hydra_config=True."""
-    from omegaconf import open_dict
-
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg

@@ -29,9 +29,7 @@ PRELOADED = (
     "torch._dynamo",  # what the first optimizer imports
     "scipy.stats",
     "bench.judge.plan",
-    "bench.run.progress",
-    "bench.run.session",
-    "bench.run.tracking",
+    "bench.run.attempt",
 )
 
 
@@ -161,7 +159,7 @@ def _run_py(prelude: str) -> int:
     import run as entry
     from bench.run.cli import run as cli
 
-    return cli(entry.main)
+    return cli(entry.main, entry.compare)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from bench.tasks.portfolio.books import evaluate
-from datasets.markets.prices import olps
+from datasets.markets.olps import olps
 from methods.portfolio.strategy import Strategy
 
 COSTS = torch.tensor([0.0, 0.001, 0.0025, 0.005, 0.01], dtype=torch.float64)

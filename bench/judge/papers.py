@@ -14,7 +14,7 @@ from bench.errors import UserError, allowed_list, nearest
 from bench.judge.checks import ALPHA, Better, Check, Identity, Ordering, Where, matches, narrowed
 from bench.run.job import Job
 from bench.run.notes import Metric, note
-from bench.run.options import options, task_of_experiment
+from bench.run.options import options, read_yaml, task_of_experiment
 from bench.run.paths import CONF
 from bench.run.schema import Strict
 
@@ -229,7 +229,7 @@ def load_paper(path: Path) -> Paper:
         UserError: the file, the field and what is wrong with it, in one line.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content: Any = read_yaml(path)
         return Paper.model_validate(content)
     except yaml.YAMLError as error:
         raise UserError(f"conf/paper/{path.name}: {' '.join(str(error).split())}") from None
@@ -242,10 +242,18 @@ def load_paper(path: Path) -> Paper:
 
 def load_papers(name: str | None = None) -> dict[str, Paper]:
     """All papers, or the one named, by file name."""
-    names = options("paper")
-    if name is not None and name not in names:
-        raise UserError(f"paper = '{name}': unknown; allowed: {allowed_list(names)}{nearest(name, names)}")
-    return {key: load_paper(CONF / "paper" / f"{key}.yaml") for key in names if name in (None, key)}
+    return {key: load_paper(CONF / "paper" / f"{key}.yaml") for key in choose(options("paper"), name)}
+
+
+def choose(papers: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+    """The paper named, or all of them.
+
+    Raises:
+        UserError: there is no such paper.
+    """
+    if name is not None and name not in papers:
+        raise UserError(f"paper = '{name}': unknown; allowed: {allowed_list(papers)}{nearest(name, papers)}")
+    return {key: value for key, value in papers.items() if name in (None, key)}
 
 
 def check_decidable(papers: Mapping[str, Paper], jobs: Callable[[str, str], Sequence[Job]]) -> None:

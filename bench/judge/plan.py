@@ -72,8 +72,9 @@ def plan(
     for scale in [scales] if isinstance(scales, str) else scales:
         for name in names:
             for job in jobs(name, scale, overrides):
+                base = job.folder
                 for seed in job.settings.seeds:
-                    folder = job.folder / f"seed{seed}"
+                    folder = base / f"seed{seed}"
                     if folder not in states:
                         states[folder] = _state(job, folder, report)
                     found.append(Planned(name, job.settings.scale, job, seed, *states[folder]))

@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -60,30 +59,29 @@ def time_steps(job: Job, seconds: float = SECONDS) -> float | None:
     Leaves no results behind.
     """
     from bench.run.hardware import open_device
-    from bench.run.session import Run, Session, StopSignal
+    from bench.run.session import Run, Session
+    from bench.run.stopping import StopSignal
 
-    task = import_module(job.parts["task"]["_target_"].rpartition(".")[0])
-    seeds = list(job.settings.seeds) if task.BATCHES_SEEDS else [job.settings.seeds[0]]
+    seeds = list(job.settings.seeds) if job.protocol().BATCHES_SEEDS else [job.settings.seeds[0]]
     watch = Stopwatch(seconds)
     with tempfile.TemporaryDirectory() as folder:
         job = replace(job, settings=job.settings.model_copy(update={"results_root": folder, "checkpoint_every": 1e9}))
         runs = [Run(seed, Path(folder) / f"seed{seed}") for seed in seeds]
         for run in runs:
             run.folder.mkdir()
-        session = Session(job, runs, open_device(job.settings.hardware), StopSignal(), watch, lambda line: None)
+        device = open_device(job.settings.hardware)
         before = signal.signal(signal.SIGALRM, _enough)
         signal.alarm(LIMIT)
         begun, whole = time.perf_counter(), None
         try:
-            task.run(session, session.start(), **{k: v for k, v in job.parts["task"].items() if k != "_target_"})
+            with Session(job, runs, device, StopSignal(), watch, lambda line: None) as session:
+                session.advance(session.start())
             whole = time.perf_counter() - begun  # it ended before the steps were enough
         except Enough:
             pass
         finally:
             signal.alarm(0)
             signal.signal(signal.SIGALRM, before)
-            for run in runs:
-                run.close()
     found = watch.estimate() if whole is None else whole
     return None if found is None else found / len(seeds)
 

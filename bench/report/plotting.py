@@ -82,19 +82,3 @@ def svg(canvas: Canvas) -> str:
     canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(canvas)
     return re.sub(r"[ \t]+\n", "\n", text.getvalue())
-
-
-def for_page(text: str, name: str, title: str) -> str:
-    """An svg to stand inside a page: text in the page's colour, ids of its own, a title for screen readers."""
-    body = text[text.index("<svg") :].replace(INK, "currentColor")
-    body = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
-    body = re.sub(r'xlink:href="#([^"]+)"', rf'xlink:href="#{name}-\1"', body)
-    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.S)
-    body = re.sub(
-        r'<svg ([^>]*?)width="[^"]*"',
-        r"<svg \1",
-        re.sub(r'<svg ([^>]*?)height="[^"]*" ', r"<svg \1", body, count=1),
-        count=1,
-    )
-    return body.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)

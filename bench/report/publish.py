@@ -61,8 +61,7 @@ def write_report(
         files, manifest = _made(root, name, paper, scales)
         _replace(root, name, files, manifest)
     rows = verdicts(root, papers)
-    index = {INDEX: index_page(papers, rows, scales)}
-    _replace(root, "index", index, {"files": _digests(index)})
+    _write(root / INDEX, index_page(papers, rows, scales))
     if root == ROOT / "results":
         readme = ROOT / "README.md"
         _write(readme, with_coverage(readme.read_text(encoding="utf-8"), papers, rows))

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from hydra.utils import get_object
 
 from bench.errors import UserError
+from bench.run.datafiles import recorded
 
 
 def build(group: str, node: Mapping[str, Any], *supplied: Any, **more: Any) -> Any:
-    """`_target_(*supplied, **node)`. A constructor's ValueError becomes a UserError that names the config group."""
+    """`_target_(*supplied, **node)`. A constructor's ValueError becomes a UserError that names the config group.
+
+    The files that a data set opens are recorded.
+    """
     arguments = {name: value for name, value in node.items() if name != "_target_"}
     try:
-        return get_object(str(node["_target_"]))(*supplied, **more, **arguments)
+        with recorded() if group == "dataset" else nullcontext():
+            return get_object(str(node["_target_"]))(*supplied, **more, **arguments)
     except ValueError as error:
         raise UserError(f"{group}: {error}") from error

@@ -18,8 +18,8 @@ from bench.run.signature import parse, source_file
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     f"bench/run/{name}.py"
     for name in (
-        "build", "codehash", "config", "gpu", "job", "memo", "notes", "options", "paths", "progress", "resolvers", "schema", "signature",
-        "store",
+        "build", "checkpoint", "clock", "codehash", "config", "datafiles", "gpu", "job", "memo", "notes", "options", "paths", "progress",
+        "resolvers", "schema", "signature", "stopping", "store",
     )
 }  # fmt: skip
 

@@ -1,49 +1,25 @@
-"""Hydra's own composition, with what it reads remembered in the process: the files, and the parsed `${...}` expressions."""
+"""From Python: the job of a command line, without the command line."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
-import omegaconf.base
-from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
-from hydra.core.global_hydra import GlobalHydra
-from hydra.plugins.config_source import ConfigResult
-
-from bench.run.paths import CONF
-from bench.run.resolvers import register_resolvers
-
-_parse = omegaconf.base.parse
-_remembered_parse = cache(_parse)
-_files: dict[tuple[str, ...], bytes] = {}
+from bench.run.composition import composed, hydra
+from bench.run.config import load
+from bench.run.explain import user_error
+from bench.run.job import Job
 
 
-class RememberingRepository(ConfigRepository):
-    """Reads each file once; every composition gets a copy of its own, as it merges into it."""
+def compose(*overrides: str) -> Job:
+    """The job of `python run.py <overrides>`, to be handed to bench.run.runner.execute. Relative paths count from the current directory.
 
-    def load_config(self, config_path: str) -> ConfigResult | None:
-        key = (config_path, *(source.path for source in self.sources))
-        if key not in _files:
-            _files[key] = pickle.dumps(super().load_config(config_path))
-        return pickle.loads(_files[key])
-
-
-@contextmanager
-def hydra() -> Iterator[None]:
-    """hydra.compose works inside, on conf/."""
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        assert isinstance(loader, ConfigLoaderImpl)
-        loader.repository = RememberingRepository(loader.config_search_path)
-        omegaconf.base.parse = _remembered_parse
-        try:
-            yield
-        finally:
-            omegaconf.base.parse = _parse
-    GlobalHydra.instance().clear()
+    Raises:
+        UserError: the line that the command line prints.
+    """
+    try:
+        with hydra():
+            cfg, choices, _ = composed(overrides)
+        return load(cfg, choices)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise user_error(error, overrides) from None

@@ -111,14 +111,19 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         UserError: as load.
     """
     nodes = {part: _present(content[part]) for part in PARTS if content.get(part) is not None}
-    settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
     for part in ("method", "dataset", "task"):
         if part not in nodes:
             raise UserError(f"{part}: missing value; allowed: {allowed_list(options(part))}")
+    unnamed = [part for part in nodes if choices.get(part) is None]
+    if unnamed:
+        raise UserError(
+            f"choices: no option of {allowed_list(unnamed)}; pass Hydra's runtime.choices, or let bench.run.compose.compose make the job"
+        )
     names = {part: str(choices[part]) for part in nodes}
     _check_fit(names, nodes["method"].pop("tasks", None))
     parts = {part: typed(part, node) for part, node in nodes.items()}
     text = json.dumps(parts, sort_keys=True, allow_nan=False)
+    settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
     if settings.scale == "auto":
         settings = settings.model_copy(update={"scale": auto_scale()})
     experiment = choices.get("experiment")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,19 @@ class Job:
         """results_root/runs/<task>/<method>-<dataset>-<key12>"""
         name = f"{self.names['method']}-{self.names['dataset']}-{self.key[:12]}"
         return Path(self.settings.results_root) / "runs" / self.names["task"] / name
+
+    @property
+    def title(self) -> str:
+        """`ssvr on digits`"""
+        return f"{self.names['method']} on {self.names['dataset']}"
+
+    def seed_folder(self, seed: int) -> Path:
+        """The folder of one seed's run."""
+        return self.folder / f"seed{seed}"
+
+    def protocol(self) -> Any:
+        """The task's module: `run(session, state, **keys)`, and whether it BATCHES_SEEDS. Imports torch."""
+        return import_module(self.parts["task"]["_target_"].rpartition(".")[0])
 
     def get(self, path: str) -> Any:
         """The name of an option chosen (method, dataset, model, task) or a value by its dotted path (method.lr); None where there is none."""

@@ -11,10 +11,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
-import yaml
-
 from bench.errors import UserError, allowed_list, nearest
-from bench.run.options import CONF, options
+from bench.run.options import options, read_yaml
+from bench.run.paths import CONF
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def note(task: str) -> TaskNote:
     names = options("task")
     if task not in names:
         raise UserError(f"task = '{task}': unknown; allowed: {allowed_list(names)}{nearest(task, names)}")
-    content: Any = yaml.safe_load((CONF / "task" / f"{task}.yaml").read_text(encoding="utf-8"))
+    content: Any = read_yaml(CONF / "task" / f"{task}.yaml")
     package = str((content or {}).get("_target_", "")).rpartition(".")[0].rpartition(".")[0]
     try:
         found = import_module(f"{package}.note").NOTE

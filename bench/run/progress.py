@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
@@ -12,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 LINE_EVERY = 10.0  # seconds between plain lines
+UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
 
 
 def shown(value: Any) -> str:
@@ -71,6 +74,44 @@ def console(verbose: bool) -> Console | None:
     if not verbose:
         return None
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+
+
+def say(verbose: bool, *what: Any) -> None:
+    """Lines or tables on the terminal."""
+    screen = console(verbose)
+    if screen is not None:
+        for thing in what:
+            screen.print(thing, soft_wrap=isinstance(thing, str), highlight=False, markup=False)
+
+
+def reporter(verbose: bool) -> Callable[[str], None]:
+    """Takes lines for the person to stderr, or nowhere."""
+    return lambda line: print(line, file=sys.stderr, flush=True) if verbose else None
+
+
+def ago(seconds: float) -> str:
+    """`2 days ago`, in the largest unit that fits."""
+    unit, size = next(((unit, size) for unit, size in UNITS.items() if seconds >= size), ("second", 1))
+    count = int(seconds / size)
+    return f"{count} {unit}{'s' * (count != 1)} ago"
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """`seed 0`, `seeds 0, 1` or `seeds 0-39`."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    parts = [f"{run[0]}-{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(parts)}"
+
+
+def path_in_words(path: Path) -> str:
+    """Relative to the current directory where it lies below it."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def closing_table(rows: dict[int, dict[str, Any]], title: str) -> Table:

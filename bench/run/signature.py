@@ -1,6 +1,7 @@
 """The arguments of a `_target_`, read from its source: validation and planning never import torch.
 
-The star rule: arguments before `*` are supplied by the code that builds the object, arguments after it are its config keys.
+The star rule: arguments before `*` are supplied by the code that builds the object, arguments after it are its config keys. A constructor that
+ends in `**shared`, of any name, hands these on to the next one up its bases and has its keys too: a family writes each key once.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def _find(module: str, name: str) -> tuple[ast.AST, Path] | None:
-    """The definition of `module.name`, following `from x import name` re-exports."""
+def _find(module: str, name: str) -> tuple[ast.AST, Path, str] | None:
+    """The definition of `module.name`, its file and its module, following `from x import name` re-exports."""
     path = source_file(module)
     if path is None:
         return None
     for node in parse(path).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return node, path
+            return node, path, module
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
@@ -61,18 +62,52 @@ def _find(module: str, name: str) -> tuple[ast.AST, Path] | None:
     return None
 
 
-def _constructor(node: ast.AST, module: str) -> ast.FunctionDef | None:
+@dataclass(frozen=True)
+class _Constructor:
+    """A function or an `__init__`, the module that defines it, and the bases that come after its class."""
+
+    node: ast.FunctionDef
+    module: str
+    bases: tuple[ast.expr, ...]
+
+
+def _constructor(node: ast.AST, module: str) -> _Constructor | None:
+    """What is called to build a function's value or a class's object; None where no source of ours says it."""
     if isinstance(node, ast.FunctionDef):
-        return node
+        return _Constructor(node, module, ())
     assert isinstance(node, ast.ClassDef)
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return item
-    for base in node.bases:  # an inherited constructor
+            return _Constructor(item, module, tuple(node.bases))
+    return _inherited(tuple(node.bases), module)
+
+
+def _inherited(bases: tuple[ast.expr, ...], module: str) -> _Constructor | None:
+    """The first constructor of the bases, in Python's order for classes without a diamond."""
+    for base in bases:
         found = _find(module, base.id) if isinstance(base, ast.Name) else None
-        if found:
-            return _constructor(found[0], module)
+        if found and (constructor := _constructor(found[0], found[2])):
+            return constructor
     return None
+
+
+def _ours(node: ast.AST, module: str) -> bool:
+    """Are the class and all its bases in source that can be read?"""
+    if not isinstance(node, ast.ClassDef):
+        return False
+    found = [_find(module, base.id) if isinstance(base, ast.Name) else None for base in node.bases]
+    return all(base is not None and _ours(base[0], base[2]) for base in found)
+
+
+def _keys(constructor: _Constructor) -> dict[str, tuple[Any, Any]]:
+    """Config keys, those of the bases first where the constructor hands on `**shared`; what it redefines is its own."""
+    args = constructor.node.args
+    own = {
+        arg.arg: (_annotation(arg.annotation), REQUIRED if default is None else ast.literal_eval(default))
+        for arg, default in zip(args.kwonlyargs, args.kw_defaults)
+    }
+    above = _inherited(constructor.bases, constructor.module) if args.kwarg else None
+    return (_keys(above) if above else {}) | own
 
 
 def _annotation(node: ast.expr | None) -> Any:
@@ -89,16 +124,14 @@ def signature(target: str) -> Signature:
     """Config keys of `target` ("package.module.Name"). UserError when there is no such definition."""
     module, _, name = target.rpartition(".")
     found = _find(module, name) if module else None
-    function = _constructor(found[0], module) if found else None
-    if function is None:
+    if found is None:
         return _imported(target)
-    args = function.args
-    keys = {
-        arg.arg: (_annotation(arg.annotation), REQUIRED if default is None else ast.literal_eval(default))
-        for arg, default in zip(args.kwonlyargs, args.kw_defaults)
-    }
+    constructor = _constructor(found[0], found[2])
+    if constructor is None:
+        return Signature({}, (), found[1]) if _ours(found[0], found[2]) else _imported(target)
+    args = constructor.node.args
     supplied = tuple(a.arg for a in (*args.posonlyargs, *args.args) if a.arg != "self")
-    return Signature(keys, supplied, found[1])
+    return Signature(_keys(constructor), supplied, found[1])
 
 
 def _imported(target: str) -> Signature:

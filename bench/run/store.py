@@ -1,6 +1,6 @@
 """A run on disk: one folder a seed, written so that a kill at any moment loses nothing that was finished.
 
-results.json exists = the run is done. It is written last: temporary file, fsync, rename. metrics.jsonl is flushed line by line.
+result.json exists = the run is done. It is written last: temporary file, fsync, rename. metrics.jsonl is flushed line by line.
 A lock (flock, released by the kernel when its process dies) keeps two processes from writing one folder.
 """
 
@@ -13,11 +13,15 @@ import json
 import math
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from bench.errors import UserError
+from bench.run.job import Job
 
 RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, CONFIG, LOCK = (
     "result.json",
@@ -110,6 +114,82 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         lines = (folder / METRICS).read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines if line.strip()]
     return []
+
+
+def curve_length(folder: Path) -> int:
+    """Bytes of metrics.jsonl; 0 without one."""
+    path = folder / METRICS
+    return path.stat().st_size if path.exists() else 0
+
+
+def write_config(folder: Path, key: str, names: dict[str, str], parts: dict[str, dict[str, Any]]) -> None:
+    """config.yaml of a job's folder."""
+    text = OmegaConf.to_yaml(OmegaConf.create({"key": key, "names": names, **parts}))
+    write_atomic(folder / CONFIG, lambda file: file.write(text.encode()))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What `write_config` wrote: {"key": ..., "names": {...}, "parts": {...}}."""
+    content = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
+    assert isinstance(content, dict)
+    return {"key": content.pop("key"), "names": content.pop("names"), "parts": content}
+
+
+def prepare(job: Job, seeds: list[int], environment: dict[str, Any]) -> list[int]:
+    """Protocol and environment on disk before the first step; a forced run starts from an empty folder. The attempt's number by seed."""
+    write_config(job.folder, job.key, job.names, job.parts)
+    numbers = []
+    for folder in map(job.seed_folder, seeds):
+        for name in (RESULT, METRICS, CHECKPOINT) if job.settings.force is True else ():
+            (folder / name).unlink(missing_ok=True)
+        (folder / ERROR).unlink(missing_ok=True)
+        numbers.append(_attempts(folder) + 1)
+        write_json(folder / ENVIRONMENT, {"attempt": numbers[-1], "code": job.code, **environment})
+    return numbers
+
+
+def _attempts(folder: Path) -> int:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return int(json.loads((folder / ENVIRONMENT).read_text())["attempt"])
+    return 0
+
+
+def write_result(
+    job: Job, seed: int, status: str, metrics: dict[str, Any], data: dict[str, str], measured: dict[str, Any]
+) -> dict[str, Any]:
+    """result.json: everything above `measured` is bit for bit the same however often the run was interrupted."""
+    result = {
+        "status": status,
+        "task": job.names["task"],
+        "method": job.names["method"],
+        "dataset": job.names["dataset"],
+        "seed": seed,
+        "scale": job.settings.scale,
+        "key": job.key,
+        "code": job.code,
+        "precision": job.settings.hardware.precision,
+        "metrics": metrics,
+        "data": data,
+        "measured": measured,
+    }
+    path = job.seed_folder(seed) / RESULT
+    write_json(path, result)
+    return json.loads(path.read_text())
+
+
+def write_error(job: Job, seeds: list[int], error: Exception) -> str:
+    """error.json with the traceback for each seed; returns the line for the person."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        line = (
+            f"disk full ({error.strerror}); free some space and run the same command again, what was finished is kept"
+        )
+    else:
+        line = f"{error.__class__.__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    text = "".join(traceback.format_exception(error))
+    for seed in seeds:
+        with contextlib.suppress(OSError):
+            write_json(job.seed_folder(seed) / ERROR, {"seed": seed, "error": line, "traceback": text})
+    return line
 
 
 @contextlib.contextmanager

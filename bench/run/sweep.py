@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import __version__ as hydra_version
-from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -22,9 +21,10 @@ from omegaconf import __version__ as omegaconf_version
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError
-from bench.run import memo
-from bench.run.compose import hydra
+from bench.run import memo, multirun
+from bench.run.composition import composed, hydra
 from bench.run.config import copied, job_of, load, resolved
+from bench.run.explain import user_error
 from bench.run.gpu import cuda_devices
 from bench.run.job import Job
 from bench.run.paths import CONF, ROOT
@@ -59,7 +59,7 @@ def _contents(experiment: str, arguments: tuple[str, ...]) -> list[tuple[dict[st
 def _composed_from() -> str:
     """A digest of what compositions are made of: the configs, the code that composes them, and what it asks of the machine."""
     own = memo.digest_of_files(
-        "conf", *(f"bench/run/{name}.py" for name in ("compose", "config", "resolvers", "sweep"))
+        "conf", *(f"bench/run/{name}.py" for name in ("composition", "config", "resolvers", "sweep"))
     )
     machine = (ROOT, os.environ.get("CLAIMBENCH_DATA"), cuda_devices(), hydra_version, omegaconf_version)
     return hashlib.sha256(f"{own} {machine}".encode()).hexdigest()
@@ -83,13 +83,19 @@ class CheckSweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
-            for line in _lines(config.hydra.sweeper.params, config.hydra.overrides.task):
-                _job(line)
+            lines = _lines(config.hydra.sweeper.params, config.hydra.overrides.task)
+            jobs = [_job(line) for line in lines]
         except (UserError, HydraException, OmegaConfBaseException) as error:
-            from bench.run.cli import explain
-
-            print(f"error: {error if isinstance(error, UserError) else explain(error, sys.argv[1:])}", file=sys.stderr)
+            print(f"error: {user_error(error, sys.argv[1:])}", file=sys.stderr)
             raise SystemExit(2) from None
+        overrides = [{o.key_or_group: o.value() for o in map(_parsed, line)} for line in lines]
+        multirun.begin(jobs, overrides, _workers(config.hydra.launcher))
+
+
+def _workers(launcher: DictConfig) -> int:
+    """Jobs at a time: what joblib calls n_jobs and submitit array_parallelism; one in Hydra's own launcher."""
+    count = launcher.get("n_jobs") or launcher.get("array_parallelism") or 1
+    return count if count > 0 else os.cpu_count() or 1
 
 
 def _job(line: tuple[str, ...]) -> Job:
@@ -135,11 +141,4 @@ def _content(file: Path) -> DictConfig:
     return OmegaConf.load(file)
 
 
-@cache
-def _composed(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], DictConfig]:
-    """The config of a command line, the options chosen, and the parameters that its sweeper goes through."""
-    cfg = compose("config", list(line), return_hydra_config=True)
-    choices, swept = dict(cfg.hydra.runtime.choices), cfg.hydra.sweeper.params
-    with open_dict(cfg):
-        del cfg["hydra"]
-    return cfg, choices, swept
+_composed = cache(composed)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bench.run.job import Job
-from bench.run.session import Run
+from bench.run.progress import shown
 from bench.run.store import plain
 
 
@@ -56,37 +55,56 @@ def _settings(wandb: Any) -> Any:
 
 
 def open_mirror(
-    job: Job, run: Run, attempt: int, rows: list[dict[str, Any]], report: Callable[[str], None]
-) -> WandbMirror | None:
-    """A fresh wandb run that begins with the rows already on disk (those before the checkpoint), or None without a tracker."""
+    job: Job,
+    seed: int,
+    attempt: int,
+    swept: Mapping[str, Any],
+    rows: list[dict[str, Any]],
+    report: Callable[[str], None],
+) -> WandbMirror:
+    """A fresh wandb run that begins with the rows already on disk (those before the checkpoint); without a tracker nothing is mirrored."""
     tracker = job.settings.tracker
     if tracker.kind == "none":
-        return None
+        return WandbMirror(None, report)
     for name in ("WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_RESUME"):  # another process's run must not capture ours
         os.environ.pop(name, None)
     import wandb
 
-    folder = Path(job.settings.results_root)
-    options: dict[str, Any] = {
-        "project": tracker.project,
-        "entity": tracker.entity,
-        "dir": str(folder),
-        "id": f"{job.names['method']}-{job.names['dataset']}-{job.key[:12]}-s{run.seed}-a{attempt}",
-        "name": f"{job.names['method']}-{job.names['dataset']}-s{run.seed}",
-        "group": job.experiment or f"{job.names['method']}-{job.names['dataset']}",
-        "job_type": job.settings.scale,
-        "config": {**job.parts, "seed": run.seed, "key": job.key, "code": job.code, "attempt": attempt},
-        "settings": _settings(wandb),
-        "reinit": "create_new",
-    }
+    options = {"settings": _settings(wandb), "reinit": "create_new"} | _identity(job, seed, attempt, swept)
     started = _start(wandb, options, tracker.mode, report)
     if started is None:
-        return None
+        return WandbMirror(None, report)
     mirror = WandbMirror(started, report)
     mirror._safely(lambda: (started.define_metric("step"), started.define_metric("*", step_metric="step")))
     for row in rows:
         mirror.log(row)
     return mirror
+
+
+def _identity(job: Job, seed: int, attempt: int, swept: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of wandb.init that say which run this is: names as plain strings, to group and filter by, and the nested parts."""
+    name = f"{job.names['method']}-{job.names['dataset']}"
+    words = [job.names["method"], job.names["dataset"], *(f"{key}={shown(value)}" for key, value in swept.items())]
+    config = {
+        **job.parts,
+        **{f"{part}_name": option for part, option in job.names.items()},
+        "experiment": job.experiment,
+        "scale": job.settings.scale,
+        "seed": seed,
+        "key": job.key,
+        "code": job.code,
+        "attempt": attempt,
+    }
+    return {
+        "project": job.settings.tracker.project,
+        "entity": job.settings.tracker.entity,
+        "dir": job.settings.results_root,
+        "id": f"{name}-{job.key[:12]}-s{seed}-a{attempt}",
+        "name": f"{' '.join(words)} s{seed}" if swept else f"{name}-s{seed}",
+        "group": job.experiment or name,
+        "job_type": job.settings.scale,
+        "config": config,
+    }
 
 
 def _start(wandb: Any, options: dict[str, Any], mode: str, report: Callable[[str], None]) -> Any:

@@ -14,7 +14,7 @@ from torch.nn.functional import softplus
 from bench.errors import UserError
 from bench.tasks.doubly_stochastic.budget import Moments
 from bench.types import NonNegativeFloat, PositiveFloat
-from datasets.sums.noisy_sums import Batch, NoisySum
+from datasets.sums.base import Batch, NoisySum
 
 NODES = 32  # of Gauss-Hermite quadrature: exact for polynomials up to degree 63
 

@@ -1,7 +1,7 @@
 """Small networks on digits as finite sums with infinite data: a VAE's reparameterisation noise, mixup's random mixtures.
 
 Their moments are not known in closed form but measured (bench.tasks.doubly_stochastic.budget), and they have no known optimum: V is taken at parameters after a
-short training. See datasets.sums.noisy_sums for the protocol. float64; x is the flat vector of parameters.
+short training. See datasets.sums.base. float64; x is the flat vector of parameters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
 from bench.seeding import generator, stream_seed
 from bench.types import NonNegativeInt, PositiveFloat, PositiveInt
-from datasets.sums.noisy_sums import Batch, NoisySum
+from datasets.sums.base import Batch, NoisySum
 
 CHUNK = 256  # minibatches whose gradients are formed at once
 

@@ -23,7 +23,7 @@ weights. Weights are floored at 1e-10 (a multiplicative update cannot leave 0) a
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -139,21 +139,8 @@ class EGABP(EGABU):
     projection: metric, with the multiplier lambda above; euclidean, lambda = mean(g), for every (alpha, beta).
     """
 
-    def __init__(
-        self,
-        seed: int = 0,
-        *,
-        alpha: float,
-        beta: float,
-        eta: PositiveFloat,
-        forecast: Literal["momentum", "reversion", "olmar1", "olmar2", "rmr"] = "olmar1",
-        window: PositiveInt = 5,
-        decay: Fraction = 0.5,
-        threshold: NonNegativeFloat | None = None,
-        projection: Literal["metric", "euclidean"] = "metric",
-    ) -> None:
-        more = {"forecast": forecast, "window": window, "decay": decay, "threshold": threshold}
-        super().__init__(seed, alpha=alpha, beta=beta, eta=eta, **more)
+    def __init__(self, seed: int = 0, *, projection: Literal["metric", "euclidean"] = "metric", **shared: Any) -> None:
+        super().__init__(seed, **shared)
         self.projection = projection
 
     def centred(self, w: Tensor, log_w: Tensor, g: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Notation: x_t price relatives, b_t weights, d(v) = v - mean(v) 1, proj = Euclide
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -139,11 +139,18 @@ class Reverting(Strategy):
     r"""Passive-aggressive step towards a forecast phi_{t+1} of the next relatives; the subclass gives the forecast.
 
     lambda = max(0, epsilon - b_t . phi) / ||d(phi)||^2 (0 where ||d(phi)|| = 0),    b_{t+1} = proj(b_t + lambda d(phi))
+
+    Args:
+        seed: not used.
+        epsilon: return that the next portfolio should reach under the forecast.
     """
 
     reads_accounts = False
-    epsilon: float
     first = 0  # the period (0-based) after which the first step is taken
+
+    def __init__(self, seed: int = 0, *, epsilon: NonNegativeFloat = 10.0) -> None:
+        super().__init__(seed)
+        self.epsilon = epsilon
 
     def forecast(self, relatives: Tensor) -> Tensor:
         """phi_{t+1} for every t, [T, m] or [T, K, m]; row t may depend on relatives[: t + 1] alone."""
@@ -177,9 +184,9 @@ class OLMAR1(Reverting):
 
     first = 1
 
-    def __init__(self, seed: int = 0, *, epsilon: NonNegativeFloat = 10.0, window: PositiveInt = 5) -> None:
-        super().__init__(seed)
-        self.epsilon, self.window = epsilon, window
+    def __init__(self, seed: int = 0, *, window: PositiveInt = 5, **shared: Any) -> None:
+        super().__init__(seed, **shared)
+        self.window = window
 
     def forecast(self, relatives: Tensor) -> Tensor:
         phi, inverse = relatives.clone(), torch.ones_like(relatives)
@@ -204,9 +211,9 @@ class OLMAR2(Reverting):
         Li, Hoi, Sahoo, Liu, 2015, Artificial Intelligence 222, and the toolbox.
     """
 
-    def __init__(self, seed: int = 0, *, epsilon: NonNegativeFloat = 10.0, alpha: Probability = 0.5) -> None:
-        super().__init__(seed)
-        self.epsilon, self.alpha = epsilon, alpha
+    def __init__(self, seed: int = 0, *, alpha: Probability = 0.5, **shared: Any) -> None:
+        super().__init__(seed, **shared)
+        self.alpha = alpha
 
     def forecast(self, relatives: Tensor) -> Tensor:
         return exponential_average(relatives, self.alpha)
@@ -228,8 +235,8 @@ class RMR(Reverting):
     """
 
     def __init__(self, seed: int = 0, *, epsilon: NonNegativeFloat = 5.0, window: PositiveInt = 5) -> None:
-        super().__init__(seed)
-        self.epsilon, self.window = epsilon, window
+        super().__init__(seed, epsilon=epsilon)
+        self.window = window
 
     def forecast(self, relatives: Tensor) -> Tensor:
         prices = torch.cat([torch.ones_like(relatives[:1]), relatives[1:]]).cumprod(0)

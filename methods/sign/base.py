@@ -31,12 +31,23 @@ class SignOptimizer(Optimizer):
     Subclasses define `_estimate`. Where a method keeps v_t it lies in `state[p]["estimate"]`.
 
     Args:
-        params: parameters or parameter groups.
-        defaults: hyper-parameters of a group.
-        buffers: tensors that a forward pass changes (`model.buffers()`: BatchNorm statistics); extra passes leave them untouched.
+        params: parameters or parameter groups, x.
+        buffers: tensors that a forward pass changes (`model.buffers()`: BatchNorm statistics), left untouched by every pass but the one at x_t.
+        own: the subclass's hyper-parameters of a group.
+        lr: eta, step size.
+        weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
     """
 
-    def __init__(self, params: Any, defaults: dict[str, Any], buffers: Iterable[Tensor] = ()) -> None:
+    def __init__(
+        self,
+        params: Any,
+        buffers: Iterable[Tensor] = (),
+        own: dict[str, Any] | None = None,
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+    ) -> None:
+        defaults = {"lr": lr, "weight_decay": weight_decay, **(own or {})}
         check_ranges(defaults)
         self._buffers = list(buffers)
         super().__init__(params, defaults)
@@ -108,7 +119,15 @@ class SignOptimizer(Optimizer):
 
 
 class SnapshotOptimizer(SignOptimizer):
-    """Base of methods that compare with a snapshot x_s and its full gradient G_s, taken once per pass over m components."""
+    """Base of methods that compare with a snapshot x_s and its full gradient G_s, taken once per pass over m components.
+
+    Args: as SignOptimizer's.
+    """
+
+    def __init__(
+        self, params: Any, buffers: Iterable[Tensor] = (), own: dict[str, Any] | None = None, **shared: Any
+    ) -> None:
+        super().__init__(params, buffers, {**(own or {}), "num_components": None, "fresh": False}, **shared)
 
     @torch.no_grad()
     def snapshot(self, full_closure: Closure, num_components: int) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from methods.sign.base import Closure, SignOptimizer, SnapshotOptimizer
 
@@ -21,9 +19,6 @@ class SignSGD(SignOptimizer):
     References: Bernstein et al., 2018, "signSGD: Compressed Optimisation for Non-Convex Problems".
     Known limits: where the noise is skewed, the sign of one stochastic gradient is biased and the method stalls.
     """
-
-    def __init__(self, params: Any, *, lr: float, weight_decay: float = 0.0) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
 
     @staticmethod
     def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:
@@ -48,8 +43,8 @@ class SignSGDSIM(SignOptimizer):
     References: Sun et al., 2023, "Momentum Ensures Convergence of SIGNSGD under Weaker Assumptions".
     """
 
-    def __init__(self, params: Any, *, lr: float, beta: float, weight_decay: float = 0.0) -> None:
-        super().__init__(params, {"lr": lr, "beta": beta, "weight_decay": weight_decay})
+    def __init__(self, params: Any, *, beta: float, **shared: Any) -> None:
+        super().__init__(params, (), {"beta": beta}, **shared)
 
     @staticmethod
     def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:
@@ -76,9 +71,6 @@ class EFSignSGD(SignOptimizer):
         weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
     References: Karimireddy et al., 2019, "Error Feedback Fixes SignSGD and other Gradient Compression Schemes", Algorithm 1.
     """
-
-    def __init__(self, params: Any, *, lr: float, weight_decay: float = 0.0) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
 
     @staticmethod
     def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:
@@ -122,11 +114,6 @@ class SignSVRG(SnapshotOptimizer):
         weight_decay: decoupled weight decay: x shrinks by the factor 1 - lr * weight_decay at each step.
     References: Chzhen and Schechtman, 2023, arXiv 2305.13187; the snapshot interval m is our choice.
     """
-
-    def __init__(self, params: Any, buffers: Iterable[Tensor] = (), *, lr: float, weight_decay: float = 0.0) -> None:
-        super().__init__(
-            params, {"lr": lr, "weight_decay": weight_decay, "num_components": None, "fresh": False}, buffers
-        )
 
     @staticmethod
     def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:

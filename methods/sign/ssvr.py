@@ -37,10 +37,8 @@ class SSVR(SignOptimizer):
         Gains need mean-squared smoothness that is small against the variance; at equal gradient calls momentum can be ahead.
     """
 
-    def __init__(
-        self, params: Any, buffers: Iterable[Tensor] = (), *, lr: float, beta: float, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(params, {"lr": lr, "beta": beta, "weight_decay": weight_decay}, buffers)
+    def __init__(self, params: Any, buffers: Iterable[Tensor] = (), *, beta: float, **shared: Any) -> None:
+        super().__init__(params, buffers, {"beta": beta}, **shared)
 
     @staticmethod
     def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:
@@ -113,22 +111,13 @@ class SSVRFS(SnapshotOptimizer):
         params: Any,
         buffers: Iterable[Tensor] = (),
         *,
-        lr: float,
         beta: float | None = None,
         form: Literal["storm", "spider"] = "storm",
-        weight_decay: float = 0.0,
+        **shared: Any,
     ) -> None:
         if form not in ("storm", "spider"):
             raise ValueError(f"form = '{form}': 'storm' or 'spider'")
-        defaults = {
-            "lr": lr,
-            "beta": beta,
-            "form": form,
-            "weight_decay": weight_decay,
-            "num_components": None,
-            "fresh": False,
-        }
-        super().__init__(params, defaults, buffers)
+        super().__init__(params, buffers, {"beta": beta, "form": form}, **shared)
 
     @staticmethod
     def theory(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.tasks.feature_learning.index_models import Target
+from bench.tasks.feature_learning.protocol import Batch
 from bench.tasks.feature_learning.two_layer import Neurons
-from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
-from methods.two_layer.first_layer import Batch, FirstLayerMethod
+from bench.types import NonNegativeFloat, PositiveInt, Probability
+from methods.two_layer.first_layer import FirstLayerMethod, GradientMethod
 
 
-class FeatureSGD(FirstLayerMethod):
+class FeatureSGD(GradientMethod):
     r"""Gradient steps on the rows of the first layer.
 
     w_j <- w_j + gamma (1/B) sum_b g_j(x_b) (I - w_j w_j^T) x_b, normalised;    g_j(x) = a_j s'(<w_j, x> + b_j) y
@@ -23,11 +25,8 @@ class FeatureSGD(FirstLayerMethod):
     online SGD; with fresh = False, full-batch gradient descent.
 
     Args:
-        lr: gamma = lr / d^lr_power.
-        lr_power: 1 for SGD with B = 1; 0 for all samples at once.
-        geometry: sphere, free.
-        loss: correlation (-f y), squared.
-        batch_size: B; null: all n samples at once.
+        lr, lr_power, geometry, loss, batch_size: as GradientMethod's; lr_power is 1 for SGD with B = 1, 0 for all samples at once.
+        own: a subclass's hyper-parameters.
         fresh: new samples at each step.
         steps: with all samples at once.
     References:
@@ -37,16 +36,13 @@ class FeatureSGD(FirstLayerMethod):
 
     def __init__(
         self,
+        own: Mapping[str, tuple[float | Tensor, float]] | None = None,
         *,
-        lr: PositiveFloat,
-        lr_power: NonNegativeFloat,
-        geometry: Literal["sphere", "free"],
-        loss: Literal["correlation", "squared"],
-        batch_size: PositiveInt | None,
         fresh: bool,
         steps: PositiveInt | None,
+        **shared: Any,
     ) -> None:
-        super().__init__(geometry == "sphere", loss == "squared", batch_size, fresh, steps, {"lr": lr_power}, lr=lr)
+        super().__init__(fresh, steps, own, **shared)
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
         """The step's coefficients, as FirstLayerMethod.move."""
@@ -72,10 +68,8 @@ class SmoothedSGD(FirstLayerMethod):
     References: Damian, Nichani, Ge and Lee, 2023, arXiv 2305.10633; the closed form for a polynomial is derived here.
     """
 
-    def __init__(
-        self, *, lr: PositiveFloat, lr_power: NonNegativeFloat, smoothing: NonNegativeFloat, smooth_until: Probability
-    ) -> None:
-        super().__init__(True, False, powers={"lr": lr_power, "smoothing": -0.25}, lr=lr, smoothing=smoothing)
+    def __init__(self, *, smoothing: NonNegativeFloat, smooth_until: Probability, **shared: Any) -> None:
+        super().__init__(True, False, own={"smoothing": (smoothing, -0.25)}, **shared)
         self.smooth_until = smooth_until
 
     def begin(self, neurons: Neurons, target: Target, dims: Tensor) -> None:

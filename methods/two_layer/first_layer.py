@@ -1,40 +1,20 @@
-"""What a method of learning the first layer is. Torch alone.
-
-A method looks at a batch of B samples through h = W X^T, the labels and X X^T, and answers with coefficients: w_j <- alpha_j w_j + sum_b beta_jb x_b.
-Whatever gradient steps it takes on one batch stay in that span, so that a task may keep W, or h and coefficients of a block of samples.
+"""Bases of the methods that learn the first layer, see bench.tasks.feature_learning.protocol.
 
 Shapes: G settings of hyper-parameters, C paths (independent runs, of several dimensions d), N neurons, B samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from bench.tasks.feature_learning.index_models import Target
+from bench.tasks.feature_learning.protocol import Batch
 from bench.tasks.feature_learning.two_layer import Neurons
-
-
-@dataclass
-class Batch:
-    """What a method sees of B samples.
-
-    Attributes:
-        h: W X^T, [G, C, N, B].
-        y: labels, [C, 1, B].
-        r: ||x||^2, [C, 1, B].
-        inner: beta [G, C, N, B] -> beta X X^T, the change of h that the step sum_b beta_b x_b makes.
-        progress: t / T, the part of the run that is over, [C, 1, 1].
-    """
-
-    h: Tensor
-    y: Tensor
-    r: Tensor
-    inner: Callable[[Tensor], Tensor]
-    progress: Tensor
+from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 class FirstLayerMethod:
@@ -61,13 +41,16 @@ class FirstLayerMethod:
         batch_size: int | None = 1,
         fresh: bool = True,
         steps: int | None = None,
-        powers: Mapping[str, float] | None = None,
-        **values: float | Tensor,
+        own: Mapping[str, tuple[float | Tensor, float]] | None = None,
+        *,
+        lr: PositiveFloat,
+        lr_power: NonNegativeFloat,
     ) -> None:
-        """Hyper-parameters by name, floats or tensors [K, 1]; `begin` makes an attribute of each, [G or 1, C, 1, 1].
+        """Hyper-parameters are floats, or tensors [K, 1]; `begin` makes an attribute of each, [G or 1, C, 1, 1].
 
         Args:
-            powers: hyper-parameter: the power of d that divides it.
+            own: the subclass's: (value, the power of d that divides it).
+            lr, lr_power: gamma = lr / d^lr_power.
 
         Raises:
             ValueError: steps without a whole batch, or a whole batch without; the same samples in small batches.
@@ -80,14 +63,14 @@ class FirstLayerMethod:
             raise ValueError(f"fresh = False: needs batch_size = null, all samples at once, not {batch_size}")
         self.sphere, self.squared = sphere, squared
         self.batch_size, self.fresh, self.steps = batch_size, fresh, steps
-        self.powers, self._values = powers or {}, values
+        self._values = {"lr": (lr, lr_power), **(own or {})}
 
     def begin(self, neurons: Neurons, target: Target, dims: Tensor) -> None:
         """Before the first step, and again whenever paths have left: the paths' neurons and their d [C, 1, 1]."""
         self.neurons, self.target, self.dims = neurons, target, dims
-        for name, value in self._values.items():
+        for name, (value, power) in self._values.items():
             value = torch.as_tensor(value, dtype=dims.dtype, device=dims.device)
-            setattr(self, name, value.reshape(-1, 1, 1, 1) / dims ** self.powers.get(name, 0.0))
+            setattr(self, name, value.reshape(-1, 1, 1, 1) / dims**power)
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
         """(alpha [G, C, N, 1], beta [G, C, N, B]); projection to the sphere, where `sphere`, is the caller's.
@@ -108,3 +91,26 @@ class FirstLayerMethod:
         """g / B of the method's loss, [G, C, N, B]."""
         g = self.neurons.signal(h, y, self.squared)
         return g if self.batch_size == 1 else g / h.shape[-1]
+
+
+class GradientMethod(FirstLayerMethod):
+    """Base of the methods that step along gradients of a loss, on or off the sphere.
+
+    Args:
+        geometry: sphere; free: no projection of gradients or rows.
+        loss: correlation (-f y: a is small, f is nearly 0), squared (all neurons' steps change f).
+        batch_size: B; null: all n samples at once.
+    """
+
+    def __init__(
+        self,
+        fresh: bool = True,
+        steps: int | None = None,
+        own: Mapping[str, tuple[float | Tensor, float]] | None = None,
+        *,
+        geometry: Literal["sphere", "free"],
+        loss: Literal["correlation", "squared"],
+        batch_size: PositiveInt | None,
+        **shared: Any,
+    ) -> None:
+        super().__init__(geometry == "sphere", loss == "squared", batch_size, fresh, steps, own, **shared)

@@ -14,7 +14,7 @@ tensors [K, 1].
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -92,14 +92,13 @@ class RegularisedGD(FeatureRegression):
     def __init__(
         self,
         *,
-        features: Literal["gradient_step", "random"],
-        ridge: PositiveFloat,
         lr: PositiveFloat,
         lam: NonNegativeFloat,
         halvings: NonNegativeFloat,
         floor: NonNegativeFloat,
+        **shared: Any,
     ) -> None:
-        super().__init__(features=features, ridge=ridge)
+        super().__init__(**shared)
         self._values = {"lr": lr, "lam": lam, "halvings": halvings, "floor": floor}
 
     def begin(self, steps: int, device: torch.device) -> None:

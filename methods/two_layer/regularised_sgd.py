@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.tasks.teacher_recovery.oracle import Oracle
 from bench.tasks.teacher_recovery.relu_population import TINY
-from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
+from bench.types import PositiveInt
 from methods.two_layer.regularised_gd import RegularisedGD
 
 CHUNK = 10_000  # samples of the first stages that are in memory at once
@@ -34,19 +34,8 @@ class RegularisedSGD(RegularisedGD):
     References: as RegularisedGD.
     """
 
-    def __init__(
-        self,
-        *,
-        features: Literal["gradient_step", "random"],
-        ridge: PositiveFloat,
-        lr: PositiveFloat,
-        lam: NonNegativeFloat,
-        halvings: NonNegativeFloat,
-        floor: NonNegativeFloat,
-        first_samples: PositiveInt,
-        batch_size: PositiveInt,
-    ) -> None:
-        super().__init__(features=features, ridge=ridge, lr=lr, lam=lam, halvings=halvings, floor=floor)
+    def __init__(self, *, first_samples: PositiveInt, batch_size: PositiveInt, **shared: Any) -> None:
+        super().__init__(**shared)
         self.first_samples, self.batch_size = first_samples, batch_size
 
     def _teacher_gradient(self, oracle: Oracle, rows: Tensor) -> Tensor:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
-from methods.two_layer.first_layer import Batch, FirstLayerMethod
+from bench.tasks.feature_learning.protocol import Batch
+from bench.types import Probability
+from methods.two_layer.feature_sgd import FeatureSGD
+from methods.two_layer.first_layer import GradientMethod
 
 
-class ReuseSGD(FirstLayerMethod):
+class ReuseSGD(GradientMethod):
     r"""Two gradient steps on the same samples, then interpolation and projection: Algorithm 1, the first phase.
 
     w' = w + eta (I - w w^T) grad,  w'' = w' + eta (I - w' w'^T) grad',  w <- w'' - xi (w'' - w), normalised
@@ -20,33 +22,16 @@ class ReuseSGD(FirstLayerMethod):
     sees nonlinear functions of the label; xi near 1 keeps the net move small.
 
     Args:
-        lr: eta = lr / d^lr_power.
-        lr_power: 1 for B = 1.
+        lr, lr_power, geometry, loss, batch_size: as GradientMethod's, with eta for gamma; lr_power is 1 for B = 1.
         interpolation: xi; the net move is 1 - xi of both steps.
         anneal_from: part of the run from which on 1 - xi falls linearly to 0 (strong recovery); 1: never.
-        geometry: sphere; free: no projection of gradients or rows.
-        loss: correlation (a is small, f is nearly 0), squared.
-        batch_size: B.
     References: Lee et al., 2024, Algorithm 1; constants and the schedule of xi are choices made here.
     """
 
     evaluations = 2
 
-    def __init__(
-        self,
-        *,
-        lr: PositiveFloat,
-        lr_power: NonNegativeFloat,
-        interpolation: Probability,
-        anneal_from: Probability,
-        geometry: Literal["sphere", "free"],
-        loss: Literal["correlation", "squared"],
-        batch_size: PositiveInt,
-    ) -> None:
-        powers = {"lr": lr_power}
-        super().__init__(
-            geometry == "sphere", loss == "squared", batch_size, powers=powers, lr=lr, interpolation=interpolation
-        )
+    def __init__(self, *, interpolation: Probability, anneal_from: Probability, **shared: Any) -> None:
+        super().__init__(own={"interpolation": (interpolation, 0.0)}, **shared)
         self.anneal_from = anneal_from
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
@@ -65,7 +50,7 @@ class ReuseSGD(FirstLayerMethod):
         return max(generative - 1.0, 1.0)
 
 
-class LookaheadSGD(FirstLayerMethod):
+class LookaheadSGD(FeatureSGD):
     r"""A gradient step with the gradient taken where an inner step on the same sample leads: one map of (y, <w, x>).
 
     w <- w + gamma psi (I - w w^T) x, normalised;    psi = g(h + eta r g(h))  [+ g(h)],    h = <w, x>
@@ -75,15 +60,9 @@ class LookaheadSGD(FirstLayerMethod):
     Samples of a batch take their inner steps each on its own.
 
     Args:
-        lr: gamma = lr / d^lr_power.
-        lr_power: 1 for B = 1.
+        lr, lr_power, geometry, loss, batch_size, fresh, steps: as FeatureSGD's, which it is for inner_lr = 0 without keep_first.
         inner_lr: eta = inner_lr / d; negative: SAM, uphill.
         keep_first: add g(h).
-        geometry: sphere, free.
-        loss: correlation, squared (inner steps of all neurons change f).
-        batch_size: B; null: all n samples at once.
-        fresh: new samples at each step.
-        steps: with all samples at once.
     References:
         Arnaboldi et al., 2024, arXiv 2405.15459, and their code: EgD and SAM off the sphere, squared loss, no biases.
         Tsiolis, Mousavi-Hosseini and Erdogdu, 2025, arXiv 2510.21020, for batch reuse as one map.
@@ -91,21 +70,8 @@ class LookaheadSGD(FirstLayerMethod):
 
     evaluations = 2
 
-    def __init__(
-        self,
-        *,
-        lr: PositiveFloat,
-        lr_power: NonNegativeFloat,
-        inner_lr: float,
-        keep_first: bool,
-        geometry: Literal["sphere", "free"],
-        loss: Literal["correlation", "squared"],
-        batch_size: PositiveInt | None,
-        fresh: bool,
-        steps: PositiveInt | None,
-    ) -> None:
-        powers, values = {"lr": lr_power, "inner_lr": 1.0}, {"lr": lr, "inner_lr": inner_lr}
-        super().__init__(geometry == "sphere", loss == "squared", batch_size, fresh, steps, powers, **values)
+    def __init__(self, *, inner_lr: float, keep_first: bool, **shared: Any) -> None:
+        super().__init__({"inner_lr": (inner_lr, 1.0)}, **shared)
         self.keep_first = keep_first
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:

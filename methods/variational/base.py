@@ -5,10 +5,13 @@ Shapes: K settings of hyper-parameters, S seeds, d dimension; all advance in one
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from bench.tasks.inference.gaussian import Gaussian
+from bench.types import NonNegativeFloat, PositiveFloat
 
 
 class GaussianMethod:
@@ -25,9 +28,11 @@ class GaussianMethod:
     lr: Tensor
     decay: Tensor
 
-    def __init__(self, **values: float | Tensor) -> None:
-        """Hyper-parameters by name; `begin` makes an attribute of each."""
-        self._values = values
+    def __init__(
+        self, own: Mapping[str, float | Tensor] | None = None, *, lr: PositiveFloat, decay: NonNegativeFloat = 0.0
+    ) -> None:
+        """Hyper-parameters, `own` those of the subclass; `begin` makes an attribute of each."""
+        self._values = {"lr": lr, "decay": decay, **(own or {})}
         self.state: dict[str, Tensor] = {}
 
     def begin(self, q: Gaussian) -> None:

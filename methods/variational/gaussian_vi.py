@@ -7,12 +7,13 @@ Barber, 2013; Domke, 2020). Its gradients are g by m, tril(H C) by C for the ene
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.tasks.inference.gaussian import Gaussian
-from bench.types import NonNegativeFloat, PositiveFloat, Probability
+from bench.types import PositiveFloat, Probability
 from methods.variational.base import GaussianMethod, per_matrix, per_vector
 
 
@@ -42,9 +43,6 @@ class ProximalSGD(_CholeskyMethod):
     References: Domke, 2020, Provable smoothness guarantees for black-box variational inference.
     """
 
-    def __init__(self, *, lr: PositiveFloat, decay: NonNegativeFloat = 0.0) -> None:
-        super().__init__(lr=lr, decay=decay)
-
     def update(self, t: int, g: Tensor, hessian: Tensor) -> None:
         rate = self.rate(t)
         self.state["mean"] = self.state["mean"] - per_vector(rate) * g
@@ -69,8 +67,8 @@ class ProjectedSGD(_CholeskyMethod):
     References: Domke, 2020; Domke, Garrigos and Gower, 2023.
     """
 
-    def __init__(self, *, lr: PositiveFloat, decay: NonNegativeFloat = 0.0, floor: PositiveFloat = 1e-3) -> None:
-        super().__init__(lr=lr, decay=decay, floor=floor)
+    def __init__(self, *, floor: PositiveFloat = 1e-3, **shared: Any) -> None:
+        super().__init__({"floor": floor}, **shared)
 
     def update(self, t: int, g: Tensor, hessian: Tensor) -> None:
         rate, scale = self.rate(t), self.state["scale"]
@@ -101,17 +99,16 @@ class AdamVI(_CholeskyMethod):
     def __init__(
         self,
         *,
-        lr: PositiveFloat,
-        decay: NonNegativeFloat = 0.0,
         beta1: Probability = 0.9,
         beta2: Probability = 0.999,
         eps: PositiveFloat = 1e-8,
         floor: PositiveFloat = 1e-3,
+        **shared: Any,
     ) -> None:
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
             if torch.as_tensor(beta).max() >= 1:
                 raise ValueError(f"{name} = {beta}: below 1")
-        super().__init__(lr=lr, decay=decay, beta1=beta1, beta2=beta2, eps=eps, floor=floor)
+        super().__init__({"beta1": beta1, "beta2": beta2, "eps": eps, "floor": floor}, **shared)
 
     def _initial(self, q: Gaussian) -> dict[str, Tensor]:
         state = super()._initial(q)

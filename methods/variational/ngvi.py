@@ -31,7 +31,7 @@ class NGVI(GaussianMethod):
     """
 
     def __init__(self, *, lr: PositiveFloat = 1.0, decay: NonNegativeFloat = 0.5, cap: PositiveFloat = 1.0) -> None:
-        super().__init__(lr=lr, decay=decay, cap=cap)
+        super().__init__({"cap": cap}, lr=lr, decay=decay)
 
     def rate(self, t: int) -> Tensor:
         return torch.minimum(super().rate(t), self.cap)
@@ -96,9 +96,6 @@ class SquareRootNGVI(GaussianMethod):
         lr, decay: rho_t = lr / (1 + decay t).
     References: Kumar et al., 2025 (SR-VN), later than the paper. An extra.
     """
-
-    def __init__(self, *, lr: PositiveFloat, decay: NonNegativeFloat = 0.0) -> None:
-        super().__init__(lr=lr, decay=decay)
 
     def _initial(self, q: Gaussian) -> dict[str, Tensor]:
         return {"mean": q.mean.clone(), "scale": torch.linalg.cholesky(q.covariance)}

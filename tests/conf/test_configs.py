@@ -10,8 +10,8 @@ from conftest import ROOT
 from hydra.utils import get_object
 
 from bench.errors import UserError
-from bench.judge.archive import read_records
-from bench.run.compose import hydra
+from bench.judge.archive import archive_path, read_archive
+from bench.run.composition import hydra
 from bench.run.job import Job
 from bench.run.options import options, task_of
 from bench.run.signature import signature
@@ -33,13 +33,24 @@ def targets(node) -> list[str]:
     return [target]
 
 
+def keywords(target) -> set[str]:
+    """The keys that Python itself sees: keyword-only ones, and where the rest is handed on those of the next constructor up the bases."""
+    chain = [c.__init__ for c in target.__mro__ if "__init__" in vars(c)] if inspect.isclass(target) else [target]
+    found: set[str] = set()
+    for function in chain:
+        parameters = inspect.signature(function).parameters.values()
+        found |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return found
+
+
 @pytest.mark.parametrize(("group", "name"), NODES)
 def test_yaml_has_exactly_the_constructors_arguments(group, name):
     node = yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text())
     for target in targets(node):
         keys = set(node) - {"_target_", "defaults"} - ({"tasks"} if group == "method" else set())
-        parameters = inspect.signature(get_object(target)).parameters.values()
-        assert keys == {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        assert keys == keywords(get_object(target))
         assert keys == set(signature(target).keys), "the static reading agrees with Python's own"
 
 
@@ -99,9 +110,9 @@ def test_the_key_is_typed_and_blind_to_how_it_is_run(job):
 
 @pytest.mark.parametrize("experiment", ["ssvr/cifar10_tune", "ssvr/cifar10_tune_baselines"])
 def test_step_sizes_are_the_best_of_the_committed_grid(experiment):
-    """What the method files say of their `lr` holds of results/runs.csv."""
+    """What the method files say of their `lr` holds of the committed runs."""
     best: dict[str, tuple[float, float]] = {}
-    for run in read_records(ROOT / "results/runs.csv"):
+    for run in read_archive(archive_path(ROOT / "results", "ssvr")):
         if f"{experiment}@mini" in run.experiments and not run.diverged:
             found = (run.metrics["val_accuracy"], run.get("method.lr"))
             best[run.method] = max(best.get(run.method, (0.0, 0.0)), found)

@@ -1,69 +1,95 @@
-"""runs.csv: what is written is read back, the same rows give the same bytes, old rows stand in for folders that are not there."""
+"""Archives: what is written is read back, the same records give the same lines, old ones stand in for folders that are not there."""
 
 from __future__ import annotations
 
+import lzma
 from dataclasses import replace
 
 import pytest
-from bench.report.build import refresh
 from made import run, runs
 
 from bench.errors import UserError
-from bench.judge.archive import read_records, write_records
+from bench.judge.archive import archive_path, read_all, read_archive, text_of, write_archive
+from bench.judge.gather import refresh
+from bench.judge.papers import load_papers
 from bench.judge.plan import plan
 
 OVERRIDES = ["tracker=none", "seeds=[0,1]"]
+MACHINE = {"cpu": "a processor", "threads": 2, "versions": {"torch": "2.9"}}
+
+
+def written(path, records) -> bytes:
+    write_archive(path, text_of(records))
+    return path.read_bytes()
 
 
 def test_round_trip_and_the_same_bytes(tmp_path):
-    path = tmp_path / "runs.csv"
+    path = archive_path(tmp_path, "ssvr")
     made = [
-        *runs("a", [1.0, 0.1 + 0.2]),
+        *runs("a", [1.0, 0.1 + 0.2], environment=MACHINE),
         run("b", 0, None),
-        run("c", 0, {"x": None}, status="diverged", state="diverged"),
+        run("c", 0, {"x": None}, status="diverged", state="diverged", environment=MACHINE | {"threads": 1}, speed=3.25),
     ]
-    made[0] = replace(made[0], curve=[{"step": 1, "text": 'quotes " and, commas'}])
-    write_records(path, made)
-    first = path.read_bytes()
-    assert read_records(path) == made
-    write_records(path, read_records(path))
-    assert path.read_bytes() == first
-    assert read_records(tmp_path / "nothing.csv") == []
+    made[0] = replace(made[0], curve=[{"step": 1, "text": 'quotes " and, commas\nlines'}])
+    first = written(path, made)
+    assert read_archive(path) == made
+    assert written(path, read_archive(path)) == first
+    assert read_all(tmp_path) == made
+    assert read_archive(tmp_path / "nothing.jsonl.xz") == []
+    path.write_bytes(lzma.compress(text_of(made).encode(), preset=0))
+    other = path.read_bytes()
+    assert other != first
+    assert written(path, made) == other, "the same lines, compressed by somebody else: the file stays"
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda t: t[: len(t) - 20], lambda t: t.replace("state", "stat"), lambda t: "x\n" + t]
+    "damage",
+    [
+        lambda b: b[:-20],
+        lambda b: b[:40] + bytes([b[40] ^ 1]) + b[41:],
+        lambda b: b"experiments,task\n",
+        lambda b: lzma.compress(b'{"format": 99}\n'),
+        lambda b: lzma.compress(lzma.decompress(b).replace(b'"seed":1', b'"sead":1')),
+        lambda b: lzma.compress(lzma.decompress(b)[:-30]),
+    ],
 )
 def test_a_damaged_file_is_one_line(tmp_path, damage):
-    path = tmp_path / "runs.csv"
-    write_records(path, runs("a", [1.0, 2.0]))
-    path.write_text(damage(path.read_text()))
-    with pytest.raises(UserError, match=r"runs\.csv"):
-        read_records(path)
+    path = archive_path(tmp_path, "ssvr")
+    written(path, runs("a", [1.0, 2.0]))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=r"ssvr\.jsonl\.xz") as error:
+        read_archive(path)
+    assert "\n" not in str(error.value)
 
 
-def test_rows_follow_the_folders_and_outlive_them(program, tmp_path):
+def test_records_follow_the_folders_and_outlive_them(program, tmp_path):
     """Done on disk; still there when the folder is gone; stale when the code has changed; other scales are left alone."""
-    root = tmp_path / "results"
+    root, name = tmp_path / "results", "ssvr/identity_signsgd"
     overrides = [*OVERRIDES, f"results_root={root}"]
+    paper = load_papers("ssvr")["ssvr"]
 
-    def rows(scale="smoke"):
-        return refresh(root, plan(["ssvr/identity_signsgd"], scale, overrides))
+    def records(scale="smoke"):
+        return refresh(root, "ssvr", paper, plan([name], scale, overrides))
 
     root.mkdir()
-    assert {r.state for r in rows()} == {"missing"}
-    program("experiment=ssvr/identity_signsgd", "scale=smoke", "verbose=false", "seeds=[0,1]")
-    done = rows()
+    assert {r.state for r in records()} == {"missing"}
+    program(f"experiment={name}", "scale=smoke", "verbose=false", "seeds=[0,1]")
+    done = records()
     assert [(r.method, r.seed, r.state) for r in done] == [(m, s, "done") for m in ("signsgd", "ssvr") for s in (0, 1)]
-    assert all(r.metrics["iterations"] == 1000 and r.curve for r in done)
+    assert all(r.metrics["iterations"] == 1000 and r.environment["versions"]["torch"] for r in done)
+    assert records() == done, "from what was gathered before"
+    folder = next((root / "runs").glob("*/*/seed0"))
+    text = (folder / "result.json").read_text()
+    (folder / "result.json").write_text(text.replace('"status": "finished"', '"status": "diverged"'))
+    assert sorted(r.state for r in records()) == ["diverged", "done", "done", "done"], (
+        "a result that changed is read again"
+    )
+    (folder / "result.json").write_text(text)
+    assert records() == done
     (root / "runs").rename(tmp_path / "elsewhere")
-    assert rows() == done
-    old = [replace(r, code="0" * 12) for r in done]
-    write_records(root / "runs.csv", old)
-    assert {r.state for r in rows()} == {"stale"}
-    mini = rows("mini")
-    assert {name for r in mini for name in r.experiments} == {
-        "ssvr/identity_signsgd@smoke",
-        "ssvr/identity_signsgd@mini",
-    }
+    assert records() == done
+    written(archive_path(root, "ssvr"), [replace(r, code="0" * 12) for r in done])
+    assert {r.state for r in records()} == {"stale"}
+    mini = records("mini")
+    assert {name for r in mini for name in r.experiments} == {f"{name}@smoke", f"{name}@mini"}
     assert len(mini) == 4, "the same runs serve both scales"

@@ -10,10 +10,12 @@ import time
 
 import forks
 import pytest
-from conftest import QUIET, ROOT, clean_env, crashing_program, seed_folders
+from conftest import QUIET, ROOT, clean_env, copy_project, crashing_program, seed_folders
+from made import run
 
 from bench.errors import UserError
-from bench.judge.plan import cost, counts, experiments, jobs, plan
+from bench.judge.cost import cost, elsewhere
+from bench.judge.plan import counts, experiments, jobs, plan
 from bench.judge.timing import time_missing
 from bench.run.store import locked
 
@@ -74,6 +76,49 @@ def test_costs_come_from_siblings_or_from_timed_steps(program, tmp_path):
     half = plan([NAME], "smoke", overrides)
     assert counts(half)["done"] == 2
     assert cost(half).left == pytest.approx(cost(half).spent), "two of four runs are left"
+
+
+def test_costs_come_from_the_archive_at_this_machine_s_speed():
+    names = ["ssvr/identity_signsgd", "ssvr/rate_stochastic"]
+    missing = plan(names, "smoke", ["results_root=nowhere"])
+    first = [r for r in missing if r.experiment == names[0]]
+    known = [
+        run("ssvr", 0, {}, experiments=(f"{names[0]}@smoke",), seconds=3.0, speed=20.0),
+        run("signsgd", 0, {}, experiments=(f"{names[0]}@smoke",), seconds=1.0),
+        run("signsgd", 1, None, experiments=(f"{names[0]}@smoke",)),
+    ]
+    seeds = len(first[0].job.settings.seeds)
+    assert cost(first, {}, elsewhere(known, 10.0)).left == pytest.approx(seeds * (3.0 * 2 + 1.0)), "half as fast here"
+    other = [r for r in missing if r.experiment == names[1]]
+    assert cost(other, {}, elsewhere(known, 10.0)).left is None, "nothing is known of another experiment"
+
+
+def test_compositions_are_remembered_until_a_config_changes(tmp_path):
+    """In a project of its own: the second process composes nothing; an edited config is composed anew."""
+    copy_project(tmp_path)
+    code = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from bench.run import sweep; from bench.judge.plan import jobs\n"
+        "composed, compose = [], sweep._composed\n"
+        "sweep._composed = lambda *a, **k: composed.append(a) or compose(*a, **k)\n"
+        f"made = jobs('{NAME}', 'smoke', ['results_root=here'])\n"
+        "print(len(composed) > 0, 'torch' in sys.modules, made[0].key, made[0].settings.seeds, made[0].folder)"
+    )
+
+    def asked() -> list[str]:
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.split(maxsplit=2)
+
+    first, second = asked(), asked()
+    assert (first[:2], second[:2]) == (["True", "False"], ["False", "False"])
+    assert first[2] == second[2]
+    assert "here/runs/finite_sum" in first[2]
+    path = tmp_path / f"conf/experiment/{NAME}.yaml"
+    path.write_text(path.read_text().replace("seeds: [0", "seeds: [7, 0"))
+    assert asked()[0] == "True"
+    damaged = next((tmp_path / "results/.cache/jobs").rglob("*.json"))
+    damaged.write_text(damaged.read_text()[:50])
+    assert asked()[0] == "True"
 
 
 def test_bad_input_is_one_line():

@@ -48,17 +48,13 @@ def script(project: Path, name: str, *arguments: str) -> subprocess.CompletedPro
 
 def report_files(project: Path) -> dict[str, bytes]:
     root = project / "results"
-    found = [
-        *root.glob("*.*"),
-        *(root / "tables").rglob("*.*"),
-        *(root / "figures").rglob("*.*"),
-        project / "README.md",
-    ]
+    folders = ("archive", "figures", "manifests", "papers", "tables", "verdicts")
+    found = [root / "index.html", *(p for name in folders for p in (root / name).rglob("*.*")), project / "README.md"]
     return {str(p.relative_to(project)): p.read_bytes() for p in found if p.is_file()}
 
 
 def verdicts(project: Path) -> dict[str, str]:
-    rows = csv.DictReader((project / "results/verdicts.csv").read_text().splitlines())
+    rows = csv.DictReader((project / "results/verdicts/ssvr.csv").read_text().splitlines())
     return {r["claim"]: r["verdict"] for r in rows if r["scale"] == "smoke"}
 
 
@@ -74,7 +70,9 @@ def test_it_runs_everything_once_and_writes_the_report(project):
     assert "[3/3] ssvr/identity_signsgd at smoke scale: 2 runs to do" in first.stdout
     assert verdicts(project) == {"exact-gradients": "reproduced", "beta-one": "reproduced"}
     files = report_files(project)
-    assert {"results/index.html", "results/runs.csv", "results/figures/ssvr/digits-smoke.svg"} <= set(files)
+    assert {"results/index.html", "results/archive/ssvr.jsonl.xz", "results/figures/ssvr/digits-smoke.svg"} <= set(
+        files
+    )
     assert {f"results/tables/ssvr/ssvr-digits-smoke.{end}" for end in ("csv", "md", "tex")} <= set(files)
     again = script(project, "reproduce_all", *ALL)
     assert again.returncode == 0
@@ -92,7 +90,7 @@ def test_a_crash_stops_no_other_experiment(project):
     failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ssvr/")]
     assert sorted(line.split()[1] for line in failed) == ["ssvr/digits", "ssvr/identity_signsgd"]
     assert verdicts(project) == {"exact-gradients": "reproduced", "beta-one": "not run"}
-    assert "1 crashed" in (project / "results/verdicts.csv").read_text()
+    assert "1 crashed" in (project / "results/verdicts/ssvr.csv").read_text()
 
 
 @pytest.mark.parametrize("launcher", [[], ["--launcher", "joblib"], ["--jobs", "2"]])
@@ -142,7 +140,11 @@ def test_a_stop_reaches_every_experiment_under_way():
 def test_strict_notices_a_claim_that_is_lost(project):
     assert script(project, "reproduce_all", *ALL).returncode == 0
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-    for command in (["init", "-q"], ["add", "-A", "-f", "results/verdicts.csv"], ["commit", "-q", "-m", "results"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "-A", "-f", "results/verdicts/ssvr.csv"],
+        ["commit", "-q", "-m", "results"],
+    ):
         subprocess.run([*git, *command], cwd=project, check=True)
     assert script(project, "reproduce_all", "--strict", *ALL).returncode == 0
     sums = [

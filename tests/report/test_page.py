@@ -1,4 +1,4 @@
-"""results/index.html in a real headless Chromium: no errors, no network, filters, keyboard, phone width, light and dark."""
+"""The pages in a real headless Chromium: no errors, no network, filters, keyboard, phone width, light and dark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from conftest import ROOT
 
 from bench.judge.papers import HOW
 
-PAGE = (ROOT / "results/index.html").as_uri()
+PAGE, INDEX = ((ROOT / "results" / name).as_uri() for name in ("papers/ssvr.html", "index.html"))
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 QUIET = [
     "--no-sandbox",
@@ -63,7 +63,12 @@ def test_every_claim_is_shown_with_source_verdict_figure_and_command(page):
         assert reference
         assert how in HOW.values()
         assert claim.locator(".badge").count() == 1
-    assert page.locator("figure:visible svg").count() > 0
+    images = page.locator("figure:visible img")
+    assert images.count() > 0
+    for image in images.all():
+        image.scroll_into_view_if_needed()
+        page.wait_for_function("image => image.complete", arg=image.element_handle())
+        assert image.evaluate("image => image.naturalWidth") > 100, "the figure's file is there"
     assert page.locator(".how:visible code").first.inner_text().startswith("python run.py experiment=")
 
 
@@ -108,7 +113,7 @@ def test_it_is_usable_by_keyboard(page):
                 "document.activeElement.name || document.activeElement.id || document.activeElement.className"
             )
         )
-    assert {"theme", "scale", "verdict", "paper", "kind", "text"} <= seen
+    assert {"theme", "scale", "verdict", "kind", "text"} <= seen
     page.locator("input[name=verdict]").first.focus()
     page.keyboard.press("Space")
     assert not page.locator("input[name=verdict]").first.is_checked()
@@ -130,5 +135,17 @@ def test_light_and_dark(page):
     before = lightness()
     page.locator("#theme").click()
     assert (before > 128) != (lightness() > 128)
-    text = page.locator("figure:visible svg text").first.evaluate("node => getComputedStyle(node).fill")
-    assert (int(text.removeprefix("rgb(").split(",")[0]) > 128) == (lightness() < 128), "figures follow the page"
+    look = page.locator("figure:not(.map):visible img").first.evaluate("node => getComputedStyle(node).filter")
+    assert ("invert" in look) == (lightness() < 128), "figures follow the page"
+
+
+def test_the_index_leads_to_every_paper(page):
+    page.goto(INDEX)
+    links = page.locator("h2 a").evaluate_all("nodes => nodes.map(n => n.href)")
+    assert len(links) == len(list((ROOT / "results/papers").glob("*.html"))) > 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    for link in links:
+        page.goto(link)
+        assert page.locator(".claim:visible").count() > 0
+    page.locator("h1 a").click()
+    assert page.url == INDEX

@@ -93,7 +93,7 @@ def test_pair_that_does_not_fit_names_those_that_do(job, monkeypatch):
 def test_validation_and_help_do_not_import_torch():
     code = (
         "import sys; sys.argv = ['run.py', 'task.epochs=-1']; import run; from bench.run.cli import run as cli\n"
-        "assert cli(run.main) == 2; sys.argv = ['run.py', '--help']; assert cli(run.main) == 0\n"
+        "assert cli(run.main, run.compare) == 2; sys.argv = ['run.py', '--help']; assert cli(run.main, run.compare) == 0\n"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run(

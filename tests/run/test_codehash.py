@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conftest import QUIET, ROOT, clean_env
 
-from bench.run import codehash, signature
+from bench.run import signature
 from bench.run.codehash import files_of, meaning
 
 
@@ -43,7 +43,6 @@ def test_comments_docstrings_and_blank_lines_do_not_count(tmp_path: Path):
     assert found["a"] == found["b"]
     assert found["a"] != found["c"]
     assert found["d"].strip() == 'x = "# not a comment"'
-    codehash.meaning.cache_clear()
     signature.parse.cache_clear()
 
 

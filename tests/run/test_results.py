@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import platform
 import resource
+import subprocess
+import sys
+import time
 
 import pytest
-from conftest import QUIET, crashing_program, result_of, seed_folders
+from conftest import QUIET, ROOT, clean_env, crashing_program, result_of, seed_folders
 
+from bench.run.progress import ago, seeds_in_words
 from bench.run.store import read_metrics, read_result, write_atomic, write_json
 
 RUN = ["method=signsgd", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
@@ -27,6 +32,47 @@ def test_a_second_invocation_reuses_the_result(program, tmp_path):
     assert stamps == [(f / "result.json").stat().st_mtime_ns for f in folders]
     assert program(*RUN, "force=true").returncode == 0
     assert stamps != [(f / "result.json").stat().st_mtime_ns for f in folders]
+
+
+def test_what_was_taken_is_told_from_what_was_computed(program, tmp_path):
+    first = program(*RUN)
+    assert not [line for line in first.stdout.splitlines() if line.startswith("taken") or ", taken" in line]
+    assert first.stdout.splitlines()[0] == "on cpu, 1 thread"
+    assert first.stdout.count("on cpu") == 1
+    old = time.time() - 2.5 * 86400
+    for folder in seed_folders(tmp_path):
+        os.utime(folder / "result.json", (old, old))
+    again = program(*RUN, "seeds=[0,1,2]")
+    (line,) = [line for line in again.stdout.splitlines() if line.startswith("taken from")]
+    assert line == f"taken from {seed_folders(tmp_path)[0].parent}, seeds 0, 1: computed 2 days ago"
+    (status,) = [line for line in again.stdout.splitlines() if "status" in line]
+    assert [cell.strip() for cell in status.split("│")[2:5]] == ["finished, taken", "finished, taken", "finished"]
+    assert "on cpu" not in program(*RUN).stdout, "nothing was computed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "0 seconds"), (1, "1 second"), (59, "59 seconds"), (60, "1 minute"), (7200, "2 hours"), (90000, "1 day")],
+)
+def test_ages_in_words(seconds, said):
+    assert ago(seconds) == f"{said} ago"
+
+
+def test_seeds_in_words():
+    found = [seeds_in_words(seeds) for seeds in ([3], [0, 1], [0, 1, 2], [0, 2, 3, 4, 9])]
+    assert found == ["seed 3", "seeds 0, 1", "seeds 0-2", "seeds 0, 2-4, 9"]
+
+
+def test_taken_results_cost_no_import_of_torch(program, tmp_path):
+    program(*RUN)
+    code = (
+        "import sys; sys.argv = ['run.py', *sys.argv[1:]]; import run; from bench.run.cli import run as cli\n"
+        "assert cli(run.main, run.compare) == 0; assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, f"results_root={tmp_path / 'results'}", *QUIET, *RUN]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=clean_env(), timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "finished, taken" in done.stdout
 
 
 def test_a_result_says_what_it_was_computed_with(program, tmp_path):

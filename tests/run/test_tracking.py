@@ -61,6 +61,40 @@ def test_an_offline_run_mirrors_the_numbers(program, tmp_path):
     assert str(Path.home()).encode() not in raw
 
 
+def test_a_run_is_named_in_plain_words(program, tmp_path):
+    """wandb groups by plain strings at the top of the config; the nested parts keep their names."""
+    assert program(*RUN, "seeds=[3]", quiet=False).returncode == 0
+    (folder,) = offline_runs(tmp_path)
+    (about,) = records(folder, "run")
+    config = about["config"]["update"]
+    names = {key: config[key] for key in config if key.endswith("_name")}
+    assert names == {
+        "task_name": "classification",
+        "method_name": "signsgd",
+        "dataset_name": "digits",
+        "model_name": "mlp",
+        "schedule_name": "constant",
+    }
+    assert (config["scale"], config["experiment"], config["seed"]) == ("smoke", None, 3)
+    assert (config["task"]["epochs"], config["dataset"]["_target_"]) == (2, "datasets.images.digits.digits")
+    assert about["display_name"] == "signsgd-digits-s3"
+
+
+def test_a_sweep_s_runs_are_named_by_what_was_swept(program, tmp_path):
+    assert program("hydra.mode=MULTIRUN", *RUN, "method.lr=1e-3,1e-2", quiet=False).returncode == 0
+    names = {records(folder, "run")[0]["display_name"] for folder in offline_runs(tmp_path)}
+    assert names == {"signsgd digits lr=0.001 s0", "signsgd digits lr=0.01 s0"}
+
+
+def test_an_experiment_s_runs_are_grouped_by_it(program, tmp_path):
+    small = ["experiment=ssvr/digits", "method=signsgd", "scale=smoke", "seeds=[0]", "hardware=cpu"]
+    assert program(*small, "hardware.threads=1", quiet=False).returncode == 0
+    (folder,) = offline_runs(tmp_path)
+    (about,) = records(folder, "run")
+    assert (about["run_group"], about["config"]["update"]["experiment"]) == ("ssvr/digits", "ssvr/digits")
+    assert about["display_name"] == "signsgd-digits-s0"
+
+
 def test_a_crashed_run_is_marked_failed(tmp_path):
     done = crashing_program(*RUN, f"results_root={tmp_path / 'results'}")
     assert done.returncode == 1

@@ -17,9 +17,10 @@ from torch import Tensor
 from bench.errors import UserError
 from bench.run.build import build
 from bench.run.session import Session
-from bench.tasks.doubly_stochastic.variance import Batch, Problem, Variance, chunks, draw, per_step
+from bench.tasks.doubly_stochastic.draws import chunks, draw, per_step
+from bench.tasks.doubly_stochastic.protocol import Batch, Method, Problem
+from bench.tasks.doubly_stochastic.variance import Variance
 from bench.types import NonNegativeInt, PositiveFloat, PositiveInt
-from methods.noisy.doubly_sgd import DoublySGD
 
 BATCHES_SEEDS = True
 
@@ -55,25 +56,14 @@ def run(
         "dataset", session.job.parts["dataset"], session.job.settings.data_root, device=session.device.device
     )
     constants = problem.num_components, problem.smoothness, problem.strong_convexity
-    method: DoublySGD = build("method", session.job.parts["method"], *constants)
+    method: Method = build("method", session.job.parts["method"], *constants)
     every = evaluate_every * method.steps_per_epoch
-    names = session.job.names
-    if not problem.has_optimum and (steps or method.exact or pilot is None):
-        raise UserError(
-            f"data set '{names['dataset']}' has neither a known optimum nor known moments: it needs task.steps=0, "
-            "task.pilot=[components, draws] and method.exact=false"
-        )
-    if steps and lrs is None and method.lr is None:
-        raise UserError(f"method.lr = None: data set '{names['dataset']}' states no smoothness constant; set a number")
-    if 0 < steps < every:
-        raise UserError(f"task.steps = {steps}: errors are taken every {every} steps here; ask for at least as many")
-    if lrs is not None and (not lrs or len(set(lrs)) < len(lrs)):
-        raise UserError(f"task.lrs = {lrs}: distinct step sizes, or null for the method's own")
+    _check(session.job.names["dataset"], problem, method, steps, every, lrs, pilot)
     point = problem.optimum if variance_at == "optimum" else problem.start()
     session.begin(steps, 0 if state is None else state["step"])
     if state is None:
-        found = Variance(session, problem, method, point, draws, pilot).found(splits)
-        state = {"step": 0, "finals": found}
+        variance = Variance(session.seeds, problem, method, point, draws, pilot)
+        state = {"step": 0, "finals": _variances(session, variance, splits)}
     descent = Descent(session, problem, method, lrs or [method.lr or 0.0], replicates, every, steps)
     descent.run(state)
     session.gradient_evaluations = [steps * method.evaluations] * len(session.runs)
@@ -85,6 +75,39 @@ def run(
     session.progress.note(steps, variance=state["finals"][0]["variance"], **({"error": more["error"]} if steps else {}))
 
 
+def _check(
+    name: str,
+    problem: Problem,
+    method: Method,
+    steps: int,
+    every: int,
+    lrs: list[float] | None,
+    pilot: list[int] | None,
+) -> None:
+    if not problem.has_optimum and (steps or method.exact or pilot is None):
+        raise UserError(
+            f"data set '{name}' has neither a known optimum nor known moments: it needs task.steps=0, "
+            "task.pilot=[components, draws] and method.exact=false"
+        )
+    if steps and lrs is None and method.lr is None:
+        raise UserError(f"method.lr = None: data set '{name}' states no smoothness constant; set a number")
+    if 0 < steps < every:
+        raise UserError(f"task.steps = {steps}: errors are taken every {every} steps here; ask for at least as many")
+    if lrs is not None and (not lrs or len(set(lrs)) < len(lrs)):
+        raise UserError(f"task.lrs = {lrs}: distinct step sizes, or null for the method's own")
+
+
+def _variances(session: Session, variance: Variance, splits: list[int] | None) -> list[dict[str, float]]:
+    """Log the rows of the splits; the final metrics of each seed."""
+    finals = []
+    for seed_run, (rows, final) in zip(session.runs, variance.found(splits)):
+        for row in rows:
+            seed_run.log(0, **row)
+        finals.append(final)
+    session.examples += variance.examples
+    return finals
+
+
 class Descent:
     """The iterates [G, P, d] and the errors of their evaluations [E, G, S]."""
 
@@ -92,7 +115,7 @@ class Descent:
         self,
         session: Session,
         problem: Problem,
-        method: DoublySGD,
+        method: Method,
         lrs: list[float],
         replicates: int,
         every: int,

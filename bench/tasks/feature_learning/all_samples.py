@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from methods.two_layer.first_layer import Batch, FirstLayerMethod
+from bench.tasks.feature_learning.protocol import Batch, Method
 
 
-def step(method: FirstLayerMethod, w: Tensor, x: Tensor, y: Tensor, r: Tensor, progress: Tensor) -> Tensor:
+def step(method: Method, w: Tensor, x: Tensor, y: Tensor, r: Tensor, progress: Tensor) -> Tensor:
     """W [G, C, N, d] after one step on all samples x [C, n, d] with labels y [C, 1, n] and squared norms r [C, 1, n].
 
     Only methods that look at each sample by itself get this far (`inner` would need X X^T).

@@ -6,31 +6,18 @@ Shapes: G settings, P = seeds x replicates paths, N neurons, k directions, S ste
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.run.session import Session
 from bench.seeding import generator
 from bench.tasks.feature_learning.index_models import RIDGE, TEST, IndexModel
+from bench.tasks.feature_learning.measures import Measures, summary
 from bench.tasks.feature_learning.network_errors import network_error, population_loss, ridge_error
+from bench.tasks.feature_learning.protocol import Method
 from bench.tasks.feature_learning.two_layer import Neurons
-from methods.two_layer.first_layer import FirstLayerMethod
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What counts as recovery, and how the second phase is carried out: the task's keys of these names."""
-
-    aligned_at: float
-    threshold: float
-    sustain: float
-    ridge_samples: int
-    ridge_penalties: list[float]
-    ridge_bias: float
-    test_samples: int
 
 
 def pad(x: Tensor, width: int) -> Tensor:
@@ -38,22 +25,11 @@ def pad(x: Tensor, width: int) -> Tensor:
     return torch.nn.functional.pad(x, (0, width - x.shape[-1]))
 
 
-def summary(cosines: Tensor, aligned_at: float) -> dict[str, Tensor]:
-    """Overlap metrics [..., P] of the cosines [..., P, N, k]."""
-    size = cosines.norm(dim=-1)
-    found = {
-        "overlap_mean": size.mean(-1),
-        "overlap_max": size.amax(-1),
-        "aligned": (size >= aligned_at).to(size.dtype).mean(-1),
-    }
-    largest = cosines.abs().amax(-2)
-    if largest.shape[-1] > 1:
-        found |= {f"overlap_{i + 1}": largest[..., i] for i in range(largest.shape[-1])}
-    return found
-
-
 class Cell:
     """One dimension d: all settings, seeds and replicates.
+
+    Args:
+        logs: of each seed, log(step, **metrics) of a row of its curve.
 
     Attributes:
         w: rows [G, P, N, d]. theta: directions [P, k, d]. reports: numbers of samples at which rows are logged.
@@ -63,7 +39,8 @@ class Cell:
 
     def __init__(
         self,
-        session: Session,
+        seeds: list[int],
+        logs: list[Callable[..., None]],
         model: IndexModel,
         d: int,
         reports: list[int],
@@ -71,15 +48,15 @@ class Cell:
         w: Tensor,
         neurons: Neurons,
         settings: list[dict[str, float]],
-        method: FirstLayerMethod,
+        method: Method,
         measures: Measures,
         linear: Tensor | None,
     ) -> None:
-        self.session, self.model, self.d, self.reports, self.method = session, model, d, reports, method
+        self.seeds, self.logs, self.model, self.d, self.reports, self.method = seeds, logs, model, d, reports, method
         self.measures, self.linear = measures, linear
         self.theta, self.w, self.neurons, self.settings = theta, w, neurons, settings
         self.start = w.clone()
-        self.replicates = len(theta) // len(session.seeds)
+        self.replicates = len(theta) // len(seeds)
         shape = w.shape[:2]
         self.below = torch.zeros(shape, dtype=torch.float64, device=w.device)  # samples when the overlap was last below
         self.hit = torch.full(shape, math.inf, dtype=torch.float64, device=w.device)
@@ -92,7 +69,7 @@ class Cell:
 
     def sample(self, block: int, count: int) -> tuple[Tensor, Tensor]:
         """x [P, count, d] and y [P, count] of one block."""
-        x, y = self.model.labelled(self.session.seeds, self.replicates, self.d, block, count, self.theta.double())
+        x, y = self.model.labelled(self.seeds, self.replicates, self.d, block, count, self.theta.double())
         return x.to(self.w.dtype), y.to(self.w.dtype)
 
     def overlaps(self) -> tuple[Tensor, Tensor]:
@@ -144,7 +121,7 @@ class Cell:
             "gradient_evaluations": self.method.evaluations * counted,
         }
         latest = []
-        for s, seed_run in enumerate(self.session.runs):
+        for s, log in enumerate(self.logs):
             rows = [{**fixed, **own, **dict(zip(names, means[g][s]))} for g, own in enumerate(self.settings)]
             for g, row in enumerate(rows):
                 if more and math.isfinite(times[g][s]):
@@ -153,7 +130,7 @@ class Cell:
             best = self._best(finite) if more and len(rows) > 1 else {}
             latest.append(rows[0] | best)
             for row in [*finite, *([fixed | best] if best else [])]:
-                seed_run.log(iterations, **row)
+                log(iterations, **row)
         if n >= self.largest:
             self.last, self.largest = latest, n
 
@@ -191,7 +168,7 @@ class Cell:
 
     def _biases(self, largest: float) -> Tensor:
         """New biases [P, N, 1], uniform on [-largest, largest]."""
-        streams = [generator(s, "init", self.d, r, RIDGE) for s in self.session.seeds for r in range(self.replicates)]
+        streams = [generator(s, "init", self.d, r, RIDGE) for s in self.seeds for r in range(self.replicates)]
         drawn = torch.stack([torch.rand(self.w.shape[2], 1, generator=g, dtype=torch.float64) for g in streams])
         return (largest * (2 * drawn - 1)).to(self.w)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.two_layer.first_layer import Batch, FirstLayerMethod
+from bench.tasks.feature_learning.protocol import Batch, Method
 
 
 @dataclass
@@ -46,9 +46,7 @@ def one_thread(device: torch.device) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def advance(
-    method: FirstLayerMethod, w: Tensor, theta: Tensor, x: Tensor, y: Tensor, progress: Tensor
-) -> tuple[Tensor, Trace]:
+def advance(method: Method, w: Tensor, theta: Tensor, x: Tensor, y: Tensor, progress: Tensor) -> tuple[Tensor, Trace]:
     """Steps of the method over the samples x [C, L, d] with labels y [C, L], in their order.
 
     Args:
@@ -73,7 +71,7 @@ class _Block:
     window of L + 1 + k columns, which moves left.
     """
 
-    def __init__(self, method: FirstLayerMethod, w: Tensor, theta: Tensor, x: Tensor, y: Tensor) -> None:
+    def __init__(self, method: Method, w: Tensor, theta: Tensor, x: Tensor, y: Tensor) -> None:
         (paths, length, _), k = x.shape, theta.shape[1]
         self.method, self.x, self.length, self.k = method, x, length, k
         self.size = method.batch_size or length

@@ -9,7 +9,7 @@ Shapes: H horizons (longest first), S seeds, d dimension.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,29 +18,11 @@ from bench.errors import UserError
 from bench.run.build import build
 from bench.run.session import Session
 from bench.schedules import apply_theory
+from bench.tasks.finite_sum.protocol import Method, Problem
 from bench.types import PositiveInt
 
 BATCHES_SEEDS = True
 CHUNK = 512  # steps whose draws are made at once
-
-
-class Problem(Protocol):
-    """f(x) = E F(x; sample), for S seeds at once. `num_components` is m of a finite sum, None for an expectation."""
-
-    dim: int
-    num_components: int | None
-
-    def start(self) -> Tensor:
-        """x_0 [S, d]."""
-
-    def draw(self, chunk: int, count: int) -> Tensor:
-        """`count` samples for each seed [count, S, ...] from the stream ("noise", chunk)."""
-
-    def gradient(self, x: Tensor, sample: Tensor) -> Tensor:
-        """Gradients of F(x; sample) [..., S, d] for x [..., S, d]; leading dimensions broadcast."""
-
-    def full_gradient(self, x: Tensor) -> Tensor:
-        """Gradients of f, [..., S, d]."""
 
 
 def run(session: Session, state: dict[str, Any] | None, *, horizons: list[PositiveInt], theory: bool) -> None:
@@ -64,7 +46,7 @@ class Descent:
         start = self.problem.start()
         self.x = start.expand(len(horizons), *start.shape).clone()  # [H, S, d]; the parameters are views of it
         self.params = [torch.nn.Parameter(x) for x in self.x]
-        self.method = build("method", parts["method"], [{"params": [p]} for p in self.params])
+        self.method: Method = build("method", parts["method"], [{"params": [p]} for p in self.params])
         self.initial_batch = [1] * len(horizons)
         if theory:
             self._apply_theory()

@@ -21,8 +21,8 @@ from bench.seeding import generator
 from bench.tasks.inference.bayes import BayesianModel
 from bench.tasks.inference.estimators import EnergyGradients
 from bench.tasks.inference.gaussian import Gaussian, kl
+from bench.tasks.inference.protocol import Method
 from bench.types import PositiveInt
-from methods.variational.base import GaussianMethod
 
 BATCHES_SEEDS = True
 CHUNK = 64  # steps between looks at the clock
@@ -63,7 +63,7 @@ class Inference:
         parts, self.device = session.job.parts, session.device.device
         self.values = product(grid, parts["method"], self.device)
         self.settings = len(next(iter(self.values.values()), [0]))
-        self.method: GaussianMethod = build("method", {**parts["method"], **self.values})
+        self.method: Method = build("method", {**parts["method"], **self.values})
         data = build("dataset", parts["dataset"], session.job.settings.data_root, session.seeds)
         self.model: BayesianModel = data.to(self.device)
         self.best = self.model.optimum()

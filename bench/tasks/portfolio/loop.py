@@ -1,6 +1,6 @@
 """On-line portfolio selection: weights are chosen before a period's relatives are seen, trades cost in proportion to what is turned over.
 
-`bench.tasks.portfolio.books` says how wealth is counted and what the metrics are; here is how settings of a method are chosen, and what is logged.
+`books` says how wealth is counted, `metrics` what is said of it; here is how settings of a method are chosen, and what is logged.
 
 Shapes: T periods, m assets, C cost levels, K settings of hyper-parameters.
 """
@@ -19,8 +19,10 @@ from bench.errors import UserError
 from bench.run.build import build
 from bench.run.grid import product
 from bench.run.session import Session
-from bench.tasks.portfolio.books import Measure, Paths, evaluate, metrics
+from bench.tasks.portfolio.books import Paths, evaluate
 from bench.tasks.portfolio.market import Market
+from bench.tasks.portfolio.metrics import Measure, metrics
+from bench.tasks.portfolio.protocol import Strategy
 from bench.types import NonNegativeInt, PositiveInt, Probability
 
 BATCHES_SEEDS = False
@@ -145,7 +147,7 @@ class Trial:
                 yield {"cost": cost, **dict(zip(self.mapped, pair.tolist())), "best_log_wealth": value}
 
     def _evaluate(self, x: Tensor, values: dict[str, Tensor], mixture: bool = False) -> tuple[Paths, Paths | None]:
-        strategy = build("method", {**self.node, **values}, self.session.runs[0].seed)
+        strategy: Strategy = build("method", {**self.node, **values}, self.session.runs[0].seed)
         settings = len(next(iter(values.values()), [0]))
         self.session.examples += len(x) * settings
         more = {"settings": settings, "toolbox_costs": self.toolbox, "mixture": mixture, "tick": self._tick}

@@ -17,11 +17,12 @@ from bench.run.build import build
 from bench.run.grid import product
 from bench.run.session import Session
 from bench.seeding import generator
+from bench.tasks.teacher_recovery.drawings import circle_rows, stage_rows
 from bench.tasks.teacher_recovery.oracle import Oracle
-from bench.tasks.teacher_recovery.recovery import certificate_circle, certificates, measures, plane, subspace_share
+from bench.tasks.teacher_recovery.protocol import Method, Training
+from bench.tasks.teacher_recovery.recovery import certificates, measures, subspace_share
 from bench.tasks.teacher_recovery.relu_population import Teachers, directions, small_penalty_constant
 from bench.types import NonNegativeInt, PositiveInt
-from methods.two_layer.regularised_gd import FeatureRegression
 
 BATCHES_SEEDS = True
 CHUNK = 64  # steps between looks at the clock
@@ -40,7 +41,7 @@ def run(
 ) -> None:
     """Stages 1 and 2 of the method, then `steps` steps of its third, where it has one. The student's m rows start uniform on the sphere.
 
-    Rows of the curve at `points` numbers of iterations, evenly spaced in log: those of bench.tasks.teacher_recovery.recovery.measures, `iterations`,
+    Rows of the curve at `points` numbers of iterations, evenly spaced in log: those of `recovery.measures`, `iterations`,
     `gradient_evaluations` (expectations, or samples) and `regularised_time`, lr sum_t lam_t.
     Final metrics: these, `subspace_share_start` and `subspace_share` of the rows before and after stage 1, `features_loss` after stages 1
     and 2, `loss_constant`, the limit of loss / lam^2 at the regularised minimiser; with lam_T > 0 `loss_over_lam2`, its ratio to that limit
@@ -52,25 +53,20 @@ def run(
     great circle through the first two.
     """
     problem = Recovery(session, width, steps, grid or {})
-    problem.reports = sorted({round(steps ** ((k + 1) / points)) for k in range(points)} | {steps})
-    problem.drawn = session.seeds.index(drawn_seed) if drawn_seed in session.seeds else None
-    problem.circle_points = circle_points
+    problem.report_at(points)
+    problem.draw_seed(drawn_seed, circle_points)
     problem.run(state)
 
 
 class Recovery:
     """The student of every (setting, seed) pair, and the teacher of each seed."""
 
-    reports: list[int]
-    drawn: int | None
-    circle_points: int
-
     def __init__(self, session: Session, width: int, steps: int, grid: dict[str, list[float]]) -> None:
         self.session, self.device = session, session.device.device
         parts = session.job.parts
         self.values = product(grid, parts["method"], self.device)
         self.settings = len(next(iter(self.values.values()), [0]))
-        self.method: FeatureRegression = build("method", {**parts["method"], **self.values})
+        self.method: Method | Training = build("method", {**parts["method"], **self.values})
         data = build("dataset", parts["dataset"], session.job.settings.data_root, session.seeds)
         self.teachers: Teachers = data.to(self.device)
         if self.teachers.weights.shape[-1] < 2:
@@ -81,6 +77,17 @@ class Recovery:
         self.found: dict[str, Tensor] = {}
         if self.method.trains:
             self.method.begin(steps, self.device)
+        self.reports: set[int] = set()
+        self.drawn: int | None = None
+
+    def report_at(self, points: int) -> None:
+        """Log rows at so many numbers of steps, evenly spaced in log, the last among them."""
+        self.reports = {round(self.total ** ((k + 1) / points)) for k in range(points)} | {self.total}
+
+    def draw_seed(self, seed: int | None, circle_points: int) -> None:
+        """Log the rows of the figures of this seed, where it is one of the session's."""
+        self.drawn = self.session.seeds.index(seed) if seed in self.session.seeds else None
+        self.circle_points = circle_points
 
     @torch.no_grad()
     def run(self, state: dict[str, Any] | None) -> None:
@@ -170,25 +177,15 @@ class Recovery:
         ratio = found["loss"] / lam.square()
         found |= {"loss_over_lam2": ratio, "constant_ratio": ratio / found["loss_constant"]}
         if self.drawn is not None and self.circle_points:
-            self._draw_circle(lam)
+            for row in circle_rows(self.teachers, self.drawn, self.a, self.w, lam, self.circle_points):
+                self.session.runs[self.drawn].log(self.step, **row)
         return found | certificates(self.a, self.w, self.teachers, lam, self.session.seeds)
 
     def _draw(self, stage: int, rows: Tensor, signed_mass: Tensor) -> None:
-        """Directions of the neurons and teachers of one seed on the plane of its first two teachers; of the first setting."""
-        if self.drawn is None:
-            return
-        basis = plane(self.teachers)[self.drawn].mT
-        run = self.session.runs[self.drawn]
-        for (x, y), mass in zip((directions(rows[self.drawn])[0] @ basis).tolist(), signed_mass[self.drawn].tolist()):
-            run.log(self.step, stage=stage, x=round(x, 4), y=round(y, 4), signed_mass=_short(mass))
-        teachers = zip((self.teachers.units[self.drawn] @ basis).tolist(), self.teachers.weights[self.drawn].tolist())
-        for (x, y), weight in teachers:
-            run.log(self.step, stage=stage, x=round(x, 4), y=round(y, 4), teacher_weight=weight)
-
-    def _draw_circle(self, lam: Tensor) -> None:
-        angles, values = certificate_circle(self.a, self.w, self.teachers, lam, self.circle_points)
-        for angle, value in zip(angles.tolist(), values[0, self.drawn].tolist()):
-            self.session.runs[self.drawn].log(self.step, angle=round(math.degrees(angle), 6), certificate=_short(value))
+        """Log the neurons [S, m, d] and teachers of the drawn seed; of the first setting."""
+        if self.drawn is not None:
+            for row in stage_rows(self.teachers, self.drawn, stage, rows, signed_mass):
+                self.session.runs[self.drawn].log(self.step, **row)
 
     def _state(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("step", "a", "w", "time", "found")}
@@ -203,8 +200,3 @@ class Recovery:
 def _rows(columns: dict[str, Tensor], k: int) -> list[dict[str, float]]:
     """A row for each seed from columns [K, S], of setting k."""
     return [dict(zip(columns, row)) for row in zip(*(column[k].tolist() for column in columns.values()))]
-
-
-def _short(value: float) -> float:
-    """Four digits, enough to draw; NaN stays."""
-    return float(f"{value:.4g}")

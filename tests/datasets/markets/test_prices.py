@@ -12,8 +12,9 @@ import torch
 from conftest import DATA, result_of, seed_folders
 
 from bench.errors import UserError
-from datasets.markets import prices
-from datasets.markets.prices import SHAPES, from_csv, olps
+from datasets.markets import olps as toolbox
+from datasets.markets.olps import SHAPES, olps
+from datasets.markets.prices import from_csv
 
 EXTREMES = {  # smallest and largest relative
     "nyse_o": (0.7500, 1.3529),
@@ -70,7 +71,7 @@ def test_the_wheels_code_is_not_imported():
     ],
 )
 def test_without_either_source_one_line_says_what_to_install(source, wanted, tmp_path, monkeypatch):
-    monkeypatch.setattr(prices, "_wheel_file", lambda name: None)
+    monkeypatch.setattr(toolbox, "_wheel_file", lambda name: None)
     with pytest.raises(UserError, match=wanted) as caught:
         olps(str(tmp_path), name="nyse_o", source=source)
     assert "\n" not in str(caught.value)
@@ -86,7 +87,7 @@ def made_mat(folder: Path, name: str, content: np.ndarray) -> None:
 def test_a_mat_file_serves_where_the_wheel_is_absent(tmp_path, monkeypatch):
     expected = olps("nowhere", name="djia").relatives
     made_mat(tmp_path, "djia", expected.numpy())
-    monkeypatch.setattr(prices, "_wheel_file", lambda name: None)
+    monkeypatch.setattr(toolbox, "_wheel_file", lambda name: None)
     assert torch.equal(olps(str(tmp_path), name="djia").relatives, expected)
 
 

@@ -9,10 +9,11 @@ from conftest import DATA
 from torch.distributions import Normal, kl_divergence
 
 from bench.errors import UserError
+from datasets.sums.gaussian_vi import GaussianSumVI
 from datasets.sums.noisy_logistic import AugmentedLogistic
 from datasets.sums.noisy_networks import DigitsMixup, DigitsVAE
-from datasets.sums.noisy_sums import GammaQuadratics, GaussianSumVI, RandomQuadratics
-from methods.noisy.doubly_sgd import couple
+from datasets.sums.quadratics import GammaQuadratics, RandomQuadratics
+from methods.noisy.base import couple
 
 CLOSED = {
     "gamma": GammaQuadratics(num_components=16, dim=4, noise=0.7),

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import methods.noisy.doubly_sgd
-from methods.noisy.doubly_sgd import DoublyAdam, DoublySGD, couple
+from methods.noisy.base import couple
+from methods.noisy.doubly_sgd import DoublyAdam, DoublySGD
 
 
 def method(n=12, b=3, **more) -> DoublySGD:

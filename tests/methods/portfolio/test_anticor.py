@@ -12,7 +12,7 @@ from portfolio_market import STRATEGIES, market, run, wealth
 from threadpoolctl import threadpool_info
 
 import methods.portfolio.anticor
-from datasets.markets.prices import olps
+from datasets.markets.olps import olps
 from methods.portfolio.anticor import TIE, Anticor
 
 # Final wealth: the toolbox's, which depends on how its rounding errors decide ties, and ours, where ties are ties.

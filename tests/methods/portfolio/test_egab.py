@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.tasks.portfolio.books import evaluate
-from datasets.markets.prices import olps
+from datasets.markets.olps import olps
 from methods.portfolio.benchmarks import EG
 from methods.portfolio.egab import EGABN, EGABP, EGABU, FLOOR, Geometry, normalised
 from methods.portfolio.reversion import PAMR

@@ -1,25 +1,24 @@
 """The first 20 training losses of every method on the digits, float64 on a CPU: a change of any of them is a change of the method.
 
-`PYTHONPATH=. python tests/tasks/classification/test_golden.py` writes the file anew after a deliberate change.
+`PYTHONPATH=.:tests python tests/tasks/classification/test_golden.py` writes the file anew after a deliberate change.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from conftest import ROOT
 from hydra.utils import get_object
 
 from bench.models import mlp
 from bench.seeding import generator, stream_seed
 from datasets.images.digits import digits
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests/golden/losses.json"
 METHODS = sorted(
     path.stem

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import torch
 from sklearn.metrics import accuracy_score, log_loss
 
-from bench.run.hardware import Clock
 from bench.tasks.classification.metrics import ClassifierMetrics
 
 
@@ -30,15 +27,3 @@ def test_ece_of_a_hand_made_case():
     metrics = ClassifierMetrics(torch.device("cpu"))
     metrics.update(p.log(), labels)
     np.testing.assert_allclose(metrics.read("x")["x_ece"], 0.12, atol=1e-6)
-
-
-def test_the_clock_counts_work_alone(monkeypatch):
-    now = iter([10.0, 13.0, 14.0, 20.0, 21.5])
-    monkeypatch.setattr("bench.run.hardware.time.perf_counter", lambda: next(now))
-    clock = Clock(SimpleNamespace(synchronize=lambda: None), elapsed=100.0)
-    assert clock.read() == 100.0  # not started: loading data and opening trackers are free
-    clock.start()  # 10
-    assert clock.read() == 103.0
-    with clock.paused():  # 14
-        assert clock.read() == 104.0
-    assert clock.read() == 105.5  # started again at 20

@@ -14,7 +14,7 @@ from torch.func import functional_call
 import bench.tasks.doubly_stochastic.budget
 from bench.tasks.doubly_stochastic.budget import Moments, gradient_noise, measure
 from datasets.sums.noisy_networks import DigitsMixup, DigitsVAE
-from datasets.sums.noisy_sums import GammaQuadratics, RandomQuadratics
+from datasets.sums.quadratics import GammaQuadratics, RandomQuadratics
 from methods.noisy.doubly_sgd import DoublySGD
 
 N, D = 5, 3

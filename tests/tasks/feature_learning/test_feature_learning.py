@@ -69,7 +69,8 @@ def test_each_number_of_samples_of_one_batch_is_a_run_of_its_own(go):
 
 def test_hitting_time_is_the_start_of_a_sustained_stay():
     """Steps of a made-up overlap, in blocks, against a plain loop."""
-    from bench.tasks.feature_learning.cells import Cell, Measures
+    from bench.tasks.feature_learning.cells import Cell
+    from bench.tasks.feature_learning.measures import Measures
 
     rng = np.random.default_rng(0)
     level = np.clip(np.cumsum(rng.normal(0.002, 0.03, 400)), 0, 1)

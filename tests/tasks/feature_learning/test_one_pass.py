@@ -202,7 +202,7 @@ def test_smoothing_averages_over_a_sphere_around_w():
     turned = z - (z @ w)[:, None] * w.detach()
     value = setting.target.value(((w + lam * turned) @ x / (1 + lam**2) ** 0.5)[:, None]).mean()
     (gradient,) = torch.autograd.grad(-value * y, w)
-    from methods.two_layer.first_layer import Batch
+    from bench.tasks.feature_learning.protocol import Batch
 
     r = (x @ x).reshape(1, 1, 1)
     batch = Batch((w.detach() @ x).reshape(1, 1, 1, 1), y.reshape(1, 1, 1), r, lambda b: b * r, setting.dims[:1] * 0)

@@ -10,7 +10,8 @@ import torch
 from portfolio_books import COSTS, final, relatives
 
 import bench.tasks.portfolio.books
-from bench.tasks.portfolio.books import Measure, evaluate, metrics
+from bench.tasks.portfolio.books import evaluate
+from bench.tasks.portfolio.metrics import Measure, metrics
 from methods.portfolio.benchmarks import BCRP, EG, UBAH, UCRP, Best
 from methods.portfolio.reversion import PAMR
 from methods.portfolio.strategy import Strategy

@@ -1,0 +1,157 @@
+"""Runs that travel: finished runs as one file, and back into a results folder elsewhere, where `make report` takes them in.
+
+A file holds lines of JSON, compressed: what it is; a job, then its runs with result, environment and whole curve; the next job. What comes in
+is checked first: nothing is written unless every run's key follows from its config, and code and data are those of this project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.run.codehash import code_hash
+from bench.run.datafiles import digest_here
+from bench.run.options import options
+from bench.run.store import (
+    CONFIG,
+    ENVIRONMENT,
+    METRICS,
+    RESULT,
+    locked,
+    read_config,
+    read_result,
+    write_atomic,
+    write_config,
+    write_json,
+)
+
+FORMAT = {"claimbench_runs": 1}
+NAMED = ("task", "method", "dataset")  # what the name of a job's folder is made of
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it travels: option names, typed parts, key."""
+
+    names: dict[str, str]
+    parts: dict[str, dict[str, Any]]
+    key: str
+
+    @property
+    def folder(self) -> Path:
+        """Below results_root, as bench.run.job.Job's."""
+        return Path("runs", self.names["task"], f"{self.names['method']}-{self.names['dataset']}-{self.key[:12]}")
+
+
+def export(root: Path, chosen: Callable[[dict[str, Any]], bool], file: Path) -> int:
+    """Write the finished runs below results_root whose result is chosen to one file; how many there were.
+
+    Raises:
+        UserError: there are none.
+    """
+    lines, count = [json.dumps(FORMAT)], 0
+    for folder in sorted(path.parent for path in (root / "runs").glob(f"*/*/{CONFIG}")):
+        found = [(f, r) for f in sorted(folder.glob("seed*")) if (r := read_result(f)) is not None and chosen(r)]
+        if found:
+            lines.append(json.dumps({"job": read_config(folder)}))
+        for seed, result in found:
+            curve = (seed / METRICS).read_text(encoding="utf-8")
+            environment = json.loads((seed / ENVIRONMENT).read_text(encoding="utf-8"))
+            lines.append(json.dumps({"run": {"result": result, "environment": environment, "curve": curve}}))
+        count += len(found)
+    if not count:
+        raise UserError(f"{root / 'runs'}: no finished run that was asked for")
+    write_atomic(file, lambda out: out.write(lzma.compress("\n".join([*lines, ""]).encode())))
+    return count
+
+
+def bring_in(root: Path, file: Path, data_root: Path, report: Callable[[str], None]) -> tuple[int, int]:
+    """Put the runs of a file below results_root: (how many came, how many were there already).
+
+    Raises:
+        UserError: the file is damaged, or a run of it is not what this project would have computed; nothing was written.
+    """
+    runs = list(_checked(file, _read(file), data_root))
+    came = 0
+    for job, run in runs:
+        folder = root / job.folder / f"seed{run['result']['seed']}"
+        with locked(folder, report):
+            there = read_result(folder, job.key, report)
+            if there is not None:
+                if there["metrics"] != run["result"]["metrics"]:
+                    report(f"{folder}: kept as it is; the run of {file.name} has other numbers")
+                continue
+            write_config(root / job.folder, job.key, job.names, job.parts)
+            (folder / METRICS).write_text(run["curve"], encoding="utf-8")
+            write_json(folder / ENVIRONMENT, {**run["environment"], "imported": True})
+            write_json(folder / RESULT, run["result"])
+            came += 1
+    return came, len(runs) - came
+
+
+def _read(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = [json.loads(line) for line in lzma.decompress(file.read_bytes()).decode().splitlines()]
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file") from None
+    except (OSError, lzma.LZMAError, EOFError, ValueError):
+        raise UserError(f"{file}: damaged, or not written by `scripts/archive.py export`") from None
+    if not lines or lines[0] != FORMAT:
+        raise UserError(f"{file}: not written by `scripts/archive.py export`")
+    yield from lines[1:]
+
+
+def _checked(file: Path, lines: Iterable[dict[str, Any]], data_root: Path) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """The runs, each with its job.
+
+    Raises:
+        UserError: the first one that does not fit, in one line.
+    """
+    job: Job | None = None
+    for number, line in enumerate(lines, 2):
+        try:
+            if "job" in line:
+                job = _job(line["job"])
+            else:
+                assert job is not None
+                yield job, _run(line["run"], job, data_root)
+        except UserError as error:
+            raise UserError(f"{file}: line {number}: {error}; nothing was imported") from None
+        except (AssertionError, KeyError, TypeError, AttributeError, ValueError):
+            raise UserError(f"{file}: line {number} is damaged; nothing was imported") from None
+
+
+def _job(content: dict[str, Any]) -> Job:
+    job = Job(content["names"], content["parts"], content["key"])
+    for group in NAMED:
+        if job.names[group] not in options(group):
+            raise UserError(f"{group} '{job.names[group]}' is not known here")
+    text = json.dumps(job.parts, sort_keys=True, allow_nan=False)
+    if hashlib.sha256(text.encode()).hexdigest() != job.key:
+        raise UserError(f"the key {job.key[:12]} is not that of the config")
+    return job
+
+
+def _run(run: dict[str, Any], job: Job, data_root: Path) -> dict[str, Any]:
+    result = run["result"]
+    where = f"{job.folder.name}, seed {result['seed']}"
+    if result["key"] != job.key or not isinstance(result["seed"], int) or isinstance(result["seed"], bool):
+        raise UserError(f"{where}: the key of the result is not that of its config")
+    here = code_hash(frozenset(str(node["_target_"]) for node in job.parts.values()))
+    if result["code"] != here:
+        raise UserError(f"{where}: computed by other code ({result['code']}, here {here}); check out the same commit")
+    for name, digest in (result.get("data") or {}).items():
+        own = digest_here(name, data_root)
+        if own is not None and own != digest:
+            raise UserError(f"{where}: computed from another {name} ({digest[:12]}, here {own[:12]})")
+    for row in run["curve"].splitlines():
+        json.loads(row)
+    if not isinstance(run["environment"], dict) or result["status"] not in ("finished", "diverged"):
+        raise ValueError
+    return run

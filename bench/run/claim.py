@@ -1,0 +1,63 @@
+"""Before anything is computed: the folders of a job's seeds are held, and the results that are there are taken."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bench.run.job import Job
+from bench.run.progress import ago, path_in_words, say, seeds_in_words
+from bench.run.store import RESULT, locked, read_result
+
+
+@contextlib.contextmanager
+def claimed(job: Job, report: Callable[[str], None]) -> Iterator[dict[int, dict[str, Any]]]:
+    """Hold the folders of all seeds, waiting for whoever computes one of them; the results that are there by seed, said with their age."""
+    with contextlib.ExitStack() as locks:
+        seeds = sorted(job.settings.seeds)
+        for seed in seeds:
+            locks.enter_context(locked(job.seed_folder(seed), report))
+        found = {seed: result for seed in seeds if (result := _reusable(job, seed, report)) is not None}
+        if found:
+            where = f"{path_in_words(job.folder)}, {seeds_in_words(list(found))}"
+            say(job.settings.verbose, f"taken from {where}: computed {ago(max(_age(job, seed) for seed in found))}")
+        yield found
+
+
+def _reusable(job: Job, seed: int, report: Callable[[str], None]) -> dict[str, Any] | None:
+    """The result that is there, unless the job forces another one; it is said when it comes from other code or another precision."""
+    if job.settings.force is True:
+        return None
+    folder = job.seed_folder(seed)
+    result = read_result(folder, job.key, report)
+    if result is None:
+        return None
+    if result["code"] != job.code:
+        if job.settings.force == "stale":
+            (folder / RESULT).unlink()
+            return None
+        report(f"{folder} is stale: it was computed by other code; force=true recomputes it")
+    if result["precision"] != job.settings.hardware.precision:
+        report(f"{folder} was computed in {result['precision']}; force=true recomputes it")
+    return result
+
+
+def is_done(job: Job, seed: int) -> bool:
+    """Is there a result that `claimed` would take? Changes nothing on disk."""
+    if job.settings.force is True:
+        return False
+    path = job.seed_folder(seed) / RESULT
+    if job.settings.force is False:
+        return path.exists()
+    try:
+        return json.loads(path.read_bytes())["code"] == job.code
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _age(job: Job, seed: int) -> float:
+    """Seconds since the result of a seed was written."""
+    return max(0.0, time.time() - (job.seed_folder(seed) / RESULT).stat().st_mtime)

@@ -1,0 +1,33 @@
+"""How a person or a scheduler stops a run: SIGTERM or Ctrl-C asks for a checkpoint, a second one ends at once."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any
+
+
+class Stopped(SystemExit):
+    """SIGTERM or Ctrl-C, after the checkpoint was written; the exit code is 128 + signal."""
+
+
+class StopSignal:
+    """Turns SIGTERM and the first Ctrl-C into a request that a session answers at its next step; a second one acts at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._before[number] = signal.signal(number, self._request)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.number is not None:
+            raise Stopped(128 + number)
+        self.number = number

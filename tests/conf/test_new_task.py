@@ -1,0 +1,76 @@
+"""A task is a folder and a config: nothing else is touched. Notes are read without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from conftest import QUIET, ROOT, clean_env, copy_project, result_of, seed_folders
+
+from bench.run.notes import TaskNote, note
+from bench.run.options import options
+
+FILES = {
+    "bench/tasks/guessing/__init__.py": "",
+    "bench/tasks/guessing/note.py": (
+        "from bench.run.notes import COST, Metric, TaskNote\n"
+        'NOTE = TaskNote("guesses a number", "hides a number", {"error": Metric("error", "lower"), **COST})\n'
+    ),
+    "bench/tasks/guessing/loop.py": (
+        "from __future__ import annotations\n"
+        "from bench.run.build import build\n"
+        "from bench.types import PositiveInt\n"
+        "BATCHES_SEEDS = False\n"
+        "def run(session, state, *, guesses: PositiveInt):\n"
+        "    (seed_run,) = session.runs\n"
+        '    parts = session.job.parts\n    number = build("dataset", parts["dataset"], "", seed_run.seed)\n'
+        '    method = build("method", parts["method"])\n    session.begin(guesses)\n'
+        "    for k in range(1, guesses + 1):\n"
+        "        error = abs(method.guess(k) - number)\n        seed_run.log(k, error=error)\n"
+        "    seed_run.finish(error=error)\n"
+    ),
+    "conf/task/guessing.yaml": "# Guess a number.\n_target_: bench.tasks.guessing.loop.run\nguesses: 3\n",
+    "conf/dataset/seven.yaml": (
+        "# The number 7.\ndefaults:\n  - /task@_global_.task: guessing\n  - _self_\n_target_: datasets.hidden.seven\n"
+    ),
+    "datasets/hidden.py": "def seven(root: str, seed: int) -> float:\n    return 7.0\n",
+    "conf/method/counting.yaml": "# Counts up.\n_target_: methods.counting.Counting\ntasks: [guessing]\nfirst: 1\n",
+    "methods/counting.py": (
+        "class Counting:\n    def __init__(self, *, first: int = 1):\n        self.first = first\n"
+        "    def guess(self, k):\n        return float(self.first + k)\n"
+    ),
+}
+
+
+def test_a_task_in_a_folder_of_its_own_runs_and_is_explained(tmp_path):
+    copy_project(tmp_path)
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "run.py", *arguments, *QUIET]
+        return subprocess.run(command, cwd=tmp_path, env=clean_env(), capture_output=True, text=True, check=False)
+
+    done = run("method=counting", "dataset=seven", "task.guesses=4")
+    assert done.returncode == 0, done.stderr
+    assert result_of(seed_folders(tmp_path)[0])["metrics"]["error"] == 2.0
+    wrong = run("method=ssvr", "dataset=seven")
+    assert wrong.returncode == 2
+    assert "method 'ssvr' trains a classifier; data set 'seven' hides a number" in wrong.stderr
+    other = run("method=counting", "dataset=digits")
+    assert "method 'counting' guesses a number" in other.stderr
+    assert "Data sets that fit: seven" in other.stderr
+
+
+def test_every_task_has_a_note_that_needs_no_torch():
+    names = list(options("task"))
+    code = (
+        "import sys; from bench.run.notes import note\n"
+        f"for name in {names}: assert note(name).metrics, name\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    for name in names:
+        assert isinstance(note(name), TaskNote)
+        assert any(metric.better for metric in note(name).metrics.values())

@@ -1,0 +1,122 @@
+"""Config keys are read from the source: the star rule, keys that a family shares, what is not ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from bench.errors import UserError
+from bench.run import signature as module
+from bench.run.signature import REQUIRED, signature
+from methods.noisy.doubly_sgd import DoublyAdam, DoublySGD
+from methods.portfolio.egab import EGABP
+
+BASE = """
+class Root:
+    def __init__(self, n, *, lr: PositiveFloat, momentum: float = 0.9):
+        pass
+
+class Middle(Root):
+    def __init__(self, n, *, beta: float = 0.5, **shared):
+        super().__init__(n, **shared)
+
+class Bare(Root):
+    pass
+
+class Plain:
+    pass
+
+class PlainToo(Plain):
+    pass
+"""
+FAMILY = """
+import torch
+from family_base import Bare, Middle, Root as Top
+
+class Leaf(Middle):
+    def __init__(self, n, extra=None, *, momentum: float = 0.0, kind: Literal["a", "b"], **rest):
+        super().__init__(n, momentum=momentum, **rest)
+
+class Closed(Middle):
+    def __init__(self, n, *, only: int):
+        super().__init__(n, lr=1.0)
+
+class OverBare(Bare):
+    def __init__(self, *, own: bool = True, **shared):
+        super().__init__(1, **shared)
+
+class Renamed(Top):
+    pass
+
+class Theirs(torch.optim.SGD):
+    def __init__(self, params, *, lr: float, **shared):
+        super().__init__(params, lr=lr, **shared)
+
+def made(root: str, *, size: PositiveInt = 3):
+    pass
+"""
+
+
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch) -> Callable[[str], dict]:
+    """keys("Leaf"): what is read of a class of FAMILY."""
+    (tmp_path / "family_base.py").write_text(BASE)
+    (tmp_path / "family.py").write_text(FAMILY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module.signature.cache_clear()
+    return lambda name: signature(f"family.{name}").keys
+
+
+def defaults(found: dict) -> dict:
+    return {name: default for name, (_, default) in found.items()}
+
+
+def test_keys_of_two_levels_and_two_files(keys):
+    found = keys("Leaf")
+    assert list(found) == ["lr", "momentum", "beta", "kind"], "the base's first"
+    assert defaults(found) == {"lr": REQUIRED, "momentum": 0.0, "beta": 0.5, "kind": REQUIRED}, "redefined lower"
+    assert found["lr"][0] is module.types.PositiveFloat
+    assert signature("family.Leaf").supplied == ("n", "extra")
+
+
+def test_what_is_not_handed_on_is_no_key(keys):
+    assert list(keys("Closed")) == ["only"]
+    assert defaults(keys("OverBare")) == {"lr": REQUIRED, "momentum": 0.9, "own": True}, "a base without a constructor"
+    assert list(keys("Renamed")) == ["lr", "momentum"]
+    assert list(keys("Theirs")) == ["lr"], "a library's keys are not ours to hand on"
+    assert defaults(keys("made")) == {"size": 3}
+
+
+def test_a_class_without_a_constructor_has_no_keys(keys):
+    for name in ("Plain", "PlainToo"):
+        assert signature(f"family_base.{name}").keys == {}
+    code = (
+        "import sys; from bench.run.signature import signature\n"
+        "assert signature('methods.variational.parameterisations.MeanScale').keys == {}\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_an_unknown_key_is_one_line(job):
+    with pytest.raises(UserError, match=r"method.batch_sise = 8: unknown key; .*did you mean 'batch_size'") as error:
+        job("method=doubly_adam", "dataset=gamma_quadratics", "+method.batch_sise=8")
+    assert "schedule" not in str(error.value), "Adam has no schedule"
+    with pytest.raises(UserError, match="no such class or function"):
+        signature("family.Nobody")
+
+
+def test_constructors_are_as_strict_as_configs():
+    assert DoublyAdam(64, batch_size=8, rho=0.5).lr == 0.01
+    assert DoublySGD(64, lr=0.1, schedule="constant", batch_size=8).b == 8
+    for wrong in (
+        lambda: DoublyAdam(64, schedule="constant"),
+        lambda: EGABP(alpha=0.0, beta=1.0, eta=1.0, projektion="metric"),
+    ):
+        with pytest.raises(TypeError, match=r"unexpected keyword argument '(schedule|projektion)'"):
+            wrong()
