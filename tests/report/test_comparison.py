@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -193,5 +194,13 @@ def test_jobs_that_cannot_be_compared_fairly_are_said_to_be():
         for run in job.runs:
             run.result["precision"] = precision
     assert compare(a, b).warnings[1] == "different precision: fp32 and bf16"
+    c, d = made("sgd", {0: 1.0, 1: 2.0}), made("ssvr", {0: 1.0, 1: 2.0})
+    assert compare(c, d).warnings == []
+    for job, digest in ((c, "aa"), (d, "bb")):
+        job.runs[1].result["data"] = {"my.csv": digest}
+    assert compare(c, d).warnings == ["different data: other files, or contents of them, at seed 1"]
+    late = replace(d, runs=(replace(d.runs[0], state="diverged"), d.runs[1]))
+    (more,) = [line for line in compare(c, late).warnings if "only what finished" in line]
+    assert more == "ssvr: 1 diverged, 1 finished; only what finished is compared"
     with pytest.raises(UserError, match="no seed finished"):
         compare(a, made("sgd", {0: None}))
