@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import UserError, allowed_list, nearest
+from bench.errors import UserError, nearest
 from bench.judge.archive import Record, read_all
 from bench.judge.own import read_jobs
 from bench.run.store import read_metrics
@@ -29,6 +29,7 @@ from bench.run.store import read_metrics
 RUN = ("task", "method", "dataset", "model", "seed", "scale", "status", "source", "key", "seconds", "precision", "code")
 RUN += ("folder", "finished")
 FRONT = ("task", "method", "dataset", "model", "seed", "scale", "source", "key")  # of a curve's rows
+MOST = 12  # values in an error line
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,9 @@ def _value(found: _Found, name: str) -> Any:
 
 
 def _nothing(root: Path, name: str, value: Any, runs: list[_Found]) -> str:
-    known = {str(_value(f, name)) for f in runs}
-    return f"{root}: no run has {name} = {value!r}; there are: {allowed_list(known)}{nearest(value, known)}"
+    known = sorted({str(_value(f, name)) for f in runs})
+    more = f" and {len(known) - MOST} more" if len(known) > MOST else ""
+    return f"{root}: no run has {name} = {value!r}; there are: {', '.join(known[:MOST])}{more}{nearest(value, known)}"
 
 
 def _archived(root: Path) -> Iterator[_Found]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from bench.errors import UserError
 from bench.judge.own import STATES
 from bench.judge.plan import results_root
-from bench.report.own import Selection, find, print_list, select, size, size_text
+from bench.report.own import Selection, check, find, print_list, select, size, size_text
 from bench.run.cli import one_line
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -133,6 +133,7 @@ def clean(args: argparse.Namespace, screen: Console) -> int:
     """What would go, and with --yes or a typed y its end."""
     from bench.report.cleaning import Remover, confirmed, leftovers
 
+    check(args.root)
     wanted = selection(args)
     jobs = select(args.root, wanted, warn) if wanted != Selection() else []
     files = list(leftovers(args.root))

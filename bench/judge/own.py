@@ -55,22 +55,21 @@ class OwnRun:
 
 @dataclass(frozen=True)
 class OwnJob:
-    """A job's folder: the key, the options' names, the typed parts of config.yaml, a run a seed."""
+    """A job's folder: the key, the options' names, the typed parts of config.yaml, a run a seed.
+
+    scale: what it was asked for at, as far as results tell; no part of the key.
+    """
 
     folder: Path
     key: str
     names: dict[str, str]
     parts: dict[str, dict[str, Any]]
     runs: tuple[OwnRun, ...]
+    scale: str = ""
 
     def get(self, path: str) -> Any:
         """An option's name (method) or a config value by its dotted path (method.lr); None where there is none."""
         return lookup(path, self.names, self.parts)
-
-    @property
-    def scale(self) -> str:
-        """The scale its first result was asked for at; nothing where none ended."""
-        return next((str(run.result["scale"]) for run in self.runs if run.result and "scale" in run.result), "")
 
     @property
     def targets(self) -> frozenset[str]:
@@ -123,6 +122,7 @@ def of_jobs(jobs: Iterable[Job]) -> list[OwnJob]:
             dict(job.names),
             {part: dict(node) for part, node in job.parts.items()},
             tuple(_run(job.folder / f"seed{seed}", seed, lambda line: None) for seed in sorted(seeds[key])),
+            job.settings.scale,
         )
         for key, job in by_key.items()
     ]
@@ -157,7 +157,8 @@ def read_job(folder: Path, report: Report) -> OwnJob:
         seeds = sorted(int(entry.name[4:]) for entry in entries if _is_seed(entry.name))
     runs = (_run(folder / f"seed{seed}", seed, report) for seed in seeds)
     found = tuple(run for run in runs if run.state != "missing")
-    return OwnJob(folder, str(content["key"]), names, parts, found)
+    scale = next((str(run.result["scale"]) for run in found if run.result and "scale" in run.result), "")
+    return OwnJob(folder, str(content["key"]), names, parts, found, scale)
 
 
 def _is_seed(name: str) -> bool:

@@ -186,31 +186,25 @@ def compare(a: OwnJob, b: OwnJob) -> Comparison:
 
 def _doubts(a: OwnJob, b: OwnJob, spent: tuple[Interval | None, Interval | None] | None) -> list[str]:
     """Lines on what keeps two jobs from being compared fairly."""
-    found = []
-    data = [
-        f"{key} {value_text(a.get(key))} and {value_text(b.get(key))}"
-        for key in differences(a.records()[0], b.records()[0], ("dataset",))
-    ]
-    if data:
+    found, jobs = [], (a, b)
+    one, two = ({run.seed: run.result for run in job.runs if run.state == "finished" and run.result} for job in jobs)
+    if keys := differences(a.records()[0], b.records()[0], ("dataset",)):
+        data = (f"{key} {value_text(a.get(key))} and {value_text(b.get(key))}" for key in keys)
         found.append(f"different data: {'; '.join(data)}")
-    precision = [sorted({r.precision for r in job.records() if r.precision}) for job in (a, b)]
+    elif other := [s for s in one if s in two and one[s].get("data", {}) != two[s].get("data", {})]:
+        found.append(f"different data: other files, or contents of them, at seed {', '.join(map(str, other))}")
+    precision = ["/".join(sorted({str(r.get("precision", "?")) for r in own.values()})) for own in (one, two)]
     if precision[0] != precision[1]:
-        found.append(f"different precision: {' and '.join('/'.join(p) for p in precision)}")
-    if (
-        spent
-        and all(spent)
-        and abs(spent[0].estimate - spent[1].estimate) > BUDGET_TOLERANCE * max(i.estimate for i in spent)
-    ):
-        found.append(f"different budgets: {text_of(spent[0])} and {text_of(spent[1])} gradient evaluations a seed")
-    seeds = [{run.seed for run in job.runs if run.state == "finished"} for job in (a, b)]
-    if seeds[0] != seeds[1]:
-        only = [", ".join(map(str, sorted(s))) for s in seeds]
-        found.append(f"different seeds finished: {only[0]} and {only[1]}; differences are over those in common")
-    found += [
-        f"{job.folder.name}: {states(job.records())}; only what finished is compared"
-        for job in (a, b)
-        if any(run.state == "diverged" for run in job.runs)
-    ]
+        found.append(f"different precision: {' and '.join(precision)}")
+    budgets = [i.estimate for i in spent or () if i]
+    if budgets and max(budgets) - min(budgets) > BUDGET_TOLERANCE * max(budgets):
+        found.append(f"different budgets: {' and '.join(map(text_of, spent or ()))} gradient evaluations a seed")
+    if set(one) != set(two):
+        seeds = (", ".join(map(str, own)) for own in (one, two))
+        found.append(f"different seeds finished: {' and '.join(seeds)}; differences are over those in common")
+    for job in jobs:
+        if any(run.state == "diverged" for run in job.runs):
+            found.append(f"{job.folder.name}: {states(job.records())}; only what finished is compared")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -74,14 +74,19 @@ def select(root: Path, selection: Selection, report: Report) -> list[OwnJob]:
     Raises:
         UserError: there are no runs at all.
     """
-    if not (root / "runs").is_dir():
-        raise UserError(f"{root / 'runs'}: no runs here; results_root=DIR names another folder")
+    check(root)
     now, found = time.time(), []
     for job in read_jobs(root, report):
         if selection.job(job):
             runs = tuple(run for run in job.runs if selection.run(job, run, now))
             found += [replace(job, runs=runs)] if runs else []
     return found
+
+
+def check(root: Path) -> None:
+    """UserError where there are no runs at all."""
+    if not (root / "runs").is_dir():
+        raise UserError(f"{root / 'runs'}: no runs here; results_root=DIR names another folder")
 
 
 def is_stale(job: OwnJob, run: OwnRun) -> bool:
@@ -107,6 +112,7 @@ def find(root: Path, text: str, report: Report) -> OwnJob:
     if (folder / CONFIG).is_file():
         found = [folder]
     else:
+        check(root)
         known = [path for path in sorted((root / "runs").glob("*/*")) if path.is_dir()]
         found = [path for path in known if text in f"{path.parent.name}/{path.name}"]
     if not found:
@@ -220,11 +226,10 @@ def _composed(options: Sequence[tuple[str, str]]) -> Job:
     return load(cfg, choices)
 
 
-def print_list(jobs: Sequence[OwnJob], screen: Console, sizes: Callable[[OwnJob], int] | None = None) -> None:
+def print_list(jobs: Sequence[OwnJob], screen: Console) -> None:
     """A line a job."""
     papers, now = of_papers(), time.time()
-    sizes = sizes or (lambda job: sum(size(run.folder) for run in job.runs))
-    measured = {job.folder: sizes(job) for job in jobs}
+    measured = {job.folder: sum(size(run.folder) for run in job.runs) for job in jobs}
     columns = [
         Column("run", [job.key[:12] for job in jobs], left=True),
         Column("method", [job.names["method"] for job in jobs], left=True),
