@@ -1,7 +1,7 @@
 """The arguments of a `_target_`, read from its source: validation and planning never import torch.
 
-The star rule: arguments before `*` are supplied by the code that builds the object, arguments after it are its config keys. A constructor that
-ends in `**shared`, of any name, hands these on to the next one up its bases and has its keys too: a family writes each key once.
+The star rule: arguments before `*` are supplied by the code that builds the object, arguments after it are its config keys.
+A constructor that ends in `**shared` (any name) has the keys of the next constructor up its bases as well, in whichever file it stands.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bench.errors import UserError
 from bench.run.paths import ROOT
 
 REQUIRED = object()
+LIBRARIES = {"site-packages", "dist-packages"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,15 @@ class Signature:
     keys: dict[str, tuple[Any, Any]]
     supplied: tuple[str, ...]
     file: Path
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A class or function by its full name "package.module.Name"; node and file are None where its source is not readable as ours."""
+
+    name: str
+    node: ast.ClassDef | ast.FunctionDef | None = None
+    file: Path | None = None
 
 
 def source_file(module: str) -> Path | None:
@@ -47,67 +57,81 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def _find(module: str, name: str) -> tuple[ast.AST, Path, str] | None:
-    """The definition of `module.name`, its file and its module, following `from x import name` re-exports."""
-    path = source_file(module)
-    if path is None:
-        return None
+def _find(name: str) -> Definition:
+    """The definition of "package.module.Name", following imports; that of a library stays unread."""
+    module, _, last = name.rpartition(".")
+    path = source_file(module) if module else None
+    if path is None or LIBRARIES & set(path.parts):
+        return Definition(name)
     for node in parse(path).body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return node, path, module
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == last:
+            return Definition(name, node, path)
+    origin = _imported_from(path, last)
+    return _find(origin) if origin else Definition(name)
+
+
+def _imported_from(path: Path, name: str) -> str | None:
+    """The full name of what a file's imports call `name` (`Base`, `module.Base`); None: it is not imported."""
+    first, *rest = name.split(".")
+    for node in parse(path).body:
+        if isinstance(node, ast.Import):
             for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return _find(node.module, alias.name)
+                if (alias.asname or alias.name.split(".")[0]) == first:
+                    return ".".join((alias.name if alias.asname else first, *rest))
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            for alias in node.names:
+                if (alias.asname or alias.name) == first:
+                    return ".".join((node.module, alias.name, *rest))
     return None
 
 
-@dataclass(frozen=True)
-class _Constructor:
-    """A function or an `__init__`, the module that defines it, and the bases that come after its class."""
+def _bases(found: Definition) -> list[Definition]:
+    """The direct bases of a class."""
+    if not isinstance(found.node, ast.ClassDef):
+        return []
+    own = found.name.rpartition(".")[0]
+    names = [ast.unparse(base) for base in found.node.bases]
+    return [_find(_imported_from(found.file, name) or f"{own}.{name}") for name in names]
 
-    node: ast.FunctionDef
-    module: str
-    bases: tuple[ast.expr, ...]
+
+def _resolution_order(found: Definition) -> list[Definition]:
+    """A class and its bases from below, each after all that derive from it."""
+    below = [found, *(one for base in _bases(found) for one in _resolution_order(base))]
+    return list(dict.fromkeys(reversed(below)))[::-1]
 
 
-def _constructor(node: ast.AST, module: str) -> _Constructor | None:
-    """What is called to build a function's value or a class's object; None where no source of ours says it."""
+def _constructor(node: ast.ClassDef | ast.FunctionDef) -> ast.FunctionDef | None:
     if isinstance(node, ast.FunctionDef):
-        return _Constructor(node, module, ())
-    assert isinstance(node, ast.ClassDef)
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _Constructor(item, module, tuple(node.bases))
-    return _inherited(tuple(node.bases), module)
+        return node
+    return next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
 
 
-def _inherited(bases: tuple[ast.expr, ...], module: str) -> _Constructor | None:
-    """The first constructor of the bases, in Python's order for classes without a diamond."""
-    for base in bases:
-        found = _find(module, base.id) if isinstance(base, ast.Name) else None
-        if found and (constructor := _constructor(found[0], found[2])):
-            return constructor
-    return None
+def _constructors(found: Definition) -> list[ast.FunctionDef] | None:
+    """The constructor and, as long as one ends in `**shared`, the next one up.
+
+    Empty: there is none. None: a library's class has it, or there is no such definition.
+    """
+    chain: list[ast.FunctionDef] = []
+    for one in _resolution_order(found):
+        if one.node is None:
+            if chain:
+                raise UserError(
+                    _unknown_keys(found, chain, f"'{one.name}', which is a library's or has no source to read")
+                )
+            return None
+        if function := _constructor(one.node):
+            chain.append(function)
+            if function.args.kwarg is None:
+                return chain
+    if chain:
+        raise UserError(_unknown_keys(found, chain, "a base, but no base has a constructor"))
+    return chain
 
 
-def _ours(node: ast.AST, module: str) -> bool:
-    """Are the class and all its bases in source that can be read?"""
-    if not isinstance(node, ast.ClassDef):
-        return False
-    found = [_find(module, base.id) if isinstance(base, ast.Name) else None for base in node.bases]
-    return all(base is not None and _ours(base[0], base[2]) for base in found)
-
-
-def _keys(constructor: _Constructor) -> dict[str, tuple[Any, Any]]:
-    """Config keys, those of the bases first where the constructor hands on `**shared`; what it redefines is its own."""
-    args = constructor.node.args
-    own = {
-        arg.arg: (_annotation(arg.annotation), REQUIRED if default is None else ast.literal_eval(default))
-        for arg, default in zip(args.kwonlyargs, args.kw_defaults)
-    }
-    above = _inherited(constructor.bases, constructor.module) if args.kwarg else None
-    return (_keys(above) if above else {}) | own
+def _unknown_keys(found: Definition, chain: list[ast.FunctionDef], whose: str) -> str:
+    return (
+        f"_target_ = '{found.name}': **{chain[-1].args.kwarg.arg} stands for the keys of {whose}; write these keys out"
+    )
 
 
 def _annotation(node: ast.expr | None) -> Any:
@@ -119,19 +143,39 @@ def _annotation(node: ast.expr | None) -> Any:
         return Any
 
 
+def _default(found: Definition, name: str, node: ast.expr | None) -> Any:
+    try:
+        return REQUIRED if node is None else ast.literal_eval(node)
+    except ValueError:
+        raise UserError(
+            f"_target_ = '{found.name}': the default of '{name}' is {ast.unparse(node)}; a key's default is a literal"
+        ) from None
+
+
+def _supplied(function: ast.FunctionDef) -> tuple[str, ...]:
+    return tuple(arg.arg for arg in (*function.args.posonlyargs, *function.args.args) if arg.arg != "self")
+
+
 @cache
 def signature(target: str) -> Signature:
-    """Config keys of `target` ("package.module.Name"). UserError when there is no such definition."""
-    module, _, name = target.rpartition(".")
-    found = _find(module, name) if module else None
-    if found is None:
+    """Config keys of `target` ("package.module.Name"), a base's first; a key that is written again lower counts as written there.
+
+    Raises:
+        UserError: there is no such definition, or its keys cannot be read from its source and its bases'.
+    """
+    found = _find(target)
+    constructors = _constructors(found)
+    if constructors is None:
         return _imported(target)
-    constructor = _constructor(found[0], found[2])
-    if constructor is None:
-        return Signature({}, (), found[1]) if _ours(found[0], found[2]) else _imported(target)
-    args = constructor.node.args
-    supplied = tuple(a.arg for a in (*args.posonlyargs, *args.args) if a.arg != "self")
-    return Signature(_keys(constructor), supplied, found[1])
+    keys: dict[str, tuple[Any, Any]] = {}
+    for function in reversed(constructors):
+        args = function.args
+        own = {
+            arg.arg: (_annotation(arg.annotation), _default(found, arg.arg, default))
+            for arg, default in zip(args.kwonlyargs, args.kw_defaults)
+        }
+        keys = {name: key for name, key in keys.items() if name not in _supplied(function)} | own
+    return Signature(keys, _supplied(constructors[0]) if constructors else (), found.file)
 
 
 def _imported(target: str) -> Signature:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+import torch
 import yaml
 from conftest import ROOT
 from hydra.utils import get_object
@@ -14,7 +17,7 @@ from bench.judge.archive import archive_path, read_archive
 from bench.run.composition import hydra
 from bench.run.job import Job
 from bench.run.options import options, task_of
-from bench.run.signature import signature
+from bench.run.signature import REQUIRED, signature
 from bench.run.sweep import _job
 
 NODES = [(group, name) for group in ("method", "dataset", "schedule", "task", "model") for name in options(group)]
@@ -33,15 +36,19 @@ def targets(node) -> list[str]:
     return [target]
 
 
-def keywords(target) -> set[str]:
-    """The keys that Python itself sees: keyword-only ones, and where the rest is handed on those of the next constructor up the bases."""
-    chain = [c.__init__ for c in target.__mro__ if "__init__" in vars(c)] if inspect.isclass(target) else [target]
-    found: set[str] = set()
-    for function in chain:
-        parameters = inspect.signature(function).parameters.values()
-        found |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
+def defaults(made: type | Callable) -> dict[str, Any]:
+    """The defaults of a constructor's keyword-only arguments and, where it ends in **shared, of the next one's, as Python sees them."""
+    found: dict[str, Any] = {}
+    supplied: set[str] = set()
+    for one in inspect.getmro(made) if inspect.isclass(made) else [made]:
+        function = vars(one).get("__init__") if inspect.isclass(one) else one
+        parameters = inspect.signature(function).parameters.values() if function else ()
+        for p in parameters:
+            if p.kind is p.KEYWORD_ONLY and p.name not in supplied:
+                found.setdefault(p.name, REQUIRED if p.default is p.empty else p.default)
+        supplied |= {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
+        if function and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return found
     return found
 
 
@@ -50,8 +57,9 @@ def test_yaml_has_exactly_the_constructors_arguments(group, name):
     node = yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text())
     for target in targets(node):
         keys = set(node) - {"_target_", "defaults"} - ({"tasks"} if group == "method" else set())
-        assert keys == keywords(get_object(target))
-        assert keys == set(signature(target).keys), "the static reading agrees with Python's own"
+        read = signature(target).keys
+        assert keys == set(read)
+        assert {name: default for name, (_, default) in read.items()} == defaults(get_object(target))
 
 
 def tasks_of(method: str) -> list[str]:
@@ -65,6 +73,20 @@ def test_a_method_s_job_is_hydra_s_own(method, job):
     line = (f"method={method}", f"dataset={dataset}", "scale=paper")
     own = job(*line)
     assert planned(line) == own
+
+
+@pytest.mark.parametrize("method", options("method"))
+def test_a_method_takes_its_keys_from_python_and_names_a_misspelt_one(method):
+    """**shared passes keywords on; it never swallows one."""
+    dataset = next(name for name in options("dataset") if task_of(name) in tasks_of(method))
+    node = planned((f"method={method}", f"dataset={dataset}", "scale=paper")).parts["method"]
+    keys = {name: value for name, value in node.items() if name != "_target_"}
+    known = {"params": [torch.nn.Parameter(torch.zeros(2))], "num_components": 10_000, "strong_convexity": 1.0}
+    supplied = {name: known[name] for name in signature(node["_target_"]).supplied if name in known}
+    made = get_object(node["_target_"])
+    assert isinstance(made(**supplied, **keys), made)
+    with pytest.raises(TypeError, match=r"misspelt|takes no arguments"):
+        made(**supplied, **keys, misspelt=1)
 
 
 @pytest.mark.parametrize("dataset", options("dataset"))
