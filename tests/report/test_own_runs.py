@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -255,6 +257,18 @@ def test_clean_shows_first_and_deletes_with_yes(root):
     gone = before - tree(root)
     assert {name.split("/")[3] for name in gone} == {"seed1"}
     assert not (folder / "seed1").exists()
+
+
+@pytest.mark.parametrize(("typed", "left"), [(b"n\n", 4), (b"\n", 4), (b"y\n", 2)])
+def test_on_a_terminal_it_asks(root, typed, left):
+    ours, theirs = os.openpty()
+    os.write(ours, typed)
+    command = [sys.executable, str(ROOT / "scripts/runs.py"), "clean", "--method", "ssvr", f"results_root={root}"]
+    with os.fdopen(theirs) as terminal:
+        done = subprocess.run(command, stdin=terminal, capture_output=True, text=True, check=True, env=clean_env())
+    os.close(ours)
+    assert "delete 6 runs and 0 temporary files" in done.stdout
+    assert len(lines_of(root)) == left
 
 
 def test_a_job_without_runs_is_gone_with_its_config(root):
