@@ -1,13 +1,14 @@
 """The arguments of a `_target_`, read from its source: validation and planning never import torch.
 
 The star rule: arguments before `*` are supplied by the code that builds the object, arguments after it are its config keys. A constructor that
-ends in `**shared`, of any name, hands these on to the next one up its bases and has its keys too: a family writes each key once.
+ends in `**shared`, of any name, hands these on to the next one in Python's order of its class's bases and has its keys too: a family writes each key once.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,67 +48,92 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
-def _find(module: str, name: str) -> tuple[ast.AST, Path, str] | None:
-    """The definition of `module.name`, its file and its module, following `from x import name` re-exports."""
+Definition = tuple[ast.AST, Path, str]  # of a class or function, its file and its module
+
+
+def _find(module: str, name: str) -> Definition | None:
+    """The definition of `module.name`, following `from x import name` re-exports."""
     path = source_file(module)
     if path is None:
         return None
     for node in parse(path).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             return node, path, module
-        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    return _find(node.module, alias.name)
+                    return _find(imported_from(node, path, module), alias.name)
     return None
 
 
-@dataclass(frozen=True)
-class _Constructor:
-    """A function or an `__init__`, the module that defines it, and the bases that come after its class."""
-
-    node: ast.FunctionDef
-    module: str
-    bases: tuple[ast.expr, ...]
+def imported_from(node: ast.ImportFrom, path: Path, module: str) -> str:
+    """The module that `from x import y` in a module's file names; `from .x` counts from the file's package."""
+    parts = module.split(".")
+    package = parts[: len(parts) - node.level + (path.name == "__init__.py")] if node.level else []
+    return ".".join([*package, *([node.module] if node.module else [])])
 
 
-def _constructor(node: ast.AST, module: str) -> _Constructor | None:
-    """What is called to build a function's value or a class's object; None where no source of ours says it."""
-    if isinstance(node, ast.FunctionDef):
-        return _Constructor(node, module, ())
+def _bases(found: Definition) -> list[Definition]:
+    """The bases of a class whose source can be read."""
+    node, _, module = found
     assert isinstance(node, ast.ClassDef)
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _Constructor(item, module, tuple(node.bases))
-    return _inherited(tuple(node.bases), module)
+    bases = [_find(module, base.id) for base in node.bases if isinstance(base, ast.Name)]
+    return [base for base in bases if base is not None and isinstance(base[0], ast.ClassDef)]
 
 
-def _inherited(bases: tuple[ast.expr, ...], module: str) -> _Constructor | None:
-    """The first constructor of the bases, in Python's order for classes without a diamond."""
-    for base in bases:
-        found = _find(module, base.id) if isinstance(base, ast.Name) else None
-        if found and (constructor := _constructor(found[0], found[2])):
-            return constructor
-    return None
+def _order(found: Definition) -> Iterator[Definition]:
+    """A class and what it inherits from, as far as it can be read, in Python's order (C3); no further than is asked for."""
+    yield found
+    bases = _bases(found)
+    if len(bases) == 1:
+        yield from _order(bases[0])
+        return
+    lines = [*([*_order(base)] for base in bases), bases]
+    while lines := [line for line in lines if line]:
+        first = next((line[0] for line in lines if not any(line[0] in other[1:] for other in lines)), lines[0][0])
+        yield first
+        lines = [[one for one in line if one != first] for line in lines]
 
 
-def _ours(node: ast.AST, module: str) -> bool:
+def _constructors(found: Definition) -> Iterator[tuple[ast.FunctionDef, Path]]:
+    """What is called to build a function's value or a class's object, then what that hands `**shared` on to; with their files."""
+    if isinstance(found[0], ast.FunctionDef):
+        yield found[0], found[1]
+        return
+    for node, path, _ in _order(found):
+        assert isinstance(node, ast.ClassDef)
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                yield item, path
+                if item.args.kwarg is None:
+                    return
+
+
+def _ours(found: Definition) -> bool:
     """Are the class and all its bases in source that can be read?"""
+    node = found[0]
     if not isinstance(node, ast.ClassDef):
         return False
-    found = [_find(module, base.id) if isinstance(base, ast.Name) else None for base in node.bases]
-    return all(base is not None and _ours(base[0], base[2]) for base in found)
+    bases = _bases(found)
+    return len(bases) == len(node.bases) and all(map(_ours, bases))
 
 
-def _keys(constructor: _Constructor) -> dict[str, tuple[Any, Any]]:
-    """Config keys, those of the bases first where the constructor hands on `**shared`; what it redefines is its own."""
-    args = constructor.node.args
-    own = {
-        arg.arg: (_annotation(arg.annotation), REQUIRED if default is None else ast.literal_eval(default))
-        for arg, default in zip(args.kwonlyargs, args.kw_defaults)
-    }
-    above = _inherited(constructor.bases, constructor.module) if args.kwarg else None
-    return (_keys(above) if above else {}) | own
+def _keys(constructors: Iterable[tuple[ast.FunctionDef, Path]]) -> dict[str, tuple[Any, Any]]:
+    """Config keys, those that are handed on first; what a constructor redefines is its own."""
+    found: list[dict[str, tuple[Any, Any]]] = []
+    for node, path in constructors:
+        pairs = zip(node.args.kwonlyargs, node.args.kw_defaults)
+        found.append({arg.arg: (_annotation(arg.annotation), _default(arg.arg, value, path)) for arg, value in pairs})
+    return {name: key for own in reversed(found) for name, key in own.items()}
+
+
+def _default(name: str, value: ast.expr | None, path: Path) -> Any:
+    try:
+        return REQUIRED if value is None else ast.literal_eval(value)
+    except ValueError:
+        raise UserError(
+            f"{path}, line {value.lineno}: the default of '{name}' is {ast.unparse(value)}; that of a config key is a plain value, as 0.1"
+        ) from None
 
 
 def _annotation(node: ast.expr | None) -> Any:
@@ -115,7 +141,7 @@ def _annotation(node: ast.expr | None) -> Any:
         return Any
     try:
         return eval(ast.unparse(node), dict(vars(types)))
-    except NameError:
+    except (NameError, TypeError):  # of a library, or no type
         return Any
 
 
@@ -126,12 +152,12 @@ def signature(target: str) -> Signature:
     found = _find(module, name) if module else None
     if found is None:
         return _imported(target)
-    constructor = _constructor(found[0], found[2])
-    if constructor is None:
-        return Signature({}, (), found[1]) if _ours(found[0], found[2]) else _imported(target)
-    args = constructor.node.args
+    constructors = list(_constructors(found))
+    if not constructors:
+        return Signature({}, (), found[1]) if _ours(found) else _imported(target)
+    args = constructors[0][0].args
     supplied = tuple(a.arg for a in (*args.posonlyargs, *args.args) if a.arg != "self")
-    return Signature(_keys(constructor), supplied, found[1])
+    return Signature(_keys(constructors), supplied, found[1])
 
 
 def _imported(target: str) -> Signature:

@@ -92,6 +92,53 @@ def test_what_is_not_handed_on_is_no_key(keys):
     assert defaults(keys("made")) == {"size": 3}
 
 
+PACKAGE = """
+from .base import Root
+
+EPS = 1e-8
+
+class Mixin:
+    def __init__(self, n, *, decay: float = 0.1, **shared):
+        super().__init__(n, **shared)
+
+class Left(Root):
+    def __init__(self, n, *, left: float = 1.0, **shared):
+        super().__init__(n, **shared)
+
+class Right(Root):
+    def __init__(self, n, *, right: int["no type"] = 2, **shared):
+        super().__init__(n, **shared)
+
+class Cooperative(Mixin, Root):
+    pass
+
+class Diamond(Left, Right):
+    def __init__(self, *args, lr: float = 0.5, **shared):
+        super().__init__(*args, lr=lr, **shared)
+
+class Computed:
+    def __init__(self, n, *, eps: float = EPS):
+        pass
+"""
+
+
+def test_a_package_of_ones_own_with_mixins_and_a_diamond(tmp_path, monkeypatch):
+    """Relative imports, and keys handed on in Python's own order: what is read is what the objects take."""
+    folder = tmp_path / "own_package"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from .inner import Cooperative\n")
+    (folder / "base.py").write_text(BASE)
+    (folder / "inner.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert list(signature("own_package.inner.Left").keys) == ["lr", "momentum", "left"]
+    assert list(signature("own_package.Cooperative").keys) == ["lr", "momentum", "decay"]
+    found = signature("own_package.inner.Diamond")
+    assert defaults(found.keys) == {"lr": 0.5, "momentum": 0.9, "right": 2, "left": 1.0}
+    assert found.supplied == ()
+    with pytest.raises(UserError, match=r"inner.py, line \d+: the default of 'eps' is EPS"):
+        signature("own_package.inner.Computed")
+
+
 def test_a_class_without_a_constructor_has_no_keys(keys):
     for name in ("Plain", "PlainToo"):
         assert signature(f"family_base.{name}").keys == {}
