@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.run.memo import OfFiles
 from bench.run.paths import ROOT
-from bench.run.signature import parse, source_file
+from bench.run.signature import imported_from, parse, source_file
 
 # How a run is asked for and stored, never what it computes: editing these makes no result stale.
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
@@ -30,12 +30,18 @@ def _facts(path: Path) -> list[object]:
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+        elif isinstance(node, ast.ImportFrom) and (module := imported_from(node, path, _module(path))):
+            names.update((module, *(f"{module}.{alias.name}" for alias in node.names)))
     return [sorted(names), hashlib.sha256(meaning(path).encode()).hexdigest()]
 
 
-_of_file = OfFiles("code", "1", _facts)
+def _module(path: Path) -> str:
+    """A file of this repository by its module's name; of a package's __init__.py, the package's."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+_of_file = OfFiles("code", "2", _facts)
 
 
 @cache

@@ -1,7 +1,7 @@
 """The arguments of a `_target_`, read from its source: validation and planning never import torch.
 
-The star rule: arguments before `*` are supplied by the code that builds the object, arguments after it are its config keys.
-A constructor that ends in `**shared` (any name) has the keys of the next constructor up its bases as well, in whichever file it stands.
+The star rule: arguments before `*` are supplied by the code that builds the object, arguments after it are its config keys. A constructor that
+ends in `**shared`, of any name, hands these on to the next one up its bases and has its keys too: a family writes each key once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Signature:
 
 @dataclass(frozen=True)
 class Definition:
-    """A class or function by its full name "package.module.Name"; node and file are None where its source is not readable as ours."""
+    """A class or function by its full name "package.module.Name"; a library's has no node, one without a source no file either."""
 
     name: str
     node: ast.ClassDef | ast.FunctionDef | None = None
@@ -62,26 +62,33 @@ def _find(name: str) -> Definition:
     module, _, last = name.rpartition(".")
     path = source_file(module) if module else None
     if path is None or LIBRARIES & set(path.parts):
-        return Definition(name)
+        return Definition(name, None, path)
     for node in parse(path).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == last:
             return Definition(name, node, path)
-    origin = _imported_from(path, last)
+    origin = _imported_from(path, last, module)
     return _find(origin) if origin else Definition(name)
 
 
-def _imported_from(path: Path, name: str) -> str | None:
-    """The full name of what a file's imports call `name` (`Base`, `module.Base`); None: it is not imported."""
+def imported_from(node: ast.ImportFrom, path: Path, module: str) -> str:
+    """The module that `from x import y` in a module's file names; `from .x` counts from the file's package."""
+    parts = module.split(".")
+    package = parts[: len(parts) - node.level + (path.name == "__init__.py")] if node.level else []
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def _imported_from(path: Path, name: str, module: str) -> str | None:
+    """The full name of what a module's imports call `name` (`Base`, `module.Base`); None: it is not imported."""
     first, *rest = name.split(".")
     for node in parse(path).body:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 if (alias.asname or alias.name.split(".")[0]) == first:
                     return ".".join((alias.name if alias.asname else first, *rest))
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (alias.asname or alias.name) == first:
-                    return ".".join((node.module, alias.name, *rest))
+                    return ".".join((imported_from(node, path, module), alias.name, *rest))
     return None
 
 
@@ -91,7 +98,7 @@ def _bases(found: Definition) -> list[Definition]:
         return []
     own = found.name.rpartition(".")[0]
     names = [ast.unparse(base) for base in found.node.bases]
-    return [_find(_imported_from(found.file, name) or f"{own}.{name}") for name in names]
+    return [_find(_imported_from(found.file, name, own) or f"{own}.{name}") for name in names]
 
 
 def _resolution_order(found: Definition) -> list[Definition]:
@@ -107,18 +114,16 @@ def _constructor(node: ast.ClassDef | ast.FunctionDef) -> ast.FunctionDef | None
 
 
 def _constructors(found: Definition) -> list[ast.FunctionDef] | None:
-    """The constructor and, as long as one ends in `**shared`, the next one up.
+    """The constructor and, as long as one ends in `**shared`, the next one up; a library's keys are not ours to hand on.
 
     Empty: there is none. None: a library's class has it, or there is no such definition.
     """
     chain: list[ast.FunctionDef] = []
     for one in _resolution_order(found):
         if one.node is None:
-            if chain:
-                raise UserError(
-                    _unknown_keys(found, chain, f"'{one.name}', which is a library's or has no source to read")
-                )
-            return None
+            if chain and one.file is None:
+                raise UserError(_unknown_keys(found, chain, f"'{one.name}', which has no source to read"))
+            return chain or None
         if function := _constructor(one.node):
             chain.append(function)
             if function.args.kwarg is None:
@@ -139,7 +144,7 @@ def _annotation(node: ast.expr | None) -> Any:
         return Any
     try:
         return eval(ast.unparse(node), dict(vars(types)))
-    except NameError:
+    except (NameError, TypeError):  # of a library, or no type
         return Any
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,19 +35,16 @@ def targets(node) -> list[str]:
     return [target]
 
 
-def defaults(made: type | Callable) -> dict[str, Any]:
-    """The defaults of a constructor's keyword-only arguments and, where it ends in **shared, of the next one's, as Python sees them."""
+def keywords(target) -> dict[str, Any]:
+    """Keys and defaults that Python itself sees: keyword-only ones and, where the rest is handed on, those of the next constructor up the bases."""
+    chain = [c.__init__ for c in target.__mro__ if "__init__" in vars(c)] if inspect.isclass(target) else [target]
     found: dict[str, Any] = {}
-    supplied: set[str] = set()
-    for one in inspect.getmro(made) if inspect.isclass(made) else [made]:
-        function = vars(one).get("__init__") if inspect.isclass(one) else one
-        parameters = inspect.signature(function).parameters.values() if function else ()
-        for p in parameters:
-            if p.kind is p.KEYWORD_ONLY and p.name not in supplied:
-                found.setdefault(p.name, REQUIRED if p.default is p.empty else p.default)
-        supplied |= {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
-        if function and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return found
+    for function in chain:
+        parameters = inspect.signature(function).parameters.values()
+        own = {p.name: REQUIRED if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        found = own | found
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
     return found
 
 
@@ -57,9 +53,9 @@ def test_yaml_has_exactly_the_constructors_arguments(group, name):
     node = yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text())
     for target in targets(node):
         keys = set(node) - {"_target_", "defaults"} - ({"tasks"} if group == "method" else set())
-        read = signature(target).keys
+        read = {name: default for name, (_, default) in signature(target).keys.items()}
+        assert read == keywords(get_object(target)), "the static reading agrees with Python's own"
         assert keys == set(read)
-        assert {name: default for name, (_, default) in read.items()} == defaults(get_object(target))
 
 
 def tasks_of(method: str) -> list[str]:
@@ -77,7 +73,7 @@ def test_a_method_s_job_is_hydra_s_own(method, job):
 
 @pytest.mark.parametrize("method", options("method"))
 def test_a_method_takes_its_keys_from_python_and_names_a_misspelt_one(method):
-    """**shared passes keywords on; it never swallows one."""
+    """A family hands keywords on and swallows none."""
     dataset = next(name for name in options("dataset") if task_of(name) in tasks_of(method))
     node = planned((f"method={method}", f"dataset={dataset}", "scale=paper")).parts["method"]
     keys = {name: value for name, value in node.items() if name != "_target_"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conftest import QUIET, ROOT, clean_env
 
-from bench.run import signature
+from bench.run import codehash, signature
 from bench.run.codehash import files_of, meaning
 
 
@@ -79,3 +79,13 @@ def test_an_installed_package_called_datasets_does_not_shadow_ours(tmp_path):
         [sys.executable, "-c", "import datasets; assert datasets.STAND_IN"], env=env, cwd=tmp_path, check=False
     )
     assert other.returncode == 0
+
+
+def test_a_relative_import_is_followed(tmp_path, monkeypatch):
+    for name, text in {"a.py": "from .b import x\nfrom . import c\nfrom ..up import y\n", "b.py": "x = 1\n"}.items():
+        path = tmp_path / "pack" / "inner" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(codehash, "ROOT", tmp_path)
+    names = codehash._facts(tmp_path / "pack" / "inner" / "a.py")[0]
+    assert {"pack.inner.b", "pack.inner.c", "pack.up"} <= set(names)

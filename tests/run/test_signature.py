@@ -1,193 +1,170 @@
-"""Config keys read from source: the star rule, `**shared` up the bases and across files, and one line where they cannot be read."""
+"""Config keys are read from the source: the star rule, keys that a family shares, what is not ours."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import ROOT
 
 from bench.errors import UserError
-from bench.run.config import typed
+from bench.run import signature as module
 from bench.run.signature import REQUIRED, signature
-from bench.types import PositiveFloat, PositiveInt
+from methods.noisy.doubly_sgd import DoublyAdam, DoublySGD
+from methods.portfolio.egab import EGABP
 
-ROOTS = """
+BASE = """
 class Root:
-    def __init__(self, params, *, lr: PositiveFloat, decay: float = 0.0, form: Literal["a", "b"] = "a") -> None:
-        raise AssertionError("nothing is built to read a signature")
+    def __init__(self, n, *, lr: PositiveFloat, momentum: float = 0.9):
+        pass
 
-class Quiet(Root):
-    steps = 3
+class Middle(Root):
+    def __init__(self, n, *, beta: float = 0.5, **shared):
+        super().__init__(n, **shared)
+
+class Bare(Root):
+    pass
+
+class Plain:
+    pass
+
+class PlainToo(Plain):
+    pass
 """
 FAMILY = """
-import {package}.roots
-import {package}.roots as aliased
+import family_base
+import family_base as base
 import torch
 from torch.optim import SGD as TorchSGD
-from {package} import roots
-from {package}.roots import Quiet, Root as Renamed
+from family_base import Bare, Middle, Root as Top
 
-raise AssertionError("nothing is imported to read a signature")
+class Leaf(Middle):
+    def __init__(self, n, extra=None, *, momentum: float = 0.0, kind: Literal["a", "b"], **rest):
+        super().__init__(n, momentum=momentum, **rest)
 
-class Middle(Renamed):
-    def __init__(self, params, buffers=(), *, decay: PositiveFloat = 0.5, window: PositiveInt = 5, **shared):
-        ...
+class Closed(Middle):
+    def __init__(self, n, *, only: int):
+        super().__init__(n, lr=1.0)
 
-class Low(Middle):
-    def __init__(self, params, *, eta: float, **shared): ...
+class OverBare(Bare):
+    def __init__(self, *, own: bool = True, **shared):
+        super().__init__(1, **shared)
 
-class Same(Low):
+class Renamed(Top):
     pass
 
-class OverQuiet(Quiet):
-    def __init__(self, params, **more): ...
+class Theirs(torch.optim.SGD):
+    def __init__(self, params, *, lr: float, **shared):
+        super().__init__(params, lr=lr, **shared)
 
-class Takes(Renamed):
-    def __init__(self, params, lr, **shared): ...
+class TheirsByName(TorchSGD):
+    def __init__(self, params, *, lr: float, **shared):
+        super().__init__(params, lr=lr, **shared)
 
-class Left(Renamed):
-    def __init__(self, params, *, left: int = 1, **shared): ...
+class ByModule(family_base.Root):
+    def __init__(self, n, *, own: int = 1, **shared):
+        super().__init__(n, **shared)
 
-class Right(Renamed):
-    def __init__(self, params, *, right: int = 2, decay: float = 9.0): ...
+class ByAlias(base.Root):
+    def __init__(self, n, *, own: int = 1, **shared):
+        super().__init__(n, **shared)
+
+class Takes(Top):
+    def __init__(self, n, lr, **shared):
+        super().__init__(n, lr=lr, **shared)
+
+class Left(Top):
+    def __init__(self, n, *, left: int = 1, **shared):
+        super().__init__(n, **shared)
+
+class Right(Top):
+    def __init__(self, n, *, right: int = 2, momentum: float = 0.1):
+        super().__init__(n, lr=1.0, momentum=momentum)
 
 class Both(Left, Right):
-    def __init__(self, params, **shared): ...
-
-class ByModule(roots.Root):
-    def __init__(self, params, *, own: int = 1, **shared): ...
-
-class ByPath({package}.roots.Root):
-    def __init__(self, params, *, own: int = 1, **shared): ...
-
-class ByAlias(aliased.Root):
-    def __init__(self, params, *, own: int = 1, **shared): ...
-
-class OfTorch(torch.optim.SGD):
-    def __init__(self, params, *, own: int = 1, **shared): ...
-
-class OfTorchToo(TorchSGD):
-    def __init__(self, params, *, own: int = 1, **shared): ...
+    def __init__(self, n, **shared):
+        super().__init__(n, **shared)
 
 class OfNobody(Missing):
-    def __init__(self, *, own: int = 1, **shared): ...
+    def __init__(self, *, own: int = 1, **shared):
+        super().__init__(**shared)
 
 class Alone:
-    def __init__(self, *, own: int = 1, **shared): ...
-
-class Empty:
-    pass
+    def __init__(self, *, own: int = 1, **shared):
+        super().__init__(**shared)
 
 class Computed:
-    def __init__(self, *, own: int = 2 + 2 * DAYS): ...
+    def __init__(self, *, days: int = 7 * WEEKS):
+        pass
 
-def function(root, seed=0, *, size: PositiveInt, path: str | None = None): ...
+def made(root: str, *, size: PositiveInt = 3):
+    pass
 """
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch) -> str:
-    """A package of two modules; importing its `family` fails. Its name is new in each test, as signatures are kept."""
-    name = f"made_{tmp_path.parent.name}_{tmp_path.name}".replace("-", "_")
-    folder = tmp_path / name
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    (folder / "roots.py").write_text(ROOTS)
-    (folder / "family.py").write_text(FAMILY.format(package=name))
+def keys(tmp_path: Path, monkeypatch) -> Callable[[str], dict]:
+    """keys("Leaf"): what is read of a class of FAMILY."""
+    (tmp_path / "family_base.py").write_text(BASE)
+    (tmp_path / "family.py").write_text(FAMILY)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return name
+    module.signature.cache_clear()
+    return lambda name: signature(f"family.{name}").keys
 
 
-def keys(package: str, name: str) -> dict[str, tuple[Any, Any]]:
-    return signature(f"{package}.family.{name}").keys
+def defaults(found: dict) -> dict:
+    return {name: default for name, (_, default) in found.items()}
 
 
-def test_the_star_rule(package):
-    found = signature(f"{package}.family.function")
-    assert found.supplied == ("root", "seed")
-    assert found.keys == {"size": (PositiveInt, REQUIRED), "path": (str | None, None)}
-    assert signature(f"{package}.roots.Root").supplied == ("params",)
+def test_keys_of_two_levels_and_two_files(keys):
+    found = keys("Leaf")
+    assert list(found) == ["lr", "momentum", "beta", "kind"], "the base's first"
+    assert defaults(found) == {"lr": REQUIRED, "momentum": 0.0, "beta": 0.5, "kind": REQUIRED}, "redefined lower"
+    assert found["lr"][0] is module.types.PositiveFloat
+    assert signature("family.Leaf").supplied == ("n", "extra")
 
 
-def test_keys_of_two_levels_in_two_files_a_base_s_first(package):
-    found = signature(f"{package}.family.Low")
-    assert list(found.keys) == ["lr", "decay", "form", "window", "eta"]
-    assert found.keys["lr"] == (PositiveFloat, REQUIRED)
-    assert found.keys["window"] == (PositiveInt, 5)
-    assert found.keys["eta"] == (float, REQUIRED)
-    assert found.supplied == ("params",), "the class's own, not its base's"
-    assert found.file.name == "family.py"
+def test_what_is_not_handed_on_is_no_key(keys):
+    assert list(keys("Closed")) == ["only"]
+    assert defaults(keys("OverBare")) == {"lr": REQUIRED, "momentum": 0.9, "own": True}, "a base without a constructor"
+    assert list(keys("Renamed")) == ["lr", "momentum"]
+    assert list(keys("Theirs")) == list(keys("TheirsByName")) == ["lr"], "a library's keys are not ours to hand on"
+    assert list(keys("Takes")) == ["momentum"], "what has become an argument"
+    assert defaults(keys("made")) == {"size": 3}
 
 
-def test_a_key_written_again_has_the_lower_default_and_annotation(package):
-    assert keys(package, "Middle")["decay"] == keys(package, "Low")["decay"] == (PositiveFloat, 0.5)
-    assert signature(f"{package}.roots.Root").keys["decay"] == (float, 0.0)
+def test_bases_may_be_named_by_their_module(keys):
+    assert list(keys("ByModule")) == list(keys("ByAlias")) == ["lr", "momentum", "own"]
 
 
-def test_a_class_without_a_constructor_has_its_base_s(package):
-    assert keys(package, "Same") == keys(package, "Low")
-    assert keys(package, "OverQuiet") == signature(f"{package}.roots.Root").keys, "a base without one is passed over"
-    assert keys(package, "Empty") == {}
-
-
-def test_a_key_that_becomes_an_argument_is_no_key(package):
-    assert list(keys(package, "Takes")) == ["decay", "form"]
-
-
-@pytest.mark.parametrize("name", ["ByModule", "ByPath", "ByAlias"])
-def test_bases_named_by_their_module(package, name):
-    assert list(keys(package, name)) == ["lr", "decay", "form", "own"]
-
-
-def test_several_bases_are_gone_through_in_python_s_order(package):
-    """Left passes on to Right, not to the base of both: Right takes no more."""
-    assert keys(package, "Both") == {"right": (int, 2), "decay": (float, 9.0), "left": (int, 1)}
+def test_several_bases_are_gone_through_in_python_s_order(keys):
+    """Left hands on to Right, not to the base of both; Right hands nothing on."""
+    assert defaults(keys("Both")) == {"right": 2, "momentum": 0.1, "left": 1}
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("OfTorch", ["**shared", "'torch.optim.SGD'", "library", "write these keys out"]),
-        ("OfTorchToo", ["**shared", "'torch.optim.SGD'", "library"]),
-        ("OfNobody", ["**shared", "Missing'", "no source to read"]),
-        ("Alone", ["**shared", "no base has a constructor"]),
-        ("Computed", ["default of 'own' is 2 + 2 * DAYS", "literal"]),
+        ("OfNobody", r"\*\*shared stands for the keys of 'family.Missing', which has no source to read"),
+        ("Alone", r"\*\*shared .* no base has a constructor"),
+        ("Computed", r"the default of 'days' is 7 \* WEEKS"),
     ],
 )
-def test_what_cannot_be_read_is_one_line(package, name, words):
-    with pytest.raises(UserError) as caught:
-        keys(package, name)
-    line = str(caught.value)
-    assert "\n" not in line
-    for word in (f"_target_ = '{package}.family.{name}'", *words):
-        assert word in line
-
-
-def test_no_such_definition_is_one_line(package):
-    with pytest.raises(UserError, match="no such class or function"):
-        signature(f"{package}.roots.Rooot")
+def test_what_cannot_be_read_is_one_line(keys, name, words):
+    with pytest.raises(UserError, match=words) as error:
+        keys(name)
+    assert str(error.value).startswith(f"_target_ = 'family.{name}': ")
+    assert "\n" not in str(error.value)
 
 
 def test_a_library_s_class_has_all_its_arguments_as_keys():
     assert {"lr", "weight_decay", "momentum_decay"} <= set(signature("torch.optim.NAdam").keys)
 
 
-def test_an_unknown_key_is_one_line_that_names_the_nearest_inherited_one(package):
-    node = {"_target_": f"{package}.family.Low", "lr": 1, "eta": 2.0}
-    assert typed("method", node) == node | {"decay": 0.5, "form": "a", "window": 5}
-    with pytest.raises(UserError, match=r"method\.windw.*did you mean 'window'") as caught:
-        typed("method", node | {"windw": 3})
-    assert "\n" not in str(caught.value)
-    with pytest.raises(UserError, match=r"method\.lr = -1"):
-        typed("method", node | {"lr": -1})
-
-
 def test_reading_every_method_s_keys_imports_neither_torch_nor_a_method():
-    import subprocess
-
     code = (
         "import sys, yaml, pathlib; from bench.run.signature import signature\n"
         "for path in pathlib.Path('conf/method').glob('*.yaml'):\n"
@@ -197,3 +174,75 @@ def test_reading_every_method_s_keys_imports_neither_torch_nor_a_method():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+PACKAGE = """
+from .base import Root
+
+EPS = 1e-8
+
+class Mixin:
+    def __init__(self, n, *, decay: float = 0.1, **shared):
+        super().__init__(n, **shared)
+
+class Left(Root):
+    def __init__(self, n, *, left: float = 1.0, **shared):
+        super().__init__(n, **shared)
+
+class Right(Root):
+    def __init__(self, n, *, right: int["no type"] = 2, **shared):
+        super().__init__(n, **shared)
+
+class Cooperative(Mixin, Root):
+    pass
+
+class Diamond(Left, Right):
+    def __init__(self, *args, lr: float = 0.5, **shared):
+        super().__init__(*args, lr=lr, **shared)
+
+class Computed:
+    def __init__(self, n, *, eps: float = EPS):
+        pass
+"""
+
+
+def test_a_package_of_ones_own_with_mixins_and_a_diamond(tmp_path, monkeypatch):
+    """Relative imports, and keys handed on in Python's own order: what is read is what the objects take."""
+    folder = tmp_path / "own_package"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from .inner import Cooperative\n")
+    (folder / "base.py").write_text(BASE)
+    (folder / "inner.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert set(signature("own_package.inner.Left").keys) == {"lr", "momentum", "left"}
+    assert set(signature("own_package.Cooperative").keys) == {"lr", "momentum", "decay"}
+    found = signature("own_package.inner.Diamond")
+    assert defaults(found.keys) == {"lr": 0.5, "momentum": 0.9, "right": 2, "left": 1.0}
+    assert found.supplied == ()
+    with pytest.raises(UserError, match="the default of 'eps' is EPS"):
+        signature("own_package.inner.Computed")
+
+
+def test_a_class_without_a_constructor_has_no_keys(keys):
+    for name in ("Plain", "PlainToo"):
+        assert signature(f"family_base.{name}").keys == {}
+    assert signature("methods.variational.parameterisations.MeanScale").keys == {}
+
+
+def test_an_unknown_key_is_one_line(job):
+    with pytest.raises(UserError, match=r"method.batch_sise = 8: unknown key; .*did you mean 'batch_size'") as error:
+        job("method=doubly_adam", "dataset=gamma_quadratics", "+method.batch_sise=8")
+    assert "schedule" not in str(error.value), "Adam has no schedule"
+    with pytest.raises(UserError, match="no such class or function"):
+        signature("family.Nobody")
+
+
+def test_constructors_are_as_strict_as_configs():
+    assert DoublyAdam(64, batch_size=8, rho=0.5).lr == 0.01
+    assert DoublySGD(64, lr=0.1, schedule="constant", batch_size=8).b == 8
+    for wrong in (
+        lambda: DoublyAdam(64, schedule="constant"),
+        lambda: EGABP(alpha=0.0, beta=1.0, eta=1.0, projektion="metric"),
+    ):
+        with pytest.raises(TypeError, match=r"unexpected keyword argument '(schedule|projektion)'"):
+            wrong()
