@@ -14,12 +14,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.errors import UserError
 from bench.judge.papers import choose
 from bench.judge.plan import experiments, jobs, results_root
 from bench.judge.travel import bring_in, export
 from bench.run.cli import one_line
 from bench.run.options import SCALES, options
 from bench.run.paths import ROOT
+
+FOLDERS = ("results_root", "data_root")
 
 
 def arguments() -> argparse.Namespace:
@@ -51,6 +54,11 @@ def chosen(args: argparse.Namespace) -> Any:
 def main() -> int:
     """The program; returns its exit code."""
     args = arguments()
+    for text in args.overrides:
+        if text.partition("=")[0] not in FOLDERS:
+            raise UserError(
+                f"{text}: unknown; allowed: {', '.join(f'{name}=DIR' for name in FOLDERS)}, and what --help says"
+            )
     root = results_root(args.overrides)
     if args.what == "export":
         print(f"{args.file}: {export(root, chosen(args), args.file)} runs")

@@ -140,7 +140,7 @@ def read_archive(path: Path) -> list[Record]:
         raise UserError(f"{path}: damaged; restore the file from git, or delete it and run `make report`")
     try:
         return list(_parsed(content))
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not an archive of runs ({error}); delete it and run `make report`") from None
 
 
@@ -160,6 +160,7 @@ def decompressed(path: Path) -> bytes | None:
 def _parsed(content: bytes) -> Iterator[Record]:
     environments: list[dict[str, Any]] = []
     jobs: list[dict[str, Any]] = []
+    seen: set[tuple[str, int]] = set()
     lines = map(json.loads, content.decode().splitlines())
     if next(lines, {}).get("format") != FORMAT:
         raise ValueError("unknown format")
@@ -169,11 +170,21 @@ def _parsed(content: bytes) -> Iterator[Record]:
         elif "job" in line:
             jobs.append(line["job"])
         else:
-            yield _record(line["run"], jobs, environments)
+            record = _record(line["run"], jobs, environments)
+            if (record.key, record.seed) in seen:
+                raise ValueError(f"seed {record.seed} of {record.key[:12]} stands in it twice")
+            seen.add((record.key, record.seed))
+            yield record
 
 
 def _record(run: dict[str, Any], jobs: list[dict[str, Any]], environments: list[dict[str, Any]]) -> Record:
     empty = {"status": "", "code": "", "precision": "", "seconds": None, "metrics": {}, "curve": []}
     where = {"experiments": tuple(run.pop("experiments")), **jobs[run.pop("job")]}
     place = run.pop("environment", None)
-    return Record(**{**empty, **run}, **where, environment={} if place is None else environments[place])
+    record = Record(**{**empty, **run}, **where, environment={} if place is None else environments[place])
+    curve = isinstance(record.curve, list) and all(isinstance(row, dict) for row in record.curve)
+    if not (
+        curve and isinstance(record.metrics, dict) and isinstance(record.config, dict) and type(record.seed) is int
+    ):
+        raise TypeError(f"a run of {record.key[:12]} has no seed, config, metrics and curve of the right kind")
+    return record

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bench.errors import UserError
 from bench.run.codehash import code_hash
 from bench.run.datafiles import digest_here
@@ -22,6 +24,7 @@ from bench.run.store import (
     CONFIG,
     ENVIRONMENT,
     METRICS,
+    REQUIRED,
     RESULT,
     locked,
     read_config,
@@ -32,6 +35,7 @@ from bench.run.store import (
 )
 
 FORMAT = {"claimbench_runs": 1}
+PRECISIONS = ("fp32", "bf16")
 NAMED = ("task", "method", "dataset")  # what the name of a job's folder is made of
 
 
@@ -59,10 +63,10 @@ def export(root: Path, chosen: Callable[[dict[str, Any]], bool], file: Path) -> 
     for folder in sorted(path.parent for path in (root / "runs").glob(f"*/*/{CONFIG}")):
         found = [(f, r) for f in sorted(folder.glob("seed*")) if (r := read_result(f)) is not None and chosen(r)]
         if found:
-            lines.append(json.dumps({"job": read_config(folder)}))
+            lines.append(json.dumps({"job": _readable(folder / CONFIG, lambda path: read_config(path.parent))}))
         for seed, result in found:
             curve = (seed / METRICS).read_text(encoding="utf-8")
-            environment = json.loads((seed / ENVIRONMENT).read_text(encoding="utf-8"))
+            environment = _readable(seed / ENVIRONMENT, lambda path: json.loads(path.read_text(encoding="utf-8")))
             lines.append(json.dumps({"run": {"result": result, "environment": environment, "curve": curve}}))
         count += len(found)
     if not count:
@@ -71,8 +75,16 @@ def export(root: Path, chosen: Callable[[dict[str, Any]], bool], file: Path) -> 
     return count
 
 
+def _readable(path: Path, read: Callable[[Path], Any]) -> Any:
+    """What `read` makes of a file of a run; a damaged one is a UserError."""
+    try:
+        return read(path)
+    except (ValueError, KeyError, AssertionError, yaml.YAMLError):
+        raise UserError(f"{path}: damaged; nothing was exported") from None
+
+
 def bring_in(root: Path, file: Path, data_root: Path, report: Callable[[str], None]) -> tuple[int, int]:
-    """Put the runs of a file below results_root: (how many came, how many were there already).
+    """Put the runs of a file below results_root: (how many came, how many were there already, of today's code).
 
     Raises:
         UserError: the file is damaged, or a run of it is not what this project would have computed; nothing was written.
@@ -83,7 +95,9 @@ def bring_in(root: Path, file: Path, data_root: Path, report: Callable[[str], No
         folder = root / job.folder / f"seed{run['result']['seed']}"
         with locked(folder, report):
             there = read_result(folder, job.key, report)
-            if there is not None:
+            if there is not None and there["code"] != run["result"]["code"]:
+                report(f"{folder}: replaced, what was there was computed by other code")
+            elif there is not None:
                 if there["metrics"] != run["result"]["metrics"]:
                     report(f"{folder}: kept as it is; the run of {file.name} has other numbers")
                 continue
@@ -150,8 +164,13 @@ def _run(run: dict[str, Any], job: Job, data_root: Path) -> dict[str, Any]:
         own = digest_here(name, data_root)
         if own is not None and own != digest:
             raise UserError(f"{where}: computed from another {name} ({digest[:12]}, here {own[:12]})")
-    for row in run["curve"].splitlines():
-        json.loads(row)
-    if not isinstance(run["environment"], dict) or result["status"] not in ("finished", "diverged"):
+    rows = [json.loads(row) for row in run["curve"].splitlines()]
+    if not all(isinstance(row, dict) for row in (*rows, run["environment"], result["metrics"])) or result["seed"] < 0:
+        raise ValueError
+    if result["status"] not in ("finished", "diverged") or result["precision"] not in PRECISIONS:
+        raise ValueError
+    if not (result["measured"]["wall_seconds"] >= 0 and result["measured"]["seeds_in_batch"] > 0):
+        raise ValueError
+    if any(result[part] != job.names[part] for part in NAMED) or not set(REQUIRED) <= set(result):
         raise ValueError
     return run

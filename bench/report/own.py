@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import yaml
 from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import open_dict
@@ -127,7 +128,7 @@ def find(root: Path, text: str, report: Report) -> OwnJob:
         )
     try:
         return read_job(found[0], report)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"{found[0] / CONFIG}: cannot be read ({str(error).splitlines()[0]})") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import re
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,11 @@ def test_round_trip_and_the_same_bytes(tmp_path):
         lambda b: lzma.compress(b'{"format": 99}\n'),
         lambda b: lzma.compress(lzma.decompress(b).replace(b'"seed":1', b'"sead":1')),
         lambda b: lzma.compress(lzma.decompress(b)[:-30]),
+        lambda b: lzma.compress(b"[]\n"),
+        lambda b: lzma.compress(b'{"format":1}\n' + b"[" * 100_000),
+        lambda b: lzma.compress(lzma.decompress(b).replace(b'"seed":1', b'"seed":0')),
+        lambda b: lzma.compress(lzma.decompress(b).replace(b'"seed":1', b'"seed":"1"')),
+        lambda b: lzma.compress(re.sub(rb'"metrics":{[^}]*}', b'"metrics":[2.0]', lzma.decompress(b))),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path, damage):

@@ -85,6 +85,27 @@ def test_what_is_there_is_kept(away, tmp_path):
     assert result_of(folder)["metrics"]["mean_grad_l1"] == 123.0
 
 
+def test_what_other_code_computed_is_replaced(away, tmp_path):
+    root = tmp_path / "results"
+    script("import", str(away), f"results_root={root}")
+    folder = seed_folders(tmp_path)[0]
+    before = result_of(folder)
+    (folder / "result.json").write_text(json.dumps(before | {"code": "0" * 12}))
+    done = script("import", str(away), f"results_root={root}")
+    assert "1 runs imported" in done.stdout
+    assert "computed by other code" in done.stderr
+    assert result_of(folder) == before
+
+
+def test_a_damaged_folder_is_one_line(away, tmp_path):
+    for name, text in (("seed0/env.json", "{"), ("config.yaml", "{a: [")):
+        path = next((tmp_path / "away" / "runs").glob(f"*/*/{name}"))
+        path.write_text(text)
+        done = script("export", str(tmp_path / "again.xz"), f"results_root={tmp_path / 'away'}")
+        assert (done.returncode, done.stderr) == (2, f"error: {path}: damaged; nothing was exported\n")
+        assert not (tmp_path / "again.xz").exists()
+
+
 def _set(where: str, value):
     def change(line):
         if where.partition(".")[0] not in line:
@@ -109,6 +130,13 @@ def _set(where: str, value):
         (_set("run.result.status", None), "line 3 is damaged"),
         (_set("run.curve", "{"), "line 3 is damaged"),
         (_set("run.environment", []), "line 3 is damaged"),
+        (_set("run.curve", "5\n"), "line 3 is damaged"),
+        (_set("run.result.measured", {}), "line 3 is damaged"),
+        (_set("run.result.measured.seeds_in_batch", 0), "line 3 is damaged"),
+        (_set("run.result.metrics", [1]), "line 3 is damaged"),
+        (_set("run.result.precision", None), "line 3 is damaged"),
+        (_set("run.result.seed", -1), "line 3 is damaged"),
+        (_set("run.result.method", "nobody"), "line 3 is damaged"),
         (_set("job.parts", None), "line 2"),
     ],
 )
@@ -146,6 +174,7 @@ def test_bad_files_and_empty_folders_are_one_line(tmp_path):
     listed.write_bytes(lzma.compress(b"[]\n"))
     for arguments, words in (
         (["export", str(tmp_path / "x.xz"), f"results_root={tmp_path}"], "no finished run"),
+        (["export", str(tmp_path / "x.xz"), "paper=ssvr"], "paper=ssvr: unknown; allowed: results_root=DIR"),
         (["export", str(tmp_path / "x.xz"), "--paper", "ssrv"], "did you mean 'ssvr'"),
         (["import", str(tmp_path / "nothing.xz")], "no such file"),
         (["import", str(text)], "not written by"),
