@@ -77,6 +77,11 @@ def line(prefix: str, error: ValidationError, allowed: Mapping[str, Any]) -> str
 
 
 def settings_of(values: dict[str, Any]) -> Settings:
+    """The runner's own keys, typed.
+
+    Raises:
+        UserError: a key or value that does not fit, or a device that is not here.
+    """
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:

@@ -82,6 +82,7 @@ class CheckSweep(Callback):
     """Hydra callback: a multirun whose job 40 has a wrong value ends before job 1, with one line and exit code 2."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Compose and validate every job; SystemExit(2) after one line where one does not fit."""
         try:
             lines = _lines(config.hydra.sweeper.params, config.hydra.overrides.task)
             jobs = [_job(line) for line in lines]
