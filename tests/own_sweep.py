@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
@@ -14,6 +17,8 @@ from types import ModuleType
 import forks
 import pytest
 from conftest import QUIET, ROOT, clean_env
+
+from bench.judge.own import read_jobs
 
 SWEEP = ["-m", "method=signsgd,ssvr", "method.lr=1e-3,1e-4", "dataset=digits", "scale=smoke", "seeds=[0,1,2]"]
 
@@ -58,3 +63,40 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     return line
+
+
+def tree(root: Path) -> set[str]:
+    """Everything below a folder."""
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+def job_folder(root: Path, method: str, lr: float) -> Path:
+    """The folder of a job."""
+    (found,) = (
+        j.folder for j in read_jobs(root, pytest.fail) if (j.names["method"], j.get("method.lr")) == (method, lr)
+    )
+    return found
+
+
+def age(folder: Path, hours: float) -> None:
+    """Set the clock of what lies in a folder back."""
+    then = time.time() - hours * 3600
+    for path in folder.iterdir():
+        os.utime(path, (then, then), follow_symlinks=False)
+
+
+def lines_of(root: Path, *filters: str) -> list[list[str]]:
+    """The cells of the list's rows."""
+    done = runs("list", *filters, f"results_root={root}")
+    assert done.returncode == 0, done.stderr
+    return [re.split(r"  +", line.strip()) for line in done.stdout.splitlines() if re.match("[0-9a-f]{12} ", line)]
+
+
+def failed(root: Path) -> Path:
+    """Make seed 1 of a job one that crashed, and seed 2 one that was stopped."""
+    folder = job_folder(root, "ssvr", 1e-4)
+    (folder / "seed1/result.json").unlink()
+    (folder / "seed1/error.json").write_text('{"error": "planted"}')
+    (folder / "seed2/result.json").unlink()
+    (folder / "seed2/checkpoint.pt").write_bytes(b"0" * 5000)
+    return folder

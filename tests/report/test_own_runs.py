@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -19,14 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import QUIET, ROOT, clean_env
-from own_sweep import make, one_line, runs, runs_in_a_process
+from own_sweep import age, failed, job_folder, lines_of, make, one_line, runs, runs_in_a_process, tree
 
 from bench.judge.archive import archive_path, by_experiment, read_archive
-from bench.judge.own import OwnJob, held, of_jobs, read_jobs
+from bench.judge.own import OwnJob, of_jobs, read_jobs
 from bench.report.curves import MARK
 from bench.report.own import of_papers, what_was_set
-
-HOUR = 3600
 
 
 @pytest.fixture(scope="module")
@@ -37,42 +30,6 @@ def swept(tmp_path_factory):
 @pytest.fixture
 def root(swept, tmp_path):
     return shutil.copytree(swept, tmp_path / "results")
-
-
-def tree(root) -> set[str]:
-    return {str(path.relative_to(root)) for path in root.rglob("*")}
-
-
-def job(root, method: str, lr: float):
-    """The folder of a job."""
-    (found,) = (
-        j.folder for j in read_jobs(root, pytest.fail) if (j.names["method"], j.get("method.lr")) == (method, lr)
-    )
-    return found
-
-
-def age(folder, hours: float) -> None:
-    """Set the clock of what lies in a folder back."""
-    then = time.time() - hours * HOUR
-    for path in folder.iterdir():
-        os.utime(path, (then, then), follow_symlinks=False)
-
-
-def lines_of(root, *filters: str) -> list[list[str]]:
-    """The cells of the list's rows."""
-    done = runs("list", *filters, f"results_root={root}")
-    assert done.returncode == 0, done.stderr
-    return [re.split(r"  +", line.strip()) for line in done.stdout.splitlines() if re.match("[0-9a-f]{12} ", line)]
-
-
-def failed(root):
-    """Make seed 1 of a job one that crashed, and seed 2 one that was stopped."""
-    folder = job(root, "ssvr", 1e-4)
-    (folder / "seed1/result.json").unlink()
-    (folder / "seed1/error.json").write_text('{"error": "planted"}')
-    (folder / "seed2/result.json").unlink()
-    (folder / "seed2/checkpoint.pt").write_bytes(b"0" * 5000)
-    return folder
 
 
 # ---- list
@@ -123,9 +80,9 @@ def test_states_ages_and_filters(root):
 
 def test_results_of_other_code_are_stale_even_where_the_code_is_gone(root):
     assert lines_of(root, "--stale") == []
-    path = job(root, "ssvr", 1e-4) / "seed0/result.json"
+    path = job_folder(root, "ssvr", 1e-4) / "seed0/result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "0" * 12}))
-    config = job(root, "signsgd", 1e-4) / "config.yaml"
+    config = job_folder(root, "signsgd", 1e-4) / "config.yaml"
     config.write_text(config.read_text().replace("methods.sign.signsgd.SignSGD", "methods.gone.Gone"))
     listed = sorted(line[6] for line in lines_of(root, "--stale"))
     assert listed == ["1 finished, 1 stale", "3 finished, 3 stale"]
@@ -153,7 +110,7 @@ def test_a_running_job_is_running(root, tmp_path):
 
 
 def test_two_jobs_compared(root):
-    one, two = job(root, "signsgd", 1e-3), job(root, "ssvr", 1e-3)
+    one, two = job_folder(root, "signsgd", 1e-3), job_folder(root, "ssvr", 1e-3)
     done = runs("compare", one.name[-12:], str(two), f"results_root={root}")
     assert done.returncode == 0, done.stderr
     values = [
@@ -173,7 +130,7 @@ def test_which_job_is_meant(root):
     assert "no job below" in one_line(runs("compare", "svr-digitz", "ssvr", f"results_root={root}"))
     line = one_line(runs("compare", "signsgd-digits", "ssvr-digits", f"results_root={root}"))
     assert line.startswith("error: signsgd-digits: 2 jobs have this in their name: signsgd-digits-")
-    copied = job(root, "ssvr", 1e-3)
+    copied = job_folder(root, "ssvr", 1e-3)
     for number in range(20):
         shutil.copytree(copied, root / f"runs/classification/ssvr-digits-{number:012}")
     line = one_line(runs("plot", "ssvr-digits-0000", f"results_root={root}"))
@@ -185,8 +142,8 @@ def test_which_job_is_meant(root):
 
 
 def test_curves_are_drawn_with_medians(root, tmp_path):
-    name = job(root, "ssvr", 1e-3).name
-    done = runs("plot", name, job(root, "signsgd", 1e-3).name, f"results_root={root}", cwd=tmp_path)
+    name = job_folder(root, "ssvr", 1e-3).name
+    done = runs("plot", name, job_folder(root, "signsgd", 1e-3).name, f"results_root={root}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "test_accuracy-ssvr-signsgd.svg: medians over 3 seeds, band: range\n"
     texts = [
@@ -200,7 +157,7 @@ def test_curves_are_drawn_with_medians(root, tmp_path):
 @pytest.mark.parametrize(("suffix", "start"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
 def test_a_file_that_something_else_wrote_is_not_overwritten(root, tmp_path, suffix, start):
     out = tmp_path / f"figure.{suffix}"
-    plot = ["plot", job(root, "ssvr", 1e-3).name, "--out", str(out), "--over", "epoch", f"results_root={root}"]
+    plot = ["plot", job_folder(root, "ssvr", 1e-3).name, "--out", str(out), "--over", "epoch", f"results_root={root}"]
     assert runs(*plot).returncode == 0
     assert out.read_bytes().startswith(start)
     assert MARK.encode() in out.read_bytes()
@@ -241,135 +198,6 @@ def test_several_rows_at_a_step_ask_for_a_choice(go, tmp_path):
     assert done.stdout == "wealth-ucrp.svg: 1 seed\n"
 
 
-# ---- clean
-
-
-def test_clean_shows_first_and_deletes_with_yes(root):
-    folder, before = failed(root), tree(root)
-    done = runs("clean", "--state", "failed", f"results_root={root}")
-    assert done.returncode == 0
-    assert "nothing was deleted" in done.stdout
-    assert tree(root) == before
-    size = sum(path.stat().st_size for path in (folder / "seed1").iterdir())
-    assert f"1 runs and 0 temporary files, {size} B" in done.stdout
-    done = runs_in_a_process("clean", "--state", "failed", "--yes", f"results_root={root}")
-    assert (done.returncode, done.stderr) == (0, "")
-    gone = before - tree(root)
-    assert {name.split("/")[3] for name in gone} == {"seed1"}
-    assert not (folder / "seed1").exists()
-
-
-@pytest.mark.parametrize(("typed", "left"), [(b"n\n", 4), (b"\n", 4), (b"y\n", 2)])
-def test_on_a_terminal_it_asks(root, typed, left):
-    ours, theirs = os.openpty()
-    os.write(ours, typed)
-    command = [sys.executable, str(ROOT / "scripts/runs.py"), "clean", "--method", "ssvr", f"results_root={root}"]
-    with os.fdopen(theirs) as terminal:
-        done = subprocess.run(command, stdin=terminal, capture_output=True, text=True, check=True, env=clean_env())
-    os.close(ours)
-    assert "delete 6 runs and 0 temporary files" in done.stdout
-    assert len(lines_of(root)) == left
-
-
-def test_a_job_without_runs_is_gone_with_its_config(root):
-    folders = [job(root, "ssvr", lr) for lr in (1e-3, 1e-4)]
-    age(folders[0] / "seed0", 200)
-    assert runs("clean", "--older", "7d", "--yes", f"results_root={root}").returncode == 0
-    assert sorted(path.name for path in folders[0].iterdir()) == ["config.yaml", "seed1", "seed2"]
-    assert runs("clean", "--method", "ssvr", "--yes", f"results_root={root}").returncode == 0
-    assert [folder.exists() for folder in folders] == [False, False]
-    assert len(lines_of(root)) == 2
-
-
-def test_a_run_whose_lock_is_held_stays(root):
-    folder = job(root, "ssvr", 1e-3)
-    with open(folder / "seed1/lock") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = runs("clean", "--method", "ssvr", "--yes", f"results_root={root}")
-    assert done.returncode == 0
-    assert done.stderr == f"{folder / 'seed1'}: kept, a process holds its lock\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "seed1"]
-    assert (folder / "seed1/result.json").exists()
-    assert not held(folder / "seed1")
-
-
-def test_a_person_s_files_stay(root):
-    folder = job(root, "ssvr", 1e-3)
-    (folder / "seed0/notes.txt").write_text("mine")
-    (folder / "seed1/plots").mkdir()
-    (folder / "seed1/plots/a.svg").write_text("mine")
-    (folder / "README").write_text("mine")
-    (folder / "seed2/result.json.corrupt-1").write_text("{")
-    done = runs("clean", "--method", "ssvr", "--yes", f"results_root={root}")
-    assert done.returncode == 0
-    assert f"{folder / 'seed0'}: kept, it holds files that the runner did not write: notes.txt\n" in done.stderr
-    assert f"{folder / 'seed1'}: kept, it holds files that the runner did not write: plots\n" in done.stderr
-    assert tree(folder) == {
-        "README",
-        "config.yaml",
-        "seed0",
-        "seed0/notes.txt",
-        "seed1",
-        "seed1/plots",
-        "seed1/plots/a.svg",
-    }
-    assert len(lines_of(root)) == 2, "what is left of them is no run"
-
-
-@pytest.mark.parametrize("level", ["task", "job", "seed", "file"])
-def test_links_out_of_the_tree_are_not_followed(root, tmp_path, level):
-    folder = job(root, "ssvr", 1e-3)
-    path = {"task": folder.parent, "job": folder, "seed": folder / "seed0", "file": folder / "seed0/result.json"}[level]
-    elsewhere = tmp_path / "elsewhere"
-    path.rename(elsewhere)
-    path.symlink_to(elsewhere)
-    before = tree(elsewhere), elsewhere.read_bytes() if level == "file" else b""
-    done = runs("clean", "--method", "ssvr", "--yes", f"results_root={root}")
-    assert done.returncode == 0
-    assert "kept" in done.stderr
-    assert (tree(elsewhere), elsewhere.read_bytes() if level == "file" else b"") == before
-    assert path.is_symlink()
-
-
-def test_runs_on_another_disk_behind_the_folder_itself_are_ours(root, tmp_path):
-    (root / "runs").rename(tmp_path / "scratch")
-    (root / "runs").symlink_to(tmp_path / "scratch")
-    assert runs("clean", "--method", "ssvr", "--yes", f"results_root={root}").returncode == 0
-    assert len(lines_of(root)) == 2
-
-
-def test_temporary_files_of_processes_that_are_gone(root):
-    folder = job(root, "ssvr", 1e-3)
-    with forks.Process(["--help"], clean_env()) as process:
-        process.wait()
-    gone, alive = process.pid, os.getpid()
-    left = [folder / f".config.yaml.{gone}", folder / f"seed0/.checkpoint.pt.{gone}"]
-    kept = [folder / f".config.yaml.{alive}", folder / f"seed0/.checkpoint.pt.{alive}", folder / f"seed0/.mine.{gone}"]
-    for path in (*left, *kept):
-        path.write_bytes(b"half")
-    before = tree(root)
-    done = runs("clean", f"results_root={root}")
-    assert "0 runs and 2 temporary files, 8 B" in done.stdout
-    with open(folder / "seed0/lock") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "nothing to delete" in runs("clean", "--yes", f"results_root={root}").stdout
-    assert runs("clean", "--yes", f"results_root={root}").returncode == 0
-    assert before - tree(root) == {str(path.relative_to(root)) for path in left}
-
-
-def test_a_run_that_finished_after_it_was_listed_stays(root):
-    from bench.report.cleaning import Remover
-    from bench.report.own import Selection, select
-
-    failed(root)
-    wanted, said = Selection(state="failed"), []
-    (listed,) = select(root, wanted, pytest.fail)
-    shutil.copy(job(root, "ssvr", 1e-3) / "seed1/result.json", listed.folder / "seed1")
-    assert Remover(root, wanted, said.append).job(listed) == 0
-    assert said == [f"{listed.folder / 'seed1'}: kept, it has changed since it was listed"]
-    assert (listed.folder / "seed1/result.json").exists()
-
-
 # ---- errors
 
 
@@ -391,7 +219,7 @@ def test_a_run_that_finished_after_it_was_listed_stays(root):
     ],
 )
 def test_bad_input_is_one_line(swept, line, words):
-    ssvr = job(swept, "ssvr", 1e-3).name
+    ssvr = job_folder(swept, "ssvr", 1e-3).name
     assert words in one_line(runs(*line.format(ssvr=ssvr).split(), f"results_root={swept}"))
 
 
