@@ -32,14 +32,14 @@ class Gathered:
 
     def _key(self) -> str:
         content = self._path.read_bytes() if self._path.exists() else b""
-        return hashlib.sha256(self._wanted.encode() + content).hexdigest()
+        return hashlib.sha256(f"{self._wanted}\0{memo.digest_of_files('bench/judge')}\0".encode() + content).hexdigest()
 
-    def holds(self, run: Planned) -> bool:
-        """Has the run's result not changed since it was put into the archive as it is now?"""
+    def holds(self, run: Planned, serves: Iterable[str]) -> bool:
+        """Has the run's result not changed since it was put into the archive as it is now, for the same experiments?"""
         stamp = None
         with contextlib.suppress(OSError):
             status = (run.folder / RESULT).stat()
-            stamp = [status.st_size, status.st_mtime_ns]
+            stamp = [status.st_size, status.st_mtime_ns, sorted(serves)]
         self._now[str(run.folder)] = stamp
         return stamp is not None and self._known.get(str(run.folder)) == stamp
 
@@ -100,7 +100,8 @@ def _record(
 ) -> Record:
     run = runs[0]
     job, names, result = run.job, run.job.names, run.result
-    if old is not None and old.ended and (result is None or (gathered is not None and gathered.holds(run))):
+    serves = {r.experiment for r in runs} | {e.partition("@")[0] for e in (old.experiments if old else ())}
+    if old is not None and old.ended and (result is None or (gathered is not None and gathered.holds(run, serves))):
         current = "diverged" if old.diverged else "done"
         return replace(old, state=current if old.code == job.code else "stale")
     blank = Record(
@@ -125,7 +126,6 @@ def _record(
     environment = _environment(run.folder)
     curve = [_rounded(row) for row in read_metrics(run.folder)]
     if wanted is not None:
-        serves = {r.experiment for r in runs} | {e.partition("@")[0] for e in (old.experiments if old else ())}
         curve = kept(curve, [reader for experiment in sorted(serves & set(wanted)) for reader in wanted[experiment]])
     return replace(
         blank,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.run.composition import composed, hydra
+from bench.errors import UserError, allowed_list
+from bench.run.composition import composed, forget_files, hydra
 from bench.run.config import load
 from bench.run.explain import user_error
 from bench.run.job import Job
@@ -19,7 +20,13 @@ def compose(*overrides: str) -> Job:
     """
     try:
         with hydra():
-            cfg, choices, _ = composed(overrides)
+            forget_files()  # a notebook's next cell may follow an edit
+            cfg, choices, swept = composed(overrides)
+        if swept:
+            raise UserError(
+                f"experiment = '{choices['experiment']}': sweeps over {allowed_list(swept)}, more than one job; "
+                "bench.judge.plan.jobs(experiment, scale) gives them all"
+            )
         return load(cfg, choices)
     except (HydraException, OmegaConfBaseException) as error:
         raise user_error(error, overrides) from None

@@ -33,6 +33,11 @@ class RememberingRepository(ConfigRepository):
         return pickle.loads(_files[key])
 
 
+def forget_files() -> None:
+    """Read every file anew from now on."""
+    _files.clear()
+
+
 @contextmanager
 def hydra() -> Iterator[None]:
     """hydra.compose works inside, on conf/; Hydra's state of the process is afterwards what it was."""

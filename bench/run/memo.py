@@ -19,7 +19,7 @@ FOLDER = ROOT / "results" / ".cache"
 
 def read(name: str, key: str) -> Any:
     """The value that was kept under a name, None where there is none or it was kept for another key."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, AttributeError, KeyError, RecursionError):
         content = json.loads((FOLDER / f"{name}.json").read_bytes())
         return content["value"] if content.get("key") == key else None
     return None
@@ -35,7 +35,7 @@ def keep(name: str, key: str, value: Any) -> None:
 
 
 class OfFiles:
-    """A function of a file's content, asked again only when its size or time of modification has changed.
+    """A function of a file's content, asked again only when its size, a time or its place has changed.
 
     Args:
         name: of the file under results/.cache that keeps the answers.
@@ -45,15 +45,16 @@ class OfFiles:
 
     def __init__(self, name: str, version: str, work: Callable[[Path], Any]) -> None:
         self._name, self._version, self._work = name, version, work
-        self._known: dict[str, list[Any]] = read(name, version) or {}
+        known = read(name, version)
+        self._known: dict[str, list[Any]] = known if isinstance(known, dict) else {}
         self._changed = False
         atexit.register(self.save)
 
     def __call__(self, path: Path) -> Any:
         status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns]
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]  # mtime alone can be set back
         found = self._known.get(str(path))
-        if found is None or found[0] != stamp:
+        if not isinstance(found, list) or found[0] != stamp:
             found = self._known[str(path)] = [stamp, self._work(path)]
             self._changed = True
         return found[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from types import FrameType
 from typing import Any
 
@@ -12,14 +13,18 @@ class Stopped(SystemExit):
 
 
 class StopSignal:
-    """Turns SIGTERM and the first Ctrl-C into a request that a session answers at its next step; a second one acts at once."""
+    """Turns SIGTERM and the first Ctrl-C into a request that a session answers at its next step; a second one acts at once.
+
+    In a thread other than the main one, which gets no signals, it asks for nothing.
+    """
 
     def __init__(self) -> None:
         self.number: int | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        main = threading.current_thread() is threading.main_thread()
+        for number in (signal.SIGTERM, signal.SIGINT) if main else ():
             self._before[number] = signal.signal(number, self._request)
         return self
 

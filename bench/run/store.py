@@ -195,22 +195,33 @@ def write_error(job: Job, seeds: list[int], error: Exception) -> str:
 @contextlib.contextmanager
 def locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
     """Hold the folder's lock; if another process holds it, say so once and wait for it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            report(f"{folder} is being computed by process {file.read().strip() or '?'}; waiting for it")
-            while True:
+    said = False
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / LOCK, "a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                if not said:
+                    report(f"{folder} is being computed by process {file.read().strip() or '?'}; waiting for it")
+                said = True
                 time.sleep(0.2)
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+                continue
+            if not _still_there(file, folder / LOCK):  # who held it has deleted the run
+                continue
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+            return
+
+
+def _still_there(file: Any, path: Path) -> bool:
+    """Is an open file still the one at its path?"""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    return False
 
 
 class MetricsFile:

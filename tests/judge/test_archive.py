@@ -7,13 +7,19 @@ import re
 from dataclasses import replace
 
 import pytest
+from conftest import QUIET
 from made import run, runs
 
 from bench.errors import UserError
+from bench.judge import gather
 from bench.judge.archive import archive_path, read_all, read_archive, text_of, write_archive
 from bench.judge.gather import refresh
 from bench.judge.papers import load_papers
-from bench.judge.plan import plan
+from bench.judge.plan import Planned, plan
+from bench.judge.readers import Reader
+from bench.run import memo
+from bench.run.compose import compose
+from bench.run.store import read_result
 
 OVERRIDES = ["tracker=none", "seeds=[0,1]"]
 MACHINE = {"cpu": "a processor", "threads": 2, "versions": {"torch": "2.9"}}
@@ -99,3 +105,24 @@ def test_records_follow_the_folders_and_outlive_them(program, tmp_path):
     mini = records("mini")
     assert {name for r in mini for name in r.experiments} == {f"{name}@smoke", f"{name}@mini"}
     assert len(mini) == 4, "the same runs serve both scales"
+
+
+def test_what_another_experiment_reads_is_taken_from_a_run_that_is_there(go, tmp_path, monkeypatch):
+    """A run in the archive that comes to serve one more experiment is read again, though its result is the same."""
+    monkeypatch.setattr(memo, "FOLDER", tmp_path / "cache")
+    paper = load_papers("ssvr")["ssvr"]
+    go("method=signsgd", "dataset=digits", "scale=smoke")
+    made = compose("method=signsgd", "dataset=digits", "scale=smoke", *QUIET, f"results_root={tmp_path / 'results'}")
+    result = read_result(made.seed_folder(0))
+    monkeypatch.setattr(gather, "options", lambda group: ["ssvr/one", "ssvr/two"])
+    columns = {"ssvr/one": "train_loss", "ssvr/two": "test_accuracy"}
+    monkeypatch.setattr(gather, "readers", lambda paper, name: [Reader(frozenset({columns[name]}))])
+
+    def kept(*names):
+        planned = [Planned(name, "smoke", made, 0, "done", result) for name in names]
+        (record,) = refresh(tmp_path / "results", "ssvr", paper, planned)
+        return set().union(*record.curve)
+
+    one = kept("ssvr/one")
+    assert kept("ssvr/one") == kept("ssvr/one") == one
+    assert kept("ssvr/one", "ssvr/two") > one

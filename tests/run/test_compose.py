@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import QUIET, ROOT, clean_env
+from conftest import QUIET, ROOT, clean_env, copy_project
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -14,7 +15,7 @@ from omegaconf import OmegaConf
 
 from bench.errors import UserError
 from bench.run.compose import compose
-from bench.run.runner import run_job
+from bench.run.runner import execute, run_job
 
 THREE_LINES = """
 from bench.run.compose import compose
@@ -47,6 +48,34 @@ def test_hydra_is_left_as_it_was(tmp_path):
         with pytest.raises(UserError):
             compose("method.lrr=3")
         assert hydra_compose("mine").x == 1
+
+
+def test_an_edit_between_two_jobs_is_read(tmp_path):
+    copy_project(tmp_path)
+    code = (
+        "from pathlib import Path; from bench.run.compose import compose\n"
+        "file, before = Path('conf/method/signsgd.yaml'), compose('method=signsgd')\n"
+        "file.write_text(file.read_text().replace('lr: ', 'lr: 1'))\n"
+        "after = compose('method=signsgd')\n"
+        "assert before.parts['method']['lr'] != after.parts['method']['lr']\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_sweep_is_not_one_job():
+    with pytest.raises(UserError, match=r"experiment = 'ssvr/identity_signsgd': sweeps over method, more than one job"):
+        compose("experiment=ssvr/identity_signsgd")
+
+
+def test_a_job_runs_in_a_thread(tmp_path):
+    made = compose(
+        "method=signsgd", "dataset=digits", "scale=smoke", *QUIET, "verbose=false", f"results_root={tmp_path}"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        outcome = pool.submit(execute, made).result()
+    assert outcome.failures == {}
+    assert outcome.results[0]["status"] == "finished"
 
 
 @pytest.mark.parametrize("bad", ["method=ssrv", "method.lrr=3", "seeds=3", "method=ssvr,signsgd", "scale=tiny", "x"])
