@@ -141,7 +141,7 @@ def _selected(root: Path, where: Mapping[str, Any]) -> list[_Found]:
         found.values(), key=lambda f: (f.record.task, f.record.method, f.record.dataset, f.record.key, f.record.seed)
     )
     for name, value in where.items():
-        kept = [f for f in runs if _value(f, name) in _choices(value)]
+        kept = [f for f in runs if _matches(f, name, _choices(value))]
         if not kept:
             raise UserError(_nothing(root, name, value, runs))
         runs = kept
@@ -156,7 +156,15 @@ def _value(found: _Found, name: str) -> Any:
     return _plain(found.values().get(name) if name in RUN else found.record.get(name))
 
 
+def _matches(found: _Found, name: str, choices: list[Any]) -> bool:
+    """Is the run's value one of these? A run that serves several scales ("mini, paper") is of each."""
+    return _value(found, name) in choices or (name == "scale" and not set(choices).isdisjoint(found.scale.split(", ")))
+
+
 def _nothing(root: Path, name: str, value: Any, runs: list[_Found]) -> str:
+    names = {*RUN, *(path for f in runs for path in _flat(f.record.config))}
+    if name not in names and all(_value(f, name) is None for f in runs):
+        return f"{name}: runs are selected by {', '.join(RUN)} and by config values as method.lr{nearest(name, names)}"
     known = sorted({str(_value(f, name)) for f in runs})
     more = f" and {len(known) - MOST} more" if len(known) > MOST else ""
     return f"{root}: no run has {name} = {value!r}; there are: {', '.join(known[:MOST])}{more}{nearest(value, known)}"

@@ -73,8 +73,9 @@ def main() -> int:
     say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
     runs = plan(names, scales, overrides)
     check_decidable(papers, jobs)
-    timed = time_missing(root, runs, say) if args.time else timings(root)
-    screen.print(plan_table(runs, timed, elsewhere(read_all(ROOT / "results"), speed())))
+    archived = elsewhere(read_all(ROOT / "results"), speed())
+    timed = time_missing(root, runs, archived, say) if args.time else timings(root)
+    screen.print(plan_table(runs, timed, archived))
     if args.dry_run:
         return 0
     (scale,) = scales

@@ -68,6 +68,16 @@ def test_filters(root):
         results.load(root, method="svr")
     with pytest.raises(UserError, match=r"no run has method.lr = 0.5; there are: 0.0001, 0.001"):
         results.load(root, {"method.lr": 0.5})
+    with pytest.raises(UserError, match=r"metod: runs are selected by task, .* method.lr; did you mean 'method'"):
+        results.load(root, metod="ssvr")
+
+
+def test_a_run_that_serves_two_scales_is_of_each():
+    frame = results.load(ROOT / "results", method="ssvr", dataset="sine_quadratic")
+    both = frame["scale"] == "mini, paper"
+    assert both.any()
+    for scale in ("mini", "paper"):
+        assert len(results.load(ROOT / "results", method="ssvr", dataset="sine_quadratic", scale=scale)) >= both.sum()
 
 
 def test_curves_in_long_form(root):

@@ -6,7 +6,7 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -97,9 +97,14 @@ def timings(root: Path) -> dict[str, float]:
 
 
 def time_missing(
-    root: Path, runs: Iterable[Planned], report: Callable[[str], None], seconds: float = SECONDS
+    root: Path,
+    runs: Iterable[Planned],
+    archived: Mapping[str, Mapping[str, list[float]]],
+    report: Callable[[str], None],
+    seconds: float = SECONDS,
 ) -> dict[str, float]:
-    """Time one job a method of each experiment and scale that has nothing finished; kept in timings.json by job key.
+    """Time one job a method of each experiment and scale that has nothing finished, here or in `archived` (as `cost.elsewhere` gives it);
+    kept in timings.json by job key.
 
     Jobs of one method in one experiment share their cost, so the others of the method are given its time.
     """
@@ -109,6 +114,8 @@ def time_missing(
         groups.setdefault((run.experiment, run.scale, run.job.names["method"]), []).append(run)
     for (experiment, scale, method), group in groups.items():
         keys = {run.job.key for run in group}
+        if method in archived.get(f"{experiment}@{scale}", {}):
+            continue
         if any(run.result is not None for run in group) or not any(run.to_do for run in group) or keys <= set(known):
             continue
         own = next((known[key] for key in keys if key in known), None)

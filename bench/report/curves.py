@@ -11,12 +11,13 @@ from typing import Any, Literal
 import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench.errors import UserError, allowed_list, nearest
 from bench.judge.own import OwnJob, Report
 from bench.judge.papers import Figure
-from bench.report.figures import COLOURS, Line, canvas_of
+from bench.report.figures import COLOURS, SIZE, Line, canvas_of
 from bench.report.medians import RANGE, median_interval
 from bench.report.naming import name_of, swept
 from bench.report.plotting import STYLE
@@ -27,6 +28,7 @@ OVER = ("step", "epoch", "gradient_evaluations")
 FORMATS = (".svg", ".png", ".pdf")
 MARK = "claimbench scripts/runs.py plot"  # in the metadata of every file written
 DOTS = 200  # an inch, of png
+NAMES = 1.2  # inches beside the axes that lines' names have without widening the figure
 MARKERS = 15  # a line, at most about twice as many
 DECADES = 100  # ratio of the ends of a logarithmic axis below which ticks lie between powers of ten
 Row = dict[str, Any]
@@ -179,10 +181,18 @@ def _save(figure: Figure, lines: Sequence[Line], task: str, out: Path) -> None:
             drawn.set_markevery(max(1, len(drawn.get_xdata()) // MARKERS))
         if "x" in figure.log:
             _log_ticks(axes, [x for line in lines for x in line.x])
+        _widen(canvas, axes)
         try:
             canvas.savefig(out, dpi=DOTS, metadata=metadata)
         finally:
             plt.close(canvas)
+
+
+def _widen(canvas: Canvas, axes: Axes) -> None:
+    """Long names at the lines' ends make the figure wider, not the axes narrower."""
+    canvas.draw_without_rendering()
+    widest = max(text.get_window_extent().width for text in axes.texts) / canvas.dpi
+    canvas.set_figwidth(SIZE[0] + max(0.0, widest - NAMES))
 
 
 def _log_ticks(axes: Axes, x: Sequence[float]) -> None:

@@ -36,6 +36,8 @@ def plan_table(
         known = sum(v for v in left if v is not None)
         more = f" and {left.count(None)} unknown" if None in left else ""
         table.caption = f"{table.caption or ''}{scale}: {known / unit[1]:.1f} {unit[0]} left{more}. "
+    if any(None in left for left in totals.values()):
+        table.caption = f"{table.caption}?: no finished run tells; --time runs a few steps."
     return table
 
 

@@ -23,7 +23,12 @@ def run(hydra_main: Callable[[], None], after_sweep: Callable[[Sequence[Job]], N
     if {"-h", "--help"} & set(arguments):
         from bench.run.help import help_text
 
-        print(help_text())
+        try:
+            print(help_text(), flush=True)
+        except (
+            BrokenPipeError
+        ):  # `| head`: what is still buffered goes nowhere, instead of failing when the interpreter ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     os.environ["CLAIMBENCH_MAIN"] = str(os.getpid())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed as tracebacks

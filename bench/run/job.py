@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bench.errors import UserError
 from bench.run.schema import Settings
 
 PARTS = ("task", "method", "dataset", "model", "schedule")  # what defines a result; everything else is how it is run
@@ -40,8 +41,17 @@ class Job:
         return self.folder / f"seed{seed}"
 
     def protocol(self) -> Any:
-        """The task's module: `run(session, state, **keys)`, and whether it BATCHES_SEEDS. Imports torch."""
-        return import_module(self.parts["task"]["_target_"].rpartition(".")[0])
+        """The task's module: `run(session, state, **keys)`, and whether it BATCHES_SEEDS. Imports torch.
+
+        Raises:
+            UserError: it does not say BATCHES_SEEDS.
+        """
+        module = import_module(self.parts["task"]["_target_"].rpartition(".")[0])
+        if not hasattr(module, "BATCHES_SEEDS"):
+            raise UserError(
+                f"{module.__name__}: needs a line BATCHES_SEEDS = True (a session has all seeds) or False (one at a time)"
+            )
+        return module
 
     def get(self, path: str) -> Any:
         """The name of an option chosen (method, dataset, model, task) or a value by its dotted path (method.lr); None where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -61,6 +62,39 @@ def test_a_task_in_a_folder_of_its_own_runs_and_is_explained(tmp_path):
     other = run("method=counting", "dataset=digits")
     assert "method 'counting' guesses a number" in other.stderr
     assert "Data sets that fit: seven" in other.stderr
+    loop = tmp_path / "bench/tasks/guessing/loop.py"
+    loop.write_text(loop.read_text().replace("BATCHES_SEEDS = False\n", ""))
+    silent = run("method=counting", "dataset=seven", "seeds=[1]")
+    assert (silent.returncode, len(silent.stderr.splitlines())) == (2, 1)
+    assert "bench.tasks.guessing.loop: needs a line BATCHES_SEEDS" in silent.stderr
+
+
+OF_THE_TEXT = {
+    "bench/tasks/averaging/__init__.py": "",
+    "conf/dataset/counted.yaml": (
+        "# 1, 2, 3.\ndefaults:\n  - /task@_global_.task: averaging\n  - _self_\n_target_: datasets.counted.Counted\n"
+    ),
+    "datasets/counted.py": (
+        "class Counted:\n    mean = 0.0\n    def __init__(self, seed):\n        pass\n"
+        "    def sample(self, step):\n        return float(step)\n"
+    ),
+    "conf/method/plain.yaml": "# The plain average.\n_target_: methods.plain.Plain\ntasks: [averaging]\n",
+    "methods/plain.py": "class Plain:\n    def weight(self, step):\n        return 1 / step\n",
+}
+
+
+def test_the_task_that_the_text_shows_runs(tmp_path):
+    copy_project(tmp_path)
+    text = (ROOT / "docs/architecture.md").read_text()
+    shown = dict(re.findall(r"```(?:python|yaml)\n# ([\w/]+\.(?:py|yaml))\b[^\n]*\n(.*?)```", text, re.S))
+    assert set(shown) == {f"bench/tasks/averaging/{n}.py" for n in ("note", "loop")} | {"conf/task/averaging.yaml"}
+    for name, content in (shown | OF_THE_TEXT).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    command = [sys.executable, "run.py", "method=plain", "dataset=counted", "task.samples=4", *QUIET]
+    done = subprocess.run(command, cwd=tmp_path, env=clean_env(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert result_of(seed_folders(tmp_path)[0])["metrics"]["error"] == 2.5**2
 
 
 def test_every_task_has_a_note_that_needs_no_torch():

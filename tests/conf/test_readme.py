@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from conftest import QUIET, ROOT, clean_env, copy_project, result_of, seed_folders
 
+README = (ROOT / "README.md").read_text()
 BLOCKS = dict(
-    re.findall(r"```(?:python|yaml)\n# ([\w/]+\.(?:py|yaml))\b[^\n]*\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    re.findall(r"```python\n# ([\w/]+\.py)\b[^\n]*\n(.*?)```", README, re.S)
+    + re.findall(r"^`(conf/[\w/]+\.yaml)`[^\n]*:\n\n```yaml\n(.*?)```", README, re.S | re.M)
 )
 
 
@@ -20,10 +22,8 @@ BLOCKS = dict(
 def checkout(tmp_path: Path) -> Path:
     """A copy of the project with the README's files added."""
     copy_project(tmp_path)
-    text = (ROOT / "README.md").read_text()
-    for name in BLOCKS:
-        start = text.index(f"# {name}")
-        (tmp_path / name).write_text(text[start : text.index("```", start)])
+    for name, text in BLOCKS.items():
+        (tmp_path / name).write_text(text)
     return tmp_path
 
 
@@ -46,4 +46,5 @@ def test_the_readme_s_method_and_data_set_run(checkout):
     ]
     assert all(result_of(folder)["status"] == "finished" for folder in folders)
     listing = subprocess.run([sys.executable, "run.py", "--help"], cwd=checkout, env=clean_env(), **options).stdout
-    assert "Lion, the sign of an interpolated momentum" in listing
+    sentence = next(line for line in listing.splitlines() if line.split()[:1] == ["lion"])
+    assert sentence.split(maxsplit=1)[1] == "Lion, the sign of an interpolated momentum."

@@ -17,6 +17,7 @@ from bench.errors import UserError
 from bench.judge.cost import cost, elsewhere
 from bench.judge.plan import counts, experiments, jobs, plan
 from bench.judge.timing import time_missing
+from bench.report.terminal import plan_table
 from bench.run.store import locked
 
 NAME = "ssvr/identity_signsgd"
@@ -66,10 +67,14 @@ def test_costs_come_from_siblings_or_from_timed_steps(program, tmp_path):
     root = tmp_path / "results"
     overrides = [f"results_root={root}", *QUIET, "seeds=[0,1]"]
     assert cost(plan([NAME], "smoke", overrides)).left is None
-    timed = time_missing(root, plan([NAME], "smoke", overrides), lambda line: None, seconds=0.01)
+    told = {f"{NAME}@smoke": {"signsgd": [1.0], "ssvr": [1.0]}}
+    assert time_missing(root, plan([NAME], "smoke", overrides), told, pytest.fail) == {}, "the archive tells"
+    timed = time_missing(root, plan([NAME], "smoke", overrides), {}, lambda line: None, seconds=0.01)
     assert len(timed) == 2
     estimate = cost(plan([NAME], "smoke", overrides), timed)
     assert estimate.spent == 0
+    assert "--time runs a few steps" in plan_table(plan([NAME], "smoke", overrides), {}, {}).caption
+    assert "--time" not in plan_table(plan([NAME], "smoke", overrides), timed, {}).caption
     assert estimate.left > 0
     assert not list(root.rglob("result.json"))
     program(f"experiment={NAME}", "scale=smoke", "verbose=false", "seeds=[0]")

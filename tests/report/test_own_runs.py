@@ -187,6 +187,21 @@ def test_the_line_s_points_are_medians_over_the_seeds_that_finished(root):
     assert (line.x, line.mean, line.low, line.high) == ([1.0, 2.0], *(list(expected[name]) for name in expected))
 
 
+def test_long_names_widen_the_figure_and_leave_the_axes_their_width(root, tmp_path):
+    def axes_width(*names: str) -> float:
+        """Points."""
+        out = tmp_path / "drawn.svg"
+        assert runs("plot", *names, "--over", "epoch", "--out", str(out), f"results_root={root}").returncode == 0
+        d = re.search(r'id="patch_2">\s*<path d="([^"]*)"', out.read_text())[1]
+        x = [float(number) for number in re.findall(r"[ML] ([\d.]+)", d)]
+        return max(x) - min(x)
+
+    short = job(root, "ssvr", 1e-3).name, job(root, "signsgd", 1e-3).name
+    make(root, "method=ssvr", "dataset=digits", "scale=smoke", "method.weight_decay=0.0125", "model.hidden=[128]")
+    (other,) = {p.name for p in root.glob("runs/*/ssvr-*")} - {job(root, "ssvr", lr).name for lr in (1e-3, 1e-4)}
+    assert axes_width(*short, other) >= 0.9 * axes_width(*short)
+
+
 def test_several_rows_at_a_step_ask_for_a_choice(go, tmp_path):
     go("method=ucrp", "dataset=nyse_o", "scale=smoke")
     root = tmp_path / "results"

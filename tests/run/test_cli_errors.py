@@ -102,6 +102,17 @@ def test_validation_and_help_do_not_import_torch():
     assert done.returncode == 0, done.stderr
 
 
+def test_a_reader_that_leaves_the_help_is_no_error():
+    """python run.py --help | head"""
+    command, pipes = (
+        [sys.executable, str(ROOT / "run.py"), "--help"],
+        {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
+    )
+    with subprocess.Popen(command, env=clean_env(), **pipes) as helped:
+        helped.stdout.close()
+        assert (helped.stderr.read(), helped.wait(60)) == (b"", 0)
+
+
 def test_help_lists_everything_with_a_sentence(program):
     text = program("--help").stdout
     for group in ("method", "dataset", "model", "hardware", "experiment"):
