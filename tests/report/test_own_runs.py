@@ -196,9 +196,9 @@ def test_long_names_widen_the_figure_and_leave_the_axes_their_width(root, tmp_pa
         x = [float(number) for number in re.findall(r"[ML] ([\d.]+)", d)]
         return max(x) - min(x)
 
-    short = job(root, "ssvr", 1e-3).name, job(root, "signsgd", 1e-3).name
+    short = job_folder(root, "ssvr", 1e-3).name, job_folder(root, "signsgd", 1e-3).name
     make(root, "method=ssvr", "dataset=digits", "scale=smoke", "method.weight_decay=0.0125", "model.hidden=[128]")
-    (other,) = {p.name for p in root.glob("runs/*/ssvr-*")} - {job(root, "ssvr", lr).name for lr in (1e-3, 1e-4)}
+    (other,) = {p.name for p in root.glob("runs/*/ssvr-*")} - {job_folder(root, "ssvr", lr).name for lr in (1e-3, 1e-4)}
     assert axes_width(*short, other) >= 0.9 * axes_width(*short)
 
 
