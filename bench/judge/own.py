@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
@@ -16,7 +15,7 @@ import yaml
 
 from bench.judge.archive import Record
 from bench.run.job import PARTS, Job, lookup
-from bench.run.store import CHECKPOINT, CONFIG, ENVIRONMENT, ERROR, LOCK, METRICS, REQUIRED, RESULT
+from bench.run.store import CHECKPOINT, CONFIG, ENVIRONMENT, ERROR, LOCK, METRICS, REQUIRED, RESULT, held
 
 STATES = ("finished", "diverged", "failed", "stopped", "running")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -198,15 +197,3 @@ def _result(folder: Path, report: Report) -> dict[str, Any] | None:
         return result
     report(f"{folder}: left out, {RESULT} is damaged; the same command computes it again")
     return None
-
-
-def held(folder: Path) -> bool:
-    """Does a process hold the lock of the run in `folder`?"""
-    try:
-        with open(folder / LOCK) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

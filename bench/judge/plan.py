@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -14,7 +13,7 @@ from bench.run import sweep
 from bench.run.job import Job
 from bench.run.options import options
 from bench.run.paths import ROOT
-from bench.run.store import CHECKPOINT, ERROR, LOCK, RESULT, read_result
+from bench.run.store import CHECKPOINT, ERROR, RESULT, held, read_result
 
 STATES = ("done", "stale", "diverged", "running", "stopped", "failed", "missing")
 
@@ -98,21 +97,9 @@ def _state(job: Job, folder: Path, report: Callable[[str], None]) -> tuple[str, 
         return (
             "stale" if result["code"] != job.code else "diverged" if result["status"] == "diverged" else "done"
         ), result
-    if _held(folder / LOCK):
+    if held(folder):
         return "running", None
     return ("failed" if ERROR in files else "stopped" if CHECKPOINT in files else "missing"), None
-
-
-def _held(lock: Path) -> bool:
-    """Does a process hold the lock of this run?"""
-    try:
-        with open(lock) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def counts(runs: Iterable[Planned]) -> dict[str, int]:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.judge.own import FILES, OwnJob, OwnRun, Report, held, read_job
+from bench.judge.own import FILES, OwnJob, OwnRun, Report, read_job
 from bench.report.own import Selection
-from bench.run.store import CONFIG, LOCK
+from bench.run.store import CONFIG, LOCK, held
 
 TEMPORARY = re.compile(
     rf"\.({'|'.join(map(re.escape, sorted(FILES | {CONFIG})))})\.(\d+)"

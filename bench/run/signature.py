@@ -113,19 +113,19 @@ def _constructor(node: ast.ClassDef | ast.FunctionDef) -> ast.FunctionDef | None
     return next((item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"), None)
 
 
-def _constructors(found: Definition) -> list[ast.FunctionDef] | None:
-    """The constructor and, as long as one ends in `**shared`, the next one up; a library's keys are not ours to hand on.
+def _constructors(found: Definition) -> list[tuple[ast.FunctionDef, Path]] | None:
+    """The constructor with its file and, as long as one ends in `**shared`, the next one up; a library's keys are not ours to hand on.
 
     Empty: there is none. None: a library's class has it, or there is no such definition.
     """
-    chain: list[ast.FunctionDef] = []
+    chain: list[tuple[ast.FunctionDef, Path]] = []
     for one in _resolution_order(found):
         if one.node is None:
             if chain and one.file is None:
                 raise UserError(_unknown_keys(found, chain, f"'{one.name}', which has no source to read"))
             return chain or None
         if function := _constructor(one.node):
-            chain.append(function)
+            chain.append((function, one.file))
             if function.args.kwarg is None:
                 return chain
     if chain:
@@ -133,17 +133,22 @@ def _constructors(found: Definition) -> list[ast.FunctionDef] | None:
     return chain
 
 
-def _unknown_keys(found: Definition, chain: list[ast.FunctionDef], whose: str) -> str:
-    return (
-        f"_target_ = '{found.name}': **{chain[-1].args.kwarg.arg} stands for the keys of {whose}; write these keys out"
-    )
+def _unknown_keys(found: Definition, chain: list[tuple[ast.FunctionDef, Path]], whose: str) -> str:
+    shared = chain[-1][0].args.kwarg.arg
+    return f"_target_ = '{found.name}': **{shared} stands for the keys of {whose}; write these keys out"
 
 
-def _annotation(node: ast.expr | None) -> Any:
+def _annotation(node: ast.expr | None, file: Path) -> Any:
+    """The type that an annotation names in bench.types' words, or through a name that its file gives one of them."""
     if node is None:
         return Any
+    words = dict(vars(types))
+    named = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)} - set(words)
+    for line in parse(file).body if named else ():
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name) and line.targets[0].id in named:
+            words[line.targets[0].id] = _annotation(line.value, file)
     try:
-        return eval(ast.unparse(node), dict(vars(types)))
+        return eval(ast.unparse(node), words)
     except (NameError, TypeError):  # of a library, or no type
         return Any
 
@@ -173,14 +178,14 @@ def signature(target: str) -> Signature:
     if constructors is None:
         return _imported(target)
     keys: dict[str, tuple[Any, Any]] = {}
-    for function in reversed(constructors):
+    for function, file in reversed(constructors):
         args = function.args
         own = {
-            arg.arg: (_annotation(arg.annotation), _default(found, arg.arg, default))
+            arg.arg: (_annotation(arg.annotation, file), _default(found, arg.arg, default))
             for arg, default in zip(args.kwonlyargs, args.kw_defaults)
         }
         keys = {name: key for name, key in keys.items() if name not in _supplied(function)} | own
-    return Signature(keys, _supplied(constructors[0]) if constructors else (), found.file)
+    return Signature(keys, _supplied(constructors[0][0]) if constructors else (), found.file)
 
 
 def _imported(target: str) -> Signature:

@@ -224,6 +224,18 @@ def _still_there(file: Any, path: Path) -> bool:
     return False
 
 
+def held(folder: Path) -> bool:
+    """Does a process hold the lock of the run in `folder`?"""
+    try:
+        with open(folder / LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 class MetricsFile:
     """metrics.jsonl of one attempt, opened at a byte offset: what lies behind it came after the checkpoint and is dropped."""
 

@@ -33,7 +33,16 @@ def test_the_readme_s_method_and_data_set_run(checkout):
     x, y = rng.integers(0, 256, (96, 3, 16, 16), dtype=np.uint8), np.arange(96) % 2
     (checkout / "data").mkdir()
     np.savez(checkout / "data/mine.npz", x=x, y=y, test_x=x[:32], test_y=y[:32])
-    command = [sys.executable, "run.py", "-m", "method=lion,ssvr", "dataset=digits,mine", "scale=smoke", *QUIET]
+    command = [
+        sys.executable,
+        "run.py",
+        "-m",
+        "method=lion,ssvr",
+        "dataset=digits,mine",
+        "scale=smoke",
+        *QUIET,
+        f"data_root={checkout / 'data'}",
+    ]
     options = {"capture_output": True, "text": True, "check": False}
     done = subprocess.run(command, cwd=checkout, env=clean_env(), timeout=300, **options)
     assert done.returncode == 0, done.stderr

@@ -13,9 +13,9 @@ import pytest
 from conftest import ROOT, clean_env
 from own_sweep import age, failed, job_folder, lines_of, make, runs, runs_in_a_process, tree
 
-from bench.judge.own import held
 from bench.report.cleaning import Remover
 from bench.report.own import Selection, select
+from bench.run.store import held
 
 
 @pytest.fixture(scope="module")

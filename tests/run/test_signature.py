@@ -6,12 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
 
 from bench.errors import UserError
 from bench.run import signature as module
+from bench.run.options import options, read_yaml
+from bench.run.paths import CONF
 from bench.run.signature import REQUIRED, signature
 from methods.noisy.doubly_sgd import DoublyAdam, DoublySGD
 from methods.portfolio.egab import EGABP
@@ -246,3 +249,14 @@ def test_constructors_are_as_strict_as_configs():
     ):
         with pytest.raises(TypeError, match=r"unexpected keyword argument '(schedule|projektion)'"):
             wrong()
+
+
+def test_a_name_that_the_file_gives_a_type_is_that_type(job):
+    """Sampling = Literal[...] beside the class: a misspelt value is refused, not run as something else."""
+    with pytest.raises(UserError, match=r"method.sampling = 'reshufling': .*'reshuffling'"):
+        job("method=doubly_sgd", "dataset=gamma_quadratics", "method.sampling=reshufling")
+    for group in ("method", "dataset", "task", "schedule"):
+        for name in options(group):
+            target = read_yaml(CONF / group / f"{name}.yaml")["_target_"]
+            untyped = [key for key, (kind, _) in signature(target).keys.items() if kind is Any]
+            assert untyped == [], f"{target}: nothing says what these keys may be"
