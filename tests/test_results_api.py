@@ -72,12 +72,13 @@ def test_filters(root):
         results.load(root, metod="ssvr")
 
 
-def test_a_run_that_serves_two_scales_is_of_each():
-    frame = results.load(ROOT / "results", method="ssvr", dataset="sine_quadratic")
+def test_an_archived_run_that_serves_two_scales_is_of_each(tmp_path):
+    shutil.copytree(ROOT / "results/archive", tmp_path / "archive")
+    frame = results.load(tmp_path, method="ssvr", dataset="sine_quadratic")
     both = frame["scale"] == "mini, paper"
     assert both.any()
     for scale in ("mini", "paper"):
-        assert len(results.load(ROOT / "results", method="ssvr", dataset="sine_quadratic", scale=scale)) >= both.sum()
+        assert len(results.load(tmp_path, method="ssvr", dataset="sine_quadratic", scale=scale)) >= both.sum()
 
 
 def test_curves_in_long_form(root):

@@ -190,6 +190,7 @@ def _save(figure: Figure, lines: Sequence[Line], task: str, out: Path) -> None:
 
 def _widen(canvas: Canvas, axes: Axes) -> None:
     """Long names at the lines' ends make the figure wider, not the axes narrower."""
+    canvas.set_figwidth(10 * SIZE[0])  # room for any name while it is measured
     canvas.draw_without_rendering()
     widest = max(text.get_window_extent().width for text in axes.texts) / canvas.dpi
     canvas.set_figwidth(SIZE[0] + max(0.0, widest - NAMES))
