@@ -53,8 +53,6 @@ def refresh(root: Path, name: str, paper: Paper, planned: Iterable[Planned]) -> 
     planned = [run for run in planned if paper_of(run.experiment) == name]
     path = archive_path(root, name)
     old = read_archive(path)
-    if not planned:
-        return old
     covered = {f"{run.experiment}@{run.scale}" for run in planned}
     wanted = {experiment: readers(paper, experiment) for experiment in options("experiment")}
     gathered = Gathered(root, name, json.dumps(paper.model_dump(mode="json")))

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.judge.archive import archive_path, decompressed, read_archive
+from bench.judge.archive import archive_path, decompressed, paper_of, read_archive
 from bench.judge.gather import refresh
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned
@@ -45,8 +45,10 @@ def publish(
         The verdicts of all papers.
     """
     planned, shown = list(planned), list(dict.fromkeys([*SCALES, *scales]))
+    ran = {paper_of(run.experiment) for run in planned}
     for name, paper in papers.items():
-        refresh(root, name, paper, planned)
+        if name in ran:
+            refresh(root, name, paper, planned)
     return write_report(root, papers, shown, say)
 
 
@@ -75,15 +77,12 @@ def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SC
         if not _current(root, name, scales):
             files, _ = _made(root, name, paper, scales)
             old = _manifest(root, name).get("files", {})
-            wrong = [
-                n for n, text in files.items() if _digest_of(root / n) != hashlib.sha256(text.encode()).hexdigest()
-            ]
+            wrong = [n for n, text in files.items() if not _holds(root / n, text)]
             different += sorted(wrong) + sorted(n for n in set(old) - set(files) if (root / n).exists())
     if different:
         return different
     rows = verdicts(root, papers)
-    index = index_page(papers, rows, scales)
-    different += [] if _digest_of(root / INDEX) == hashlib.sha256(index.encode()).hexdigest() else [INDEX]
+    different += [] if _holds(root / INDEX, index_page(papers, rows, scales)) else [INDEX]
     if root == ROOT / "results":
         text = (ROOT / "README.md").read_text(encoding="utf-8")
         different += ["README.md"] if with_coverage(text, papers, rows) != text else []
@@ -186,9 +185,16 @@ def _digest_of(path: Path) -> str | None:
         return None
 
 
+def _holds(path: Path, text: str) -> bool:
+    """Is this the file's content?"""
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
+
+
 def _write(path: Path, text: str) -> None:
     """Leave a file alone that is as it should be."""
-    content = text.encode()
-    if not path.exists() or path.read_bytes() != content:
+    if not _holds(path, text):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, lambda file: file.write(content))
+        write_atomic(path, lambda file: file.write(text.encode()))

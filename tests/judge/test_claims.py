@@ -290,7 +290,8 @@ def test_under_the_null_at_most_five_percent_of_claims_are_reproduced():
 
 
 def test_judging_needs_no_torch_and_takes_every_claim():
-    code = "import sys; import bench.judge.claims, bench.judge.archive, bench.report.paper, bench.report.publish, bench.judge.reproduce; sys.exit('torch' in sys.modules)"
+    modules = "bench.judge.claims, bench.judge.archive, bench.report.paper, bench.report.publish, bench.judge.reproduce"
+    code = f"import sys; import {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
     papers = load_papers()
     judged = judge_all(papers, [], ["mini", "paper"])

@@ -143,7 +143,9 @@ def test_a_terminal_without_unicode(asked):
 
     screen = Console(file=Ascii(), width=150)
     print_jobs(asked("method=signsgd seeds=[0,1]", "method=ssvr seeds=[0,1]"), screen)
-    screen.file.getvalue().encode("ascii")
+    text = screen.file.getvalue()
+    assert text.isascii()
+    assert "signsgd" in text
 
 
 def test_jobs_are_named_by_what_was_swept_and_not_by_what_an_option_brings():
