@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from bench.judge.archive import Record
+from bench.run.identity import located
 from bench.run.job import PARTS, Job, lookup
 from bench.run.store import CHECKPOINT, CONFIG, ENVIRONMENT, ERROR, LOCK, METRICS, REQUIRED, RESULT, held
 
@@ -111,7 +112,7 @@ def of_jobs(jobs: Iterable[Job]) -> list[OwnJob]:
     """The jobs of commands, with what is on disk of the seeds asked for; a job that comes twice, once with all of its seeds."""
     seeds: dict[str, set[int]] = {}
     by_key: dict[str, Job] = {}
-    for job in jobs:
+    for job in map(located, jobs):
         by_key.setdefault(job.key, job)
         seeds.setdefault(job.key, set()).update(job.settings.seeds)
     return [

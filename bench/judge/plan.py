@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.run import sweep
+from bench.run.identity import located
 from bench.run.job import Job
 from bench.run.options import options
 from bench.run.paths import ROOT
@@ -70,7 +71,7 @@ def plan(
     found = []
     for scale in [scales] if isinstance(scales, str) else scales:
         for name in names:
-            for job in jobs(name, scale, overrides):
+            for job in map(located, jobs(name, scale, overrides)):
                 base = job.folder
                 for seed in job.settings.seeds:
                     folder = base / f"seed{seed}"

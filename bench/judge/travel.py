@@ -6,7 +6,6 @@ is checked first: nothing is written unless every run's key follows from its con
 
 from __future__ import annotations
 
-import hashlib
 import json
 import lzma
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +18,7 @@ import yaml
 from bench.errors import UserError
 from bench.run.codehash import code_hash
 from bench.run.datafiles import digest_here
+from bench.run.job import config_key, folder_name, full_key
 from bench.run.options import options
 from bench.run.store import (
     CONFIG,
@@ -41,16 +41,20 @@ NAMED = ("task", "method", "dataset")  # what the name of a job's folder is made
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it travels: option names, typed parts, key."""
+    """A job as it travels: option names, typed parts, digests of the files that are part of its key."""
 
     names: dict[str, str]
     parts: dict[str, dict[str, Any]]
-    key: str
+    data: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        return full_key(config_key(self.parts), self.data)
 
     @property
     def folder(self) -> Path:
         """Below results_root, as bench.run.job.Job's."""
-        return Path("runs", self.names["task"], f"{self.names['method']}-{self.names['dataset']}-{self.key[:12]}")
+        return Path("runs", self.names["task"], folder_name(self.names, config_key(self.parts), self.data))
 
 
 def export(root: Path, chosen: Callable[[dict[str, Any]], bool], file: Path) -> int:
@@ -101,7 +105,7 @@ def bring_in(root: Path, file: Path, data_root: Path, report: Callable[[str], No
                 if there["metrics"] != run["result"]["metrics"]:
                     report(f"{folder}: kept as it is; the run of {file.name} has other numbers")
                 continue
-            write_config(root / job.folder, job.key, job.names, job.parts)
+            write_config(root / job.folder, job.key, job.names, job.parts, job.data)
             (folder / METRICS).write_text(run["curve"], encoding="utf-8")
             write_json(folder / ENVIRONMENT, {**run["environment"], "imported": True})
             write_json(folder / RESULT, run["result"])
@@ -142,13 +146,12 @@ def _checked(file: Path, lines: Iterable[dict[str, Any]], data_root: Path) -> It
 
 
 def _job(content: dict[str, Any]) -> Job:
-    job = Job(content["names"], content["parts"], content["key"])
+    job = Job(content["names"], content["parts"], content.get("data", {}))
     for group in NAMED:
         if job.names[group] not in options(group):
             raise UserError(f"{group} '{job.names[group]}' is not known here")
-    text = json.dumps(job.parts, sort_keys=True, allow_nan=False)
-    if hashlib.sha256(text.encode()).hexdigest() != job.key:
-        raise UserError(f"the key {job.key[:12]} is not that of the config")
+    if job.key != content["key"]:
+        raise UserError(f"the key {content['key'][:12]} is not that of the config")
     return job
 
 
@@ -160,6 +163,8 @@ def _run(run: dict[str, Any], job: Job, data_root: Path) -> dict[str, Any]:
     here = code_hash(frozenset(str(node["_target_"]) for node in job.parts.values()))
     if result["code"] != here:
         raise UserError(f"{where}: computed by other code ({result['code']}, here {here}); check out the same commit")
+    if not job.data.items() <= (result.get("data") or {}).items():
+        raise UserError(f"{where}: the key of the result is not that of its data")
     for name, digest in (result.get("data") or {}).items():
         own = digest_here(name, data_root)
         if own is not None and own != digest:

@@ -69,7 +69,7 @@ def _attempt(
         ended.callback(display.stop)
         opened = ended.enter_context(datafiles.noted())
         session.advance(state)
-        data = datafiles.digests(opened, job.settings)
+        data = datafiles.digests(datafiles.named(opened, job.settings))
         results = {run.seed: _result(session, k, numbers[k], data) for k, run in enumerate(runs)}
         session.clear()
     return results

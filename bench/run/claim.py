@@ -6,8 +6,10 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+from bench.run.datafiles import unchanged
 from bench.run.job import Job
 from bench.run.progress import ago, path_in_words, say, seeds_in_words
 from bench.run.store import RESULT, locked, read_result
@@ -35,6 +37,9 @@ def _reusable(job: Job, seed: int, report: Callable[[str], None]) -> dict[str, A
     result = read_result(folder, job.key, report)
     if result is None:
         return None
+    if not _on_these_data(job, result):
+        report(f"{folder} was computed from other data than are there now; computing it again")
+        return None
     if result["code"] != job.code:
         if job.settings.force == "stale":
             (folder / RESULT).unlink()
@@ -56,6 +61,23 @@ def is_done(job: Job, seed: int) -> bool:
         return json.loads(path.read_bytes())["code"] == job.code
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def settled(job: Job) -> bool:
+    """Is there a result of every seed that `claimed` would take, from the data that are here? Changes nothing on disk."""
+    for seed in job.settings.seeds:
+        if not is_done(job, seed):
+            return False
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if _on_these_data(job, json.loads((job.seed_folder(seed) / RESULT).read_bytes())):
+                continue
+        return False
+    return True
+
+
+def _on_these_data(job: Job, result: dict[str, Any]) -> bool:
+    """Are the files that a result was computed from what they were?"""
+    return unchanged(result.get("data") or {}, Path(job.settings.data_root), job.data)
 
 
 def _age(job: Job, seed: int) -> float:

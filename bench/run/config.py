@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pickle
 from collections.abc import Mapping
 from functools import cache
@@ -15,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from bench.errors import UserError, allowed_list
 from bench.run.codehash import code_hash
-from bench.run.job import PARTS, Job
+from bench.run.job import PARTS, Job, config_key
 from bench.run.notes import note
 from bench.run.options import options, task_of
 from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
@@ -111,6 +109,9 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         UserError: as load.
     """
     nodes = {part: _present(content[part]) for part in PARTS if content.get(part) is not None}
+    verify = nodes.get("dataset", {}).pop("verify", True)
+    if content.get("dataset") == {"verify": verify}:  # the runner's key alone: no data set was chosen
+        del nodes["dataset"]
     for part in ("method", "dataset", "task"):
         if part not in nodes:
             raise UserError(f"{part}: missing value; allowed: {allowed_list(options(part))}")
@@ -122,7 +123,10 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
     names = {part: str(choices[part]) for part in nodes}
     _check_fit(names, nodes["method"].pop("tasks", None))
     parts = {part: typed(part, node) for part, node in nodes.items()}
-    text = json.dumps(parts, sort_keys=True, allow_nan=False)
+    if not isinstance(verify, bool):
+        raise UserError(f"dataset.verify = {verify!r}: true, or false to take a known set's files as they are")
+    if not verify:  # another identity, and no key of the data set's function
+        parts["dataset"]["verify"] = False
     settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
     if settings.scale == "auto":
         settings = settings.model_copy(update={"scale": auto_scale()})
@@ -132,6 +136,6 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         names=names,
         experiment=None if experiment in (None, "null") else str(experiment),
         settings=settings,
-        key=hashlib.sha256(text.encode()).hexdigest(),
+        asked=config_key(parts),
         code=code_hash(frozenset(str(node["_target_"]) for node in parts.values())),
     )

@@ -1,4 +1,4 @@
-"""Which files a data set was built from, and their digests: noticed as they are opened, without the author's help."""
+"""Which files a data set was built from, and their digests: noticed as they are opened or listed, without the author's help."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 import site
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -21,6 +21,7 @@ from bench.run.schema import Settings
 CODE = {".py", ".pyc", ".so", ".pyd", ".rst"}  # and what describes it
 SYSTEM = ("/proc/", "/sys/", "/dev/")
 WRITES = os.O_WRONLY | os.O_RDWR
+LISTINGS = ("os.listdir", "os.scandir")
 
 _noting: ContextVar[set[str] | None] = ContextVar("noting", default=None)  # of this thread and no other
 _recording: ContextVar[bool] = ContextVar("recording", default=False)
@@ -28,7 +29,7 @@ _recording: ContextVar[bool] = ContextVar("recording", default=False)
 
 @contextmanager
 def noted() -> Iterator[set[str]]:
-    """Paths that are opened for reading inside `recorded()`, inside this."""
+    """Paths that are opened for reading inside `recorded()`, inside this; of a folder that is listed, its path and a slash."""
     paths: set[str] = set()
     token = _noting.set(paths)
     try:
@@ -37,15 +38,32 @@ def noted() -> Iterator[set[str]]:
         _noting.reset(token)
 
 
+def note(paths: Iterable[str]) -> None:
+    """These were opened earlier, for what is wanted now."""
+    if (noting := _noting.get()) is not None:
+        noting.update(paths)
+
+
 @contextmanager
-def recorded() -> Iterator[None]:
-    """What is opened inside is part of the data. Imports are not, whatever they open; nor is what C code opens by itself."""
+def recorded(*values: Any) -> Iterator[None]:
+    """What is opened inside is part of the data, and `values` that are paths of files, which C code may open by itself.
+
+    Imports are not, whatever they open.
+    """
     _listen()
     token = _recording.set(True)
+    note(os.path.abspath(value) for value in values if isinstance(value, str) and _is_file(value))
     try:
         yield
     finally:
         _recording.reset(token)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return os.path.isfile(text)
+    except ValueError:  # a null byte
+        return False
 
 
 @cache
@@ -55,14 +73,16 @@ def _listen() -> None:
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if event != "open" or not _recording.get():
+    if not (event == "open" or event in LISTINGS) or not _recording.get():
         return
-    path, _, flags = arguments
-    paths = _noting.get()
-    if paths is None or flags & WRITES or not isinstance(path, str | bytes | os.PathLike):
+    paths, path = _noting.get(), arguments[0]
+    if event in LISTINGS and path is None:
+        path = "."
+    if paths is None or not isinstance(path, str | bytes | os.PathLike) or (event == "open" and arguments[2] & WRITES):
         return
     if not _importing(sys._getframe(1)):
-        paths.add(os.path.abspath(os.fsdecode(path)))
+        absolute = os.path.abspath(os.fsdecode(path))
+        paths.add(os.path.join(absolute, "") if event in LISTINGS else absolute)
 
 
 def _importing(frame: FrameType | None) -> bool:
@@ -73,34 +93,62 @@ def _importing(frame: FrameType | None) -> bool:
     return False
 
 
-def digests(paths: set[str], settings: Settings) -> dict[str, str]:
-    """sha256 by name of those `paths` that are data, sorted by name: files, without code, our configs, the system's and results.
+def named(paths: Iterable[str], settings: Settings) -> dict[str, Path]:
+    """By name, sorted, those of `paths` that are data: files without code, our configs, the system's and results, and the listed folders
+    that hold one of them.
 
-    A name is relative to data_root; `wheel:<path below site-packages>`; `~/...` in the user's folder; else absolute.
+    A name is relative to data_root; `wheel:<path below site-packages>`; `~/...` in the user's folder; else absolute. A folder's ends in a slash.
     """
     data_root, results = Path(settings.data_root).absolute(), Path(settings.results_root).absolute()
     found = {}
-    for path in map(Path, paths):
-        if path.is_relative_to(data_root):
-            name = str(path.relative_to(data_root))
-        elif _is_other(path, results):
-            continue
-        else:
-            name = _name(path)
-        if path.is_file():
-            found[name] = _digest(path)
-    _digest.save()
+    for path in (Path(text) for text in paths if not text.endswith("/")):
+        inside = path.is_relative_to(data_root)
+        if (inside or not _is_other(path, results)) and path.is_file():
+            found[str(path.relative_to(data_root)) if inside else _name(path)] = path
+    folders = {Path(text) for text in paths if text.endswith("/")} - {data_root, ROOT}
+    for path in folders & {folder for file in found.values() for folder in file.parents}:
+        name = str(path.relative_to(data_root)) if path.is_relative_to(data_root) else _name(path)
+        if not name.startswith("wheel:"):
+            found[f"{name}/"] = path
     return dict(sorted(found.items()))
 
 
+def digests(files: dict[str, Path]) -> dict[str, str]:
+    """sha256 by name of what `named` found: of a file's content, of the names that a folder holds."""
+    found = {name: _digest_of(name, path) for name, path in files.items()}
+    _digest.save()
+    return found
+
+
+def unchanged(data: Mapping[str, str], data_root: Path, needed: Collection[str] = ()) -> bool:
+    """Are the files that a result's data name what they were? One that is not here may have changed only if it is `needed`."""
+    for name, digest in data.items():
+        here = digest_here(name, data_root)
+        if here != digest and (here is not None or name in needed):
+            return False
+    return True
+
+
 def digest_here(name: str, data_root: Path) -> str | None:
-    """The digest of the file that a result's data names so, as it is on this machine; None where it is not."""
+    """The digest of the file or folder that a result's data names so, as it is on this machine; None where it is not."""
+    path = path_here(name, data_root)
+    return None if path is None else _digest_of(name, path)
+
+
+def path_here(name: str, data_root: Path) -> Path | None:
+    """Where the file or folder that a result's data names so lies on this machine; None where it does not."""
     kind, _, rest = name.partition(":")
     if kind == "wheel":
         places = [Path(packages, rest) for packages in (*site.getsitepackages(), site.getusersitepackages())]
     else:
         places = [Path(name).expanduser() if name.startswith("~/") else data_root / name]
-    return next((_digest(path) for path in places if path.is_file()), None)
+    return next((path for path in places if (path.is_dir() if name.endswith("/") else path.is_file())), None)
+
+
+def _digest_of(name: str, path: Path) -> str:
+    if name.endswith("/"):
+        return hashlib.sha256("\0".join(sorted(os.listdir(path))).encode(errors="surrogateescape")).hexdigest()
+    return _digest(path)
 
 
 def _is_other(path: Path, results: Path) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,20 +18,33 @@ PARTS = ("task", "method", "dataset", "model", "schedule")  # what defines a res
 
 @dataclass(frozen=True)
 class Job:
-    """What to run: typed parts (each with its `_target_`), their option names, the settings, and the key that names the result."""
+    """What to run: typed parts (each with its `_target_`), their option names, the settings, and what the result is known by.
+
+    asked: the config's key. data: digests by name of the files that the data set is built from, but for the true files of a known set.
+    """
 
     parts: dict[str, dict[str, Any]]
     names: dict[str, str]
     experiment: str | None
     settings: Settings
-    key: str
+    asked: str
     code: str
+    data: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """64 hex digits, of the config and of the content of `data`."""
+        return full_key(self.asked, self.data)
 
     @property
     def folder(self) -> Path:
-        """results_root/runs/<task>/<method>-<dataset>-<key12>"""
-        name = f"{self.names['method']}-{self.names['dataset']}-{self.key[:12]}"
+        """results_root/runs/<task>/<method>-<dataset>-<config12>, and -<key8> behind it where files are part of the key."""
+        name = folder_name(self.names, self.asked, self.data)
         return Path(self.settings.results_root) / "runs" / self.names["task"] / name
+
+    def on(self, data: Mapping[str, str]) -> Job:
+        """The same on these data."""
+        return replace(self, data=dict(data))
 
     @property
     def title(self) -> str:
@@ -56,6 +71,22 @@ class Job:
     def get(self, path: str) -> Any:
         """The name of an option chosen (method, dataset, model, task) or a value by its dotted path (method.lr); None where there is none."""
         return lookup(path, self.names, self.parts)
+
+
+def config_key(parts: Mapping[str, Any]) -> str:
+    """sha256 of the typed parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def full_key(asked: str, data: Mapping[str, str]) -> str:
+    """A config's key together with the digests of the files it is computed on; without files it is the config's."""
+    return hashlib.sha256(f"{asked} {json.dumps(data, sort_keys=True)}".encode()).hexdigest() if data else asked
+
+
+def folder_name(names: Mapping[str, str], asked: str, data: Mapping[str, str]) -> str:
+    """<method>-<dataset>-<config12>[-<key8>]"""
+    name = f"{names['method']}-{names['dataset']}-{asked[:12]}"
+    return f"{name}-{full_key(asked, data)[:8]}" if data else name
 
 
 def lookup(path: str, names: Mapping[str, str], parts: Mapping[str, Any]) -> Any:

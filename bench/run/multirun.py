@@ -18,7 +18,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from bench.run.claim import is_done
+from bench.run.claim import settled
+from bench.run.identity import located
 from bench.run.job import Job
 from bench.run.progress import shown
 
@@ -122,7 +123,7 @@ def note_end(place: Place, seconds: float | None) -> None:
 
 
 def _done(job: Job) -> bool:
-    return all(is_done(job, seed) for seed in job.settings.seeds)
+    return job.settings.force is not True and settled(located(job))
 
 
 def _ended(path: Path) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -34,17 +32,9 @@ def _only_for(method: str, value: Any, *, _root_: DictConfig) -> Any:
     return value if _root_.choices.method == method else LEFT_OUT
 
 
-def _digest_of(path: str | None) -> str | None:
-    try:
-        return None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
-    except OSError:
-        return None  # the data set says what is wrong with the file
-
-
 def register_resolvers() -> None:
     """`${scaled:smoke,mini,paper}`, the value of the scale at hand; `${only_for:ssvr,0.5}`, a key that only one method of a sweep has;
-    `${digest_of:path}`, 12 hex digits of a file's content; `${root:}`, this repository."""
+    `${root:}`, this repository."""
     OmegaConf.register_new_resolver("scaled", _scaled, replace=True)
     OmegaConf.register_new_resolver("only_for", _only_for, replace=True)
-    OmegaConf.register_new_resolver("digest_of", _digest_of, replace=True)
     OmegaConf.register_new_resolver("root", lambda: str(ROOT), replace=True)

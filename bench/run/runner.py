@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.run.claim import claimed
+from bench.run.build import ahead
+from bench.run.claim import claimed, settled
 from bench.run.config import load
+from bench.run.identity import located, on_its_data
 from bench.run.job import Job
 from bench.run.multirun import note_end, place
 from bench.run.progress import closing_table, path_in_words, reporter, say
@@ -48,7 +50,7 @@ def run_job(cfg: DictConfig, choices: Mapping[str, str]) -> Outcome:
     if among:
         note_end(among, None if len(outcome.taken) == len(job.settings.seeds) else time.monotonic() - begun)
     else:
-        say(job.settings.verbose, _table(outcome), path_in_words(job.folder))
+        say(job.settings.verbose, _table(outcome), path_in_words(outcome.job.folder))
     if outcome.failures:
         raise RunsFailed("; ".join(f"seed {seed}: {line}" for seed, line in sorted(outcome.failures.items())))
     return outcome
@@ -65,13 +67,21 @@ def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
         Stopped: SIGTERM or Ctrl-C, after a checkpoint.
     """
     report = reporter(job.settings.verbose)
+    with ahead() as built:
+        job = located(job)
+        if not settled(job):
+            job = on_its_data(job, built, report)
+        return _execute(job, swept or {}, report)
+
+
+def _execute(job: Job, swept: Mapping[str, Any], report: Callable[[str], None]) -> Outcome:
     with claimed(job, report) as found:
         missing = [seed for seed in sorted(job.settings.seeds) if seed not in found]
         if not missing:
             return Outcome(job, found, set(found))
         from bench.run.attempt import compute  # imports torch
 
-        results, failures = compute(job, missing, swept or {}, report)
+        results, failures = compute(job, missing, swept, report)
         return Outcome(job, found | results, set(found), failures)
 
 

@@ -14,7 +14,7 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,22 +122,26 @@ def curve_length(folder: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def write_config(folder: Path, key: str, names: dict[str, str], parts: dict[str, dict[str, Any]]) -> None:
-    """config.yaml of a job's folder."""
-    text = OmegaConf.to_yaml(OmegaConf.create({"key": key, "names": names, **parts}))
+def write_config(
+    folder: Path, key: str, names: Mapping[str, str], parts: Mapping[str, Any], data: Mapping[str, str]
+) -> None:
+    """config.yaml of a job's folder; `data` is written where there are any."""
+    own = {"data": dict(data)} if data else {}
+    text = OmegaConf.to_yaml(OmegaConf.create({"key": key, "names": dict(names), **own, **parts}))
     write_atomic(folder / CONFIG, lambda file: file.write(text.encode()))
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `write_config` wrote: {"key": ..., "names": {...}, "parts": {...}}."""
+    """What `write_config` wrote: {"key": ..., "names": {...}, "data": {...}, "parts": {...}}."""
     content = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
     assert isinstance(content, dict)
-    return {"key": content.pop("key"), "names": content.pop("names"), "parts": content}
+    first = {"key": content.pop("key"), "names": content.pop("names"), "data": content.pop("data", {})}
+    return {**first, "parts": content}
 
 
 def prepare(job: Job, seeds: list[int], environment: dict[str, Any]) -> list[int]:
     """Protocol and environment on disk before the first step; a forced run starts from an empty folder. The attempt's number by seed."""
-    write_config(job.folder, job.key, job.names, job.parts)
+    write_config(job.folder, job.key, job.names, job.parts, job.data)
     numbers = []
     for folder in map(job.seed_folder, seeds):
         for name in (RESULT, METRICS, CHECKPOINT) if job.settings.force is True else ():

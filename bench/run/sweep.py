@@ -50,7 +50,7 @@ def _contents(experiment: str, arguments: tuple[str, ...]) -> list[tuple[dict[st
         with hydra():
             lines = _lines(_composed((chosen,))[2], (chosen, *arguments))
             found = [(resolved(cfg, choices, values), choices) for cfg, choices, values in map(_config, lines)]
-        if kept and not any("digest_of" in _text(CONF / "dataset" / f"{c['dataset']}.yaml") for _, c in found):
+        if kept:
             memo.keep(name, key, found)
     return found
 
@@ -63,11 +63,6 @@ def _composed_from() -> str:
     )
     machine = (ROOT, os.environ.get("CLAIMBENCH_DATA"), cuda_devices(), hydra_version, omegaconf_version)
     return hashlib.sha256(f"{own} {machine}".encode()).hexdigest()
-
-
-@cache
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _lines(params: DictConfig | None, arguments: Iterable[str]) -> list[tuple[str, ...]]:

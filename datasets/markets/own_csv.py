@@ -18,15 +18,12 @@ MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "#n/a"}
 DATE_NAMES = {"date", "dates", "time", "timestamp", "datetime", "day", "period"}
 
 
-def from_csv(
-    root: str, *, path: str | None, kind: Literal["prices", "relatives"] = "prices", content: str | None = None
-) -> Market:
+def from_csv(root: str, *, path: str | None, kind: Literal["prices", "relatives"] = "prices") -> Market:
     """A CSV with a header row, a column an asset, a row a period, oldest first; a first column of dates is recognised.
 
     Args:
         root: not used; `path` is relative to the current directory.
         kind: prices (T + 1 rows give T periods), or relatives p_t / p_{t-1} (T rows).
-        content: digest of the file, part of a result's key: an edited file is other data.
 
     Raises:
         UserError: one line that names the file and, for a bad cell, its row (the header is row 1) and column.
