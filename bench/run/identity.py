@@ -13,17 +13,19 @@ from bench.run import known
 from bench.run.build import Ahead, DataSetBuilt, only_data
 from bench.run.datafiles import digests, named, unchanged
 from bench.run.job import Job
-from bench.run.store import read_config
+from bench.run.store import RESULT, read_config
 
 
 def located(job: Job) -> Job:
-    """The job on the data of an earlier run whose files are still the same; where there is none, as its config alone tells."""
-    folder = job.on({}).folder
+    """The job, known by its config alone, on the data of an earlier run whose files are still the same; where there is none, as it is."""
+    folder = job.folder
+    if any((job.seed_folder(seed) / RESULT).exists() for seed in job.settings.seeds):
+        return job  # of a data set without files, or of a known one
     for other in sorted(folder.parent.glob(f"{glob.escape(folder.name)}-*")):
         data = _data_of(other)
         if data and unchanged(data, Path(job.settings.data_root), data):
             return job.on(data)
-    return job.on({})
+    return job
 
 
 def _data_of(folder: Path) -> dict[str, str]:
