@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import sysconfig
+import traceback
+import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import nullcontext
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from hydra.utils import get_object
@@ -11,15 +17,39 @@ from hydra.utils import get_object
 from bench.errors import UserError
 from bench.run.datafiles import recorded
 
+UNREADABLE = (
+    OSError,
+    EOFError,
+    LookupError,
+    zipfile.BadZipFile,
+    zlib.error,
+    UnpicklingError,
+)  # of a file, not of the code
+LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
 
 def build(group: str, node: Mapping[str, Any], *supplied: Any, **more: Any) -> Any:
     """`_target_(*supplied, **node)`. A constructor's ValueError becomes a UserError that names the config group.
 
-    The files that a data set opens are recorded.
+    The files that a data set opens are recorded, and what it meets when it reads them (no such file, no such array) is a UserError
+    that names the line of its function.
     """
     arguments = {name: value for name, value in node.items() if name != "_target_"}
     try:
         with recorded() if group == "dataset" else nullcontext():
             return get_object(str(node["_target_"]))(*supplied, **more, **arguments)
     except ValueError as error:
-        raise UserError(f"{group}: {error}") from error
+        raise UserError(f"{group}: {' '.join(str(error).split())}") from error
+    except UNREADABLE as error:
+        if group != "dataset":
+            raise
+        said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
+        raise UserError(f"dataset: {type(error).__name__} at {_own_line(error)}: {' '.join(said.split())}") from error
+
+
+def _own_line(error: BaseException) -> str:
+    """`file:line` of the innermost call that is in no library."""
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(("<", *LIBRARIES))
+    ]
+    return f"{Path(frames[-1].filename)}:{frames[-1].lineno}"

@@ -64,13 +64,3 @@ def download(fetch: Callable[[], Any], name: str, looked: list[Path], archive: s
             f"data set '{name}' not found: looked in {places}, and the download failed ({error.__class__.__name__}). "
             f"Either run once with a network, so that torchvision downloads it, or unpack {archive} there (another folder: data_root=DIR or CLAIMBENCH_DATA)"
         ) from None
-
-
-def sized(path: Path, expected: int) -> bytes:
-    """The file's bytes; UserError with both sizes when it is truncated or overlong."""
-    content = path.read_bytes()
-    if len(content) != expected:
-        raise UserError(
-            f"{path} is damaged: expected {expected} bytes, found {len(content)}; remove it and fetch it again"
-        )
-    return content
