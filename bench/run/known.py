@@ -12,9 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench.run.memo import OfFiles, digest_of_files
+from bench.run.options import read_yaml
 from bench.run.paths import ROOT
 
 MANIFEST = ROOT / "datasets" / "known.yaml"
@@ -52,8 +51,7 @@ class Known:
 @cache
 def manifest() -> dict[str, Known]:
     """Known files by name, without a .gz at its end: below data_root, or `wheel:<path below site-packages>`."""
-    entries = yaml.load(MANIFEST.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return {name: Known(**{**entry, "digests": tuple(entry["digests"])}) for name, entry in entries.items()}
+    return {n: Known(**{**entry, "digests": tuple(entry["digests"])}) for n, entry in read_yaml(MANIFEST).items()}
 
 
 def is_known(name: str, path: Path) -> bool | None:

@@ -122,7 +122,9 @@ def _read(root: Path, files: Files) -> RawImages:
 def _complete(folder: Path, names: list[str]) -> None:
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise UserError(f"{folder} is incomplete: {', '.join(missing)} not found; unpack the archive again")
+        raise UserError(
+            f"{folder} is incomplete: {', '.join(missing)} not found; unpack the archive again, or remove the folder to fetch it"
+        )
 
 
 def _parsed(path: Path, parse: Callable[[bytes], Any]) -> Any:

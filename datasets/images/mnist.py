@@ -39,7 +39,9 @@ def mnist(
             "the four IDX files (folder MNIST/raw)",
         )
     if missing := [name for name in FILES if not _path(folder, name)]:
-        raise UserError(f"{folder} is incomplete: {', '.join(missing)} not found; put all four IDX files there")
+        raise UserError(
+            f"{folder} is incomplete: {', '.join(missing)} not found; put it there, or remove the folder to fetch all again"
+        )
     paths = [_path(folder, name) for name in FILES]
     raw = RawImages(*_part(*paths[:2]), *_part(*paths[2:]), [str(d) for d in range(10)], mirror=False)
     return select(raw, Selection(train_size, val_size, test_size, classes, label_noise, split_seed))

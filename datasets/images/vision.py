@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
 
@@ -58,7 +59,12 @@ def download(fetch: Callable[[], Any], name: str, looked: list[Path], archive: s
     try:
         with _impatient(), contextlib.redirect_stdout(sys.stderr):
             return fetch()
-    except (OSError, RuntimeError) as error:
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        UnpicklingError,
+    ) as error:  # offline, or a file of an old layout is damaged
         places = " and ".join(str(path) for path in looked)
         raise UserError(
             f"data set '{name}' not found: looked in {places}, and the download failed ({error.__class__.__name__}). "
