@@ -93,7 +93,7 @@ def check_part(part: str, x: Any, y: Any, class_names: Sequence[str], may_be_emp
 
 def check_class_names(class_names: Sequence[str]) -> None:
     """UserError unless they are a list of at least two texts."""
-    names = [] if isinstance(class_names, str) else list(class_names)
+    names = list(class_names) if isinstance(class_names, list | tuple | np.ndarray) else []
     if len(names) < 2 or not all(isinstance(name, str) for name in names):
         raise UserError(f"class_names: expected a list of at least two texts, found {class_names!r}")
 
@@ -146,7 +146,10 @@ def check_same_size(train_x: Any, x: Any, name: str) -> None:
 
 
 def _kind(x: Any) -> str:
-    return str(x.dtype).removeprefix("torch.") if hasattr(x, "dtype") else type(x).__name__
+    """Name of the type of its values, whatever their byte order."""
+    if isinstance(x, np.ndarray):
+        return str(x.dtype.newbyteorder("="))
+    return str(x.dtype).removeprefix("torch.") if isinstance(x, Tensor) else type(x).__name__
 
 
 def _shape(x: Any) -> list[int]:
@@ -155,7 +158,7 @@ def _shape(x: Any) -> list[int]:
 
 def _pixels_cure(name: str, x: Any) -> str:
     """How values become bytes."""
-    values = np.asarray(x.cpu() if isinstance(x, Tensor) else x)
+    values = np.asarray(x.detach().cpu().double() if isinstance(x, Tensor) else x)
     if values.dtype.kind not in "iufb" or not values.size:
         return f"np.asarray({name}, dtype='uint8')"
     if not np.isfinite(values).all():

@@ -75,7 +75,9 @@ def test_a_truncated_file_names_its_size(cifar_root, tmp_path):
     shutil.copytree(cifar_root, tmp_path / "copy")
     path = tmp_path / "copy/cifar-10-batches-bin/data_batch_3.bin"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"data_batch_3.bin is damaged: expected records of 3,073 bytes, found 1,000 bytes"):
+    with pytest.raises(
+        UserError, match=r"data_batch_3.bin is damaged: expected records of 3,073 bytes, found 1,000 bytes"
+    ):
         cifar10(str(tmp_path / "copy"), 0)
     path.unlink()
     with pytest.raises(UserError, match=r"incomplete: data_batch_3.bin not found"):
