@@ -19,6 +19,10 @@ from bench.run.paths import ROOT
 from bench.run.schema import Settings
 
 CODE = {".py", ".pyc", ".so", ".pyd", ".rst"}  # and what describes it
+PACKAGES = {
+    ".dist-info",
+    ".egg-info",
+}  # folders that describe a package; libraries look for plugins there while data are read
 SYSTEM = ("/proc/", "/sys/", "/dev/")
 WRITES = os.O_WRONLY | os.O_RDWR
 
@@ -105,7 +109,8 @@ def digest_here(name: str, data_root: Path) -> str | None:
 
 def _is_other(path: Path, results: Path) -> bool:
     own = path.suffix in (".yaml", ".yml") and path.is_relative_to(ROOT)
-    return own or path.suffix in CODE or str(path).startswith(SYSTEM) or path.is_relative_to(results)
+    code = path.suffix in CODE or path.parent.suffix in PACKAGES
+    return own or code or str(path).startswith(SYSTEM) or path.is_relative_to(results)
 
 
 def _name(path: Path) -> str:

@@ -13,11 +13,18 @@ import pytest
 from conftest import DATA, ROOT
 from data_layouts import put
 
+from bench.errors import UserError
 from bench.run import known
 from bench.run.known import content, difference, digests_of, facts_of, is_known, manifest
+from bench.run.signature import signature
 
 DIGEST = re.compile(r"(md5:[0-9a-f]{32}|sha1:[0-9a-f]{40}|(sha256|text):[0-9a-f]{64})")
-HERE = "uci/UCI_Datasets/yacht/data/data.txt"
+SETS = {  # how many files a data set is made of, with a method of its task
+    "signsgd": {"digits": 1, "cifar10": 7, "cifar100": 3, "mnist": 4},
+    "ngvi": {"breast_cancer": 1, "diabetes": 2, "energy": 1, "bike": 1, "mushrooms": 1},
+    "doubly_sgd": {"digits_mixup": 1, "logistic_a9a": 1, "logistic_mushrooms": 1},
+    "egab_n": {"djia": 1, "nyse_o": 1},
+}
 
 
 def place(name: str) -> Path | None:
@@ -138,3 +145,28 @@ def test_the_script_measures_what_stands_in_the_manifest(tmp_path):
     bad = subprocess.run([*command, "libsvm/a9b"], cwd=tmp_path / "copy", capture_output=True, text=True, check=False)
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
     assert "libsvm/a9b: no entry of known.yaml; did you mean 'libsvm/a" in bad.stderr
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("method", "name"), [(method, name) for method, sets in SETS.items() for name in sets])
+def test_every_file_that_a_data_set_opens_has_an_entry(method, name, job):
+    """Built as a run builds it; the names are those of a result's data."""
+    from bench.run.build import build
+    from bench.run.datafiles import digests, noted
+
+    made = job(f"method={method}", f"dataset={name}", f"data_root={DATA}", "scale=smoke")
+    node = made.parts["dataset"]
+    supplied = {"root": str(DATA), "seed": 0, "seeds": [0]}
+    with noted() as opened:
+        try:
+            build(
+                "dataset", node, *(supplied[word] for word in signature(node["_target_"]).supplied if word in supplied)
+            )
+        except UserError as error:
+            if "not found" not in str(error):
+                raise
+            pytest.skip(str(error))
+    names = digests(opened, made.settings)
+    assert len(names) == SETS[method][name]
+    assert {file for file in names if manifest().get(file.removesuffix(".gz")) is None} == set()
+    assert [difference(file, place(file.removesuffix(".gz"))) for file in names] == [None] * len(names)
