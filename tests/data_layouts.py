@@ -12,6 +12,9 @@ import numpy as np
 NAMES = [f"class{k}" for k in range(10)]
 MNIST = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 BATCHES = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
+RAW, UCI = "MNIST/raw", "uci/UCI_Datasets/energy/data/data.txt"
+BIKE, MAT = "uci/treforevans/bike/data.csv.gz", "olps/djia.mat"
+BYTES = np.random.default_rng(7).integers(0, 256, 5000, dtype=np.uint8).tobytes()
 BINARY, PYTHON, HUNDRED = "cifar-10-batches-bin", "cifar-10-batches-py", "cifar-100-binary"
 
 

@@ -19,10 +19,7 @@ from bench.run.paths import ROOT
 from bench.run.schema import Settings
 
 CODE = {".py", ".pyc", ".so", ".pyd", ".rst"}  # and what describes it
-PACKAGES = {
-    ".dist-info",
-    ".egg-info",
-}  # folders that describe a package; libraries look for plugins there while data are read
+PACKAGES = {".dist-info", ".egg-info"}  # folders that describe packages, where libraries look for plugins
 SYSTEM = ("/proc/", "/sys/", "/dev/")
 WRITES = os.O_WRONLY | os.O_RDWR
 

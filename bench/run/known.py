@@ -153,12 +153,8 @@ def _facts_differ(entry: Known, path: Path, found: Mapping[str, Any]) -> list[st
     try:
         facts = facts_of(entry, content(path, _limit()))
     except ValueError as error:
-        size = (
-            f" ({found['bytes']:,} bytes instead of {entry.bytes:,})"
-            if entry.bytes not in (None, found["bytes"])
-            else ""
-        )
-        return [f"{error}{size}"]
+        other = entry.bytes not in (None, found["bytes"])
+        return [str(error) + (f" ({found['bytes']:,} bytes instead of {entry.bytes:,})" if other else "")]
     if entry.shape is not None and facts.get("shape", entry.shape) != entry.shape:
         return [f"{_product(facts['shape'])} instead of {_product(entry.shape)}"]
     if entry.labels is not None and facts.get("labels", entry.labels) != entry.labels:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_layouts import BINARY, MNIST, PYTHON, batch, cifar10_binary, cifar10_python, mnist, put, records, tables
+from data_layouts import BINARY, MNIST, PYTHON, RAW, batch, cifar10_binary, cifar10_python, mnist, put, records, tables
 
 import datasets.images.cifar
 import datasets.images.mnist
@@ -26,8 +26,6 @@ from bench.run.known import difference
 from datasets.images import pickles
 from datasets.markets.olps import olps
 from datasets.reading import LIMIT
-
-RAW = "MNIST/raw"
 
 
 def cifar10(root: Path) -> object:
