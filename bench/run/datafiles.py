@@ -19,6 +19,7 @@ from bench.run.paths import ROOT
 from bench.run.schema import Settings
 
 CODE = {".py", ".pyc", ".so", ".pyd", ".rst"}  # and what describes it
+PACKAGES = {".dist-info", ".egg-info"}  # folders that describe packages, where libraries look for plugins
 SYSTEM = ("/proc/", "/sys/", "/dev/")
 WRITES = os.O_WRONLY | os.O_RDWR
 LISTINGS = ("os.listdir", "os.scandir")
@@ -153,7 +154,8 @@ def _digest_of(name: str, path: Path) -> str:
 
 def _is_other(path: Path, results: Path) -> bool:
     own = path.suffix in (".yaml", ".yml") and path.is_relative_to(ROOT)
-    return own or path.suffix in CODE or str(path).startswith(SYSTEM) or path.is_relative_to(results)
+    code = path.suffix in CODE or path.parent.suffix in PACKAGES
+    return own or code or str(path).startswith(SYSTEM) or path.is_relative_to(results)
 
 
 def _name(path: Path) -> str:

@@ -10,7 +10,7 @@ import yaml
 
 from bench.errors import UserError
 from bench.run import known
-from bench.run.build import Ahead, DataSetBuilt, only_data
+from bench.run.ahead import Ahead, DataSetBuilt, only_data
 from bench.run.datafiles import digests, named, unchanged
 from bench.run.job import Job
 from bench.run.store import RESULT, read_config

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.run.build import ahead
+from bench.run.ahead import ahead
 from bench.run.claim import claimed, settled
 from bench.run.config import load
 from bench.run.identity import located, on_its_data

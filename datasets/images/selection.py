@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,12 +11,16 @@ from torch import Tensor
 
 from bench.errors import UserError
 from bench.seeding import generator
-from bench.tasks.classification.images import LabelledImages
+from bench.tasks.classification.images import LabelledImages, check_part, check_same_size
 
 
 @dataclass(frozen=True)
 class RawImages:
-    """A source as it lies on disk: uint8 images [N, C, H, W] and integer labels [N]."""
+    """A source as it lies on disk: uint8 images [N, C, H, W] and integer labels [N], 0 to one less than there are class names.
+
+    Raises:
+        UserError: arrays that are not so; what was given, and what to do.
+    """
 
     train_x: np.ndarray
     train_y: np.ndarray
@@ -23,6 +28,11 @@ class RawImages:
     test_y: np.ndarray
     class_names: list[str]
     mirror: bool
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            check_part(part, getattr(self, f"{part}_x"), getattr(self, f"{part}_y"), self.class_names)
+        check_same_size(self.train_x, self.test_x, "test_x")
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,9 @@ def select(raw: RawImages, how: Selection) -> LabelledImages:
     Raises:
         UserError: a size beyond what there is, an unknown class.
     """
-    train_x, train_y = torch.from_numpy(raw.train_x), torch.from_numpy(raw.train_y).long()
-    test_x, test_y = torch.from_numpy(raw.test_x), torch.from_numpy(raw.test_y).long()
-    names = raw.class_names
+    train_x, train_y = _tensor(raw.train_x, np.uint8), _tensor(raw.train_y, np.int64)
+    test_x, test_y = _tensor(raw.test_x, np.uint8), _tensor(raw.test_y, np.int64)
+    names = list(raw.class_names)
     if how.classes is not None:
         (train_x, train_y), (test_x, test_y) = (
             _of_classes(x, y, how.classes, names) for x, y in ((train_x, train_y), (test_x, test_y))
@@ -103,6 +113,19 @@ def with_label_noise(labels: Tensor, share: float, num_classes: int, seed: int) 
     shift = torch.randint(1, max(num_classes, 2), (len(hit),), generator=stream)
     noisy[hit] = (labels[hit] + shift) % num_classes
     return noisy
+
+
+def facts_of_labels(labels: np.ndarray) -> dict[str, Any]:
+    """The smallest and largest label, and how often each occurs."""
+    values, counts = np.unique(labels, return_counts=True)
+    if not len(values):
+        raise ValueError("no labels")
+    return {"labels": [int(values[0]), int(values[-1])], "counts": dict(zip(values.tolist(), counts.tolist()))}
+
+
+def _tensor(array: Any, kind: type) -> Tensor:
+    """An array in memory of its own where it cannot be shared with torch: read-only, of another byte order, with gaps."""
+    return torch.from_numpy(np.require(array, kind, ["C", "W"]))
 
 
 def _of_classes(x: Tensor, y: Tensor, classes: list[int], names: list[str]) -> tuple[Tensor, Tensor]:

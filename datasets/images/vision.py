@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
 
@@ -58,19 +59,14 @@ def download(fetch: Callable[[], Any], name: str, looked: list[Path], archive: s
     try:
         with _impatient(), contextlib.redirect_stdout(sys.stderr):
             return fetch()
-    except (OSError, RuntimeError) as error:
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        UnpicklingError,
+    ) as error:  # offline, or a file of an old layout is damaged
         places = " and ".join(str(path) for path in looked)
         raise UserError(
             f"data set '{name}' not found: looked in {places}, and the download failed ({error.__class__.__name__}). "
             f"Either run once with a network, so that torchvision downloads it, or unpack {archive} there (another folder: data_root=DIR or CLAIMBENCH_DATA)"
         ) from None
-
-
-def sized(path: Path, expected: int) -> bytes:
-    """The file's bytes; UserError with both sizes when it is truncated or overlong."""
-    content = path.read_bytes()
-    if len(content) != expected:
-        raise UserError(
-            f"{path} is damaged: expected {expected} bytes, found {len(content)}; remove it and fetch it again"
-        )
-    return content
