@@ -57,7 +57,8 @@ IDENTIFIERS = {
     "id",
     "currency",
 }
-LARGEST_STEP = 100.0  # times up or down in one period
+LARGEST_STEP = 50.0  # times up or down in one period
+LARGEST_SPIKE = 8.0  # and back in the next
 SHORTEST = 8  # rows from which a pattern in time is judged
 
 
@@ -165,7 +166,10 @@ def _check_jumps(table: Table, values: np.ndarray, kind: Kind) -> None:
             f"{table.path}: column {name} has the median {middle[far[0]]:.6g}, relatives p_t / p_t-1 lie about 1; "
             "if these are prices, type dataset.kind=prices"
         )
-    wild = np.argwhere((steps > LARGEST_STEP) | (steps < 1 / LARGEST_STEP))
+    size = np.abs(np.log(steps))
+    back = np.vstack([steps[1:], np.ones(steps.shape[1])])  # steps of the next period
+    spike = (np.minimum(size, np.abs(np.log(back))) > np.log(LARGEST_SPIKE)) & ((steps > 1) != (back > 1))
+    wild = np.argwhere((size > np.log(LARGEST_STEP)) | spike)
     if len(wild):
         row, column = wild[0]
         where = table.where(row + (kind == "prices"), column)
