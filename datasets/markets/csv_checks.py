@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from bench.errors import UserError
-from datasets.markets.csv_numbers import MISSING, looks_like_a_number, shown
-from datasets.markets.csv_text import Table
+from datasets.markets.csv_dates import YEARS
+from datasets.markets.csv_numbers import MISSING, shown
+from datasets.markets.csv_text import INDEX_NAMES, Table
 
 Kind = Literal["prices", "relatives"]
 INSIST = "or type dataset.check=false to use it as it is"
@@ -73,12 +74,14 @@ def check_names(table: Table, checked: bool) -> None:
     plain = [_plain(name) for name in table.names]
     bars = [name for name, words in zip(table.names, plain) if words in BARS]
     counts = [name for name, words in zip(table.names, plain) if words in COUNTS or words.endswith(" volume")]
-    if checked and (len(bars) > 1 or (bars and counts) or _bars_of_an_asset(plain)):
+    initials = {"o", "h", "l", "c"} <= set(plain)
+    if checked and (len(bars) > 1 or (bars and counts) or initials or _bars_of_an_asset(plain)):
         raise UserError(
             f"{header} names one asset's {shown(', '.join(table.names[:4]))}; keep a column an asset, the date and the closing price, "
             f"and join several assets by date, {INSIST}"
         )
-    other = next((name for name, words in zip(table.names, plain) if words in IDENTIFIERS or name in counts), None)
+    no_price = IDENTIFIERS | INDEX_NAMES - {""}
+    other = next((n for n, words in zip(table.names, plain) if {words, n.lower()} & no_price or n in counts), None)
     if checked and other is not None:
         raise UserError(f"{header}: column {shown(other)} holds no prices by its name; remove it, {INSIST}")
 
@@ -101,9 +104,9 @@ def _bars_of_an_asset(plain: list[str]) -> bool:
 
 
 def check_text(table: Table) -> None:
-    """Raises UserError where a column holds words: one row an asset and date, or a column of names."""
+    """Raises UserError where a column holds words without digits: one row an asset and date, or a column of names."""
     for column, cells in enumerate(table.columns):
-        words = [cell for cell in cells if cell.lower() not in MISSING and not looks_like_a_number(cell)]
+        words = [cell for cell in cells if not re.search("[0-9]", cell) and cell.lower() not in MISSING]
         if 2 * len(words) > len(cells):
             raise UserError(
                 f"{table.where(0, column)}: {shown(cells[0])} is no number, nor are most cells of the column; remove it, or, if a row holds "
@@ -119,17 +122,32 @@ def counts_rows(cells: list[str]) -> int:
     return steps.pop() if steps in ({1}, {-1}) else 0
 
 
-def check_index(table: Table) -> None:
-    """Raises UserError where a named column only counts the rows, from 0 or 1, or holds dates as numbers."""
+def check_index(table: Table, dated: bool) -> None:
+    """Raises UserError where a named column counts the rows, never changes or holds dates as numbers."""
+    if len(table.lines) < SHORTEST - 2:
+        return
     for column, cells in enumerate(table.columns):
-        if len(cells) >= SHORTEST - 2 and counts_rows(cells) and float(min(cells[0], cells[-1], key=float)) in (0, 1):
+        if not all(re.fullmatch(r"[0-9]{1,19}(\.0+)?", cell) for cell in cells):
+            continue
+        where, numbers = table.where(0, column), [float(cell) for cell in cells]
+        if counts_rows(cells) and (min(numbers[0], numbers[-1]) in (0, 1) or int(numbers[0]) in YEARS):
             raise UserError(
-                f"{table.where(0, column)}: the column counts the rows, {cells[0]} to {cells[-1]}; an index is no asset: remove it, {INSIST}"
+                f"{where}: the column counts the rows, {cells[0]} to {cells[-1]}; an index is no asset: remove it, {INSIST}"
             )
         if all(re.fullmatch("(19|20)[0-9]{2}(0[1-9]|1[0-2])[0-3][0-9]|1[0-9]{9}|1[0-9]{12}", cell) for cell in cells):
+            raise UserError(f"{where}: {cells[0]} looks like a date; name the first column Date, {INSIST}")
+        if len(set(numbers)) == 1 and numbers[0] not in (1, 10, 100, 1000):
+            raise UserError(f"{where}: the column is {cells[0]} in all rows, as of an identifier; remove it, {INSIST}")
+        rising = all(a < b for a, b in pairwise(numbers))
+        if rising and column == 0 and not dated and (counts_rows(cells) or _has_fractions(table)):
             raise UserError(
-                f"{table.where(0, column)}: {cells[0]} looks like a date; name the first column Date, {INSIST}"
+                f"{where}: the first column, {cells[0]} to {cells[-1]}, rises in each row as an index or dates do; "
+                f"name it Date, remove it, {INSIST}"
             )
+
+
+def _has_fractions(table: Table) -> bool:
+    return len(table.columns) > 1 and all(any(re.search("[.,]", c) for c in cells) for cells in table.columns[1:])
 
 
 def check_values(table: Table, values: np.ndarray, kind: Kind) -> None:

@@ -22,6 +22,7 @@ LOWEST, HIGHEST = 1e-15, 1e18  # of a price
 SPACES = r"[ \u00a0\u2009\u202f\'’]"  # between thousands
 CURRENCY = r"(?:[$€£¥₹₩₽฿₫₪₺₱₿]|(?:USD|EUR|GBP|JPY|CHF|CNY|HKD|CAD|AUD|INR|KRW|SEK|NOK|DKK)(?![A-Za-z]))"
 AROUND = re.compile(rf"({CURRENCY}?)\s*([^$€£¥₹₩₽฿₫₪₺₱₿A-Z]*?(?:E[+-]?[0-9]+)?)\s*({CURRENCY}?)")
+PLAIN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:\n|$))*+")
 SHAPE = re.compile(rf"[+−(-]?(?:[0-9.,]|{SPACES})*[0-9](?:[0-9.,]|{SPACES})*(?:[eE][+-]?[0-9]+)?\s*%?\)?")
 
 
@@ -67,23 +68,44 @@ def read_numbers(table: Table, missing: np.ndarray, decimal: Decimal | None) -> 
     Raises:
         UserError: a cell is no positive number, no price, or of another notation or currency; names its row and column.
     """
-    decimal = decimal or _decimal(table)
+    plain = [_is_plain(cells) for cells in table.columns]
+    decimal = decimal or _decimal(table, all(plain))
     values = np.full(missing.shape, np.nan)
     for column, cells in enumerate(table.columns):
-        signs = Counter(_core(cell)[1] for row, cell in enumerate(cells) if not missing[row, column])
-        for row, cell in enumerate(cells):
-            if missing[row, column]:
+        if plain[column] and decimal == "point":  # the usual file, read at once
+            found = np.array(cells, dtype=float)
+            if ((found >= LOWEST) & (found <= HIGHEST)).all():
+                values[:, column] = found
                 continue
-            where = table.where(row, column)
-            value = number(cell, decimal)
-            if value is None or not 0 < value < float("inf"):
-                raise UserError(f"{where}: {shown(cell)} is not a positive number{_reason(cell, decimal)}")
-            if not LOWEST <= value <= HIGHEST:
-                raise UserError(f"{where}: {shown(cell)} cannot be a price; prices lie in [{LOWEST:g}, {HIGHEST:g}]")
-            if len(signs) > 1 and _core(cell)[1] != signs.most_common(1)[0][0]:
-                raise UserError(f"{where}: {shown(cell)} is in another currency than the rest of its column; write one")
-            values[row, column] = value
+        signs = Counter(_core(cell)[1] for row, cell in enumerate(cells) if not missing[row, column])
+        usual = signs.most_common(1)[0][0] if signs else ""
+        for row, cell in enumerate(cells):
+            if not missing[row, column]:
+                values[row, column] = _value(table, row, column, decimal)
+                if _core(cell)[1] != usual:
+                    where = table.where(row, column)
+                    raise UserError(
+                        f"{where}: {shown(cell)} is in another currency than the rest of its column; write one"
+                    )
     return values
+
+
+def _is_plain(cells: list[str]) -> bool:
+    """Digits with or without a decimal point in every cell."""
+    text = "\n".join(cells)
+    return PLAIN.fullmatch(text) is not None and text.count("\n") == len(cells) - 1
+
+
+def _value(table: Table, row: int, column: int, decimal: Decimal) -> float:
+    cell = table.columns[column][row]
+    value = number(cell, decimal)
+    if value is None or not 0 < value < float("inf"):
+        where = table.where(row, column)
+        raise UserError(f"{where}: {shown(cell)} is not a positive number{_reason(cell, decimal)}")
+    if not LOWEST <= value <= HIGHEST:
+        where = table.where(row, column)
+        raise UserError(f"{where}: {shown(cell)} cannot be a price; prices lie in [{LOWEST:g}, {HIGHEST:g}]")
+    return value
 
 
 def _reason(cell: str, decimal: Decimal) -> str:
@@ -91,14 +113,16 @@ def _reason(cell: str, decimal: Decimal) -> str:
         return "; write percent returns as relatives 1 + r, with dataset.kind=relatives"
     if re.match(r"[-−+(]", cell) and looks_like_a_number(cell):
         return "; if these are returns, write relatives 1 + r, with dataset.kind=relatives"
-    if number(cell, decimal) is None and looks_like_a_number(cell):
-        other = {"point": "comma", "comma": "point"}[decimal]
+    other, mark = ("comma", ",") if decimal == "point" else ("point", ".")
+    if mark in cell and number(cell, decimal) is None and looks_like_a_number(cell):
         return f" with a decimal {decimal}; write one notation, or type dataset.decimal={other}"
     return "; correct it or remove the row or the column"
 
 
-def _decimal(table: Table) -> Decimal:
-    """The decimal mark that the cells show; a lone mark before exactly three digits shows nothing."""
+def _decimal(table: Table, plain: bool) -> Decimal:
+    """The decimal mark that the cells show; a lone mark before exactly three digits shows nothing. plain: digits and points alone."""
+    if plain and table.separator == ",":
+        return "point"
     proofs: dict[str, tuple[int, int]] = {}
     doubts: dict[str, tuple[int, int]] = {}
     for column, cells in enumerate(table.columns):

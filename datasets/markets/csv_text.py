@@ -58,6 +58,10 @@ class Table:
         rest = [k for k in range(len(self.names)) if k != column]
         return replace(self, names=[self.names[k] for k in rest], columns=[self.columns[k] for k in rest])
 
+    def cut(self, first: int, end: int) -> Table:
+        """Rows first to end - 1."""
+        return replace(self, lines=self.lines[first:end], columns=[cells[first:end] for cells in self.columns])
+
 
 def read_table(path: str) -> Table:
     """The table of a file.

@@ -64,25 +64,27 @@ def from_csv(
     _check_size(table, len(table.names))
     check_names(table, check)
     if check:
-        check_index(table)
+        check_index(table, dates is not None)
     absent = np.array([[cell.lower() in MISSING for cell in column] for column in table.columns]).T
     values = read_numbers(table, absent, decimal)
     first, end = _span(table, absent, dates, missing)
-    values = values[first:end]
-    cut = Table(path, table.separator, table.header, table.names, table.lines[first:end], table.columns)
+    table, values = table.cut(first, end), values[first:end]
+    dates = dates and Dates(dates.text[first:end], dates.parsed[first:end])
     if check:
-        check_values(cut, values, kind)
-    skipped = int(kind == "prices")
-    relatives = values[1:] / values[:-1] if skipped else values
-    text = tuple(dates.text[first:end]) if dates else None
-    about = f"{path}: {len(table.names)} asset{'s' * (len(table.names) > 1)}, {len(relatives)} periods"
-    about += f", {text[0]} to {text[-1]}" if text else ""
-    about += f" (rows {cut.lines[0]} to {cut.lines[-1]}, which all assets have)" if end - first < len(absent) else ""
-    about += f"; column 1, {index}, is left out" if index else ""
-    found = periods_in_a_year(dates.parsed[first:end]) if dates else None
-    return Market(
-        torch.from_numpy(relatives), tuple(table.names), text and text[skipped:], periods_per_year or found, about
-    )
+        check_values(table, values, kind)
+    relatives = values[1:] / values[:-1] if kind == "prices" else values
+    about = _about(table, len(relatives), dates, end - first < len(absent), index)
+    periods_per_year = periods_per_year or (periods_in_a_year(dates.parsed) if dates else None)
+    text = tuple(dates.text[-len(relatives) :]) if dates else None
+    return Market(torch.from_numpy(relatives), tuple(table.names), text, periods_per_year, about)
+
+
+def _about(table: Table, periods: int, dates: Dates | None, cut: bool, index: str | None) -> str:
+    """`my.csv: 3 assets, 11 periods, 2024-01-02 to 2024-01-18`, and what was left out."""
+    found = f"{table.path}: {len(table.names)} asset{'s' * (len(table.names) > 1)}, {periods} periods"
+    found += f", {dates.text[0]} to {dates.text[-1]}" if dates else ""
+    found += f" (rows {table.lines[0]} to {table.lines[-1]}, which all assets have)" if cut else ""
+    return found + (f"; column 1, {index}, is left out" if index else "")
 
 
 def _check_size(table: Table, columns: int) -> None:
