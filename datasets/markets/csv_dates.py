@@ -54,6 +54,11 @@ def is_date_name(name: str) -> bool:
     )
 
 
+def on_a_line(date: str) -> str:
+    """A cell that was read as a date, without line breaks in it."""
+    return " ".join(date.split())
+
+
 def looks_like_a_date(cell: str) -> bool:
     """A date by its signs: 2024 alone or 20240102 may be a number and do not count."""
     plain = re.fullmatch(r"[\d.,]*", cell, re.ASCII) and not re.fullmatch(r"\d+\.\d+\.\d{2,4}", cell, re.ASCII)
@@ -77,7 +82,7 @@ def read_dates(table: Table, column: int, date_format: str | None) -> list[datet
     if len(rising) > 1 or (rising and falling and len(cells) > 1):
         names = " and ".join(name for name, _ in readings)
         raise UserError(
-            f"{table.where(0, column)}: '{cells[0]}' and the cells below can be read as {names}; "
+            f"{table.where(0, column)}: '{on_a_line(cells[0])}' and the cells below can be read as {names}; "
             f"type dataset.date_format={readings[0][0]} or another"
         )
     if not rising:
@@ -85,7 +90,7 @@ def read_dates(table: Table, column: int, date_format: str | None) -> list[datet
         row = _first_not_after(dates, table, column)
         newest = "; the newest comes first" if falling else ""
         raise UserError(
-            f"{table.path}: row {table.lines[row]}, {cells[row]}, is not after {cells[row - 1]}; "
+            f"{table.path}: row {table.lines[row]}, {on_a_line(cells[row])}, is not after {on_a_line(cells[row - 1])}; "
             f"oldest first, no date twice (a row a period, a column an asset){newest}: sort the file"
         )
     return rising[0][1]
@@ -95,9 +100,9 @@ def _first_not_after(dates: Sequence[datetime], table: Table, column: int) -> in
     """The first row whose date is not after the row's above."""
     zoned = next((k for k, date in enumerate(dates) if (date.tzinfo is None) != (dates[0].tzinfo is None)), None)
     if zoned is not None:
+        here, first = (on_a_line(table.columns[column][row]) for row in (zoned, 0))
         raise UserError(
-            f"{table.path}: row {table.lines[zoned]}, {table.columns[column][zoned]}, and row {table.lines[0]}, "
-            f"{table.columns[column][0]}: one has a time zone, the other none; write all dates alike"
+            f"{table.path}: row {table.lines[zoned]}, {here}, and row {table.lines[0]}, {first}: one has a time zone, the other none; write all dates alike"
         )
     return next((k for k in range(1, len(dates)) if dates[k] <= dates[k - 1]), None)
 
@@ -109,7 +114,7 @@ def _formatted(table: Table, column: int, date_format: str) -> list[datetime]:
             found.append(datetime.strptime(cell, date_format))
         except (ValueError, re.error) as error:
             raise UserError(
-                f"{table.where(row, column)}: '{cell}' does not follow dataset.date_format={date_format} ({error})"
+                f"{table.where(row, column)}: '{on_a_line(cell)}' does not follow dataset.date_format={date_format} ({error})"
             ) from None
     return found
 

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import dropwhile
 from pathlib import Path
 
 from bench.errors import UserError
@@ -70,16 +71,13 @@ def read_table(path: str) -> Table:
         UserError: the file is absent, no text, or rows and names do not fit; one line that names the row.
     """
     text = _decoded(path)
-    if said := re.match(r'"?sep=(.)"?[ \t;,]*(\r\n|\r|\n)', text):  # Excel's own line
-        text = text[said.end(1) :]
-        text = text[text.index(said[2]) :]
+    if said := re.match(r'"?sep=([;,|\t])"?(?=[\r\n])', text):  # Excel's own line; what is left of it is blank
+        text = text[said.end() :]
     separator = said[1] if said else _separator(text)
     try:
-        rows = list(_rows(text, separator))
+        rows = list(dropwhile(_is_preamble, _rows(text, separator)))
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV file ({error}); look for a quote that is not closed") from None
-    while rows and (rows[0][1] in ([], [""]) or (rows[0][1][0].startswith("#") and rows[0][1][0] != "#")):
-        rows = rows[1:]
     if not rows:
         raise UserError(f"{path}: the file is empty; a row of names and a row a period are expected")
     rows = _without_blank_lines(path, rows)
@@ -90,6 +88,12 @@ def read_table(path: str) -> Table:
     while len(table.names) > 1 and not table.names[-1] and not any(table.columns[-1]):
         table = table.without(len(table.names) - 1)  # a separator at the end of each row
     return table
+
+
+def _is_preamble(row: tuple[int, list[str]]) -> bool:
+    """A blank line, or a comment; a `#` alone may name a column."""
+    cells = row[1]
+    return cells in ([], [""]) or (cells[0].startswith("#") and cells[0] != "#")
 
 
 def _decoded(path: str) -> str:
@@ -138,11 +142,10 @@ def _separator(text: str) -> str:
 
 def _without_blank_lines(path: str, rows: Rows) -> Rows:
     """Without blank lines; but between the rows of one column a blank line is a missing value."""
-    while not rows[-1][1]:
-        rows = rows[:-1]
     width = max(len(cells) for _, cells in rows)
+    last = max(line for line, cells in rows if cells)
     for line, cells in rows:
-        if not any(cells) and (len(cells) > 1 or width == 1):
+        if not any(cells) and (len(cells) > 1 or width == 1) and line <= last:
             raise UserError(f"{path}: row {line} is empty; fill it or remove it")
     return [(line, cells) for line, cells in rows if any(cells)]
 
