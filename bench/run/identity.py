@@ -45,8 +45,10 @@ def on_its_data(job: Job, ahead: Ahead, report: Callable[[str], None]) -> Job:
     verify = job.parts["dataset"].get("verify", True)
     try:
         _build(job, report)
-    except UserError:
-        _foreign(job, ahead.opened, verify)  # says more of a known set's file than its reader does
+    except UserError as error:
+        named_in_it = [path for path in ahead.opened if path in str(error)]
+        for opened in (named_in_it, ahead.opened):  # says more of a known set's file than its reader does
+            _foreign(job, opened, verify)
         raise
     except Exception:  # the run meets it again, and keeps what it was
         return job

@@ -1,11 +1,9 @@
-"""Price relatives of a user's own CSV of prices or relatives."""
+"""Price relatives of a user's own CSV of prices or relatives: read with the right value, or refused in one line."""
 
 from __future__ import annotations
 
-import csv
-import math
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,89 +11,169 @@ import torch
 
 from bench.errors import UserError
 from bench.tasks.portfolio.market import Market
+from bench.types import PositiveInt
+from datasets.markets.csv_checks import check_index, check_names, check_text, check_values, counts_rows
+from datasets.markets.csv_dates import YEARS, is_date_name, looks_like_a_date, on_a_line, periods_in_a_year, read_dates
+from datasets.markets.csv_numbers import MISSING, looks_like_a_number, read_numbers, shown
+from datasets.markets.csv_text import INDEX_NAMES, UNNAMED, Table, read_table
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "-", "#n/a"}
-DATE_NAMES = {"date", "dates", "time", "timestamp", "datetime", "day", "period"}
+FEWEST = 3  # rows
 
 
-def from_csv(root: str, *, path: str | None, kind: Literal["prices", "relatives"] = "prices") -> Market:
-    """A CSV with a header row, a column an asset, a row a period, oldest first; a first column of dates is recognised.
+@dataclass(frozen=True)
+class Dates:
+    """The dates as they stand in the file, and parsed."""
+
+    text: list[str]
+    parsed: list[datetime]
+
+
+def from_csv(
+    root: str,
+    *,
+    path: str | None,
+    kind: Literal["prices", "relatives"] = "prices",
+    date_format: str | None = None,
+    decimal: Literal["point", "comma"] | None = None,
+    missing: Literal["refuse", "common"] = "refuse",
+    check: bool = True,
+    periods_per_year: PositiveInt | None = None,
+) -> Market:
+    """A CSV with a header row, a column an asset, a row a period, oldest first; a column of dates and one of row numbers are recognised.
 
     Args:
         root: not used; `path` is relative to the current directory.
         kind: prices (T + 1 rows give T periods), or relatives p_t / p_{t-1} (T rows).
+        date_format: of strptime, where the dates do not tell; None: found.
+        decimal: the decimal mark, where the numbers do not tell; None: found.
+        missing: refuse, or common: the rows from the last asset's start to the first one's end.
+        check: whether what looks like no prices (an index, open and high, relatives) is refused.
+        periods_per_year: None: from the dates.
 
     Raises:
-        UserError: one line that names the file and, for a bad cell, its row (the header is row 1) and column.
+        UserError: one line that names the file, and row (as in a spreadsheet) and column, or says what to type.
     """
     if path is None:
         raise UserError("dataset.path = None: name your CSV file of prices, dataset.path=my.csv")
-    names, rows = _read_rows(Path(path))
-    dates = _dates(path, names, rows)
-    first = 0 if dates is None else 1
-    if len(names) - first < 1 or len(rows) < 3:
+    table = read_table(path)
+    _check_size(table, len(table.names))
+    table, index = _without_index(table)
+    table, dates = _without_dates(table, date_format)
+    _check_size(table, len(table.names))
+    check_names(table, check)
+    if check:
+        check_index(table, dates is not None)
+    absent = np.array([[cell.lower() in MISSING for cell in column] for column in table.columns]).T
+    values = read_numbers(table, absent, decimal)
+    first, end = _span(table, absent, dates, missing)
+    table, values = table.cut(first, end), values[first:end]
+    dates = dates and Dates(dates.text[first:end], dates.parsed[first:end])
+    if check:
+        check_values(table, values, kind)
+    relatives = values[1:] / values[:-1] if kind == "prices" else values
+    about = _about(table, len(relatives), dates, end - first < len(absent), index)
+    periods_per_year = periods_per_year or (periods_in_a_year(dates.parsed) if dates else None)
+    text = tuple(dates.text[-len(relatives) :]) if dates else None
+    return Market(torch.from_numpy(relatives), tuple(table.names), text, periods_per_year, about)
+
+
+def _about(table: Table, periods: int, dates: Dates | None, cut: bool, index: str | None) -> str:
+    """`my.csv: 3 assets, 11 periods, 2024-01-02 to 2024-01-18`, and what was left out."""
+    found = f"{table.path}: {len(table.names)} asset{'s' * (len(table.names) > 1)}, {periods} periods"
+    found += f", {dates.text[0]} to {dates.text[-1]}" if dates else ""
+    found += f" (rows {table.lines[0]} to {table.lines[-1]}, which all assets have)" if cut else ""
+    return found + (f"; column 1, {index}, is left out" if index else "")
+
+
+def _check_size(table: Table, columns: int) -> None:
+    if columns < 1 or len(table.lines) < FEWEST:
         raise UserError(
-            f"{path}: {len(names) - first} assets and {len(rows)} rows; at least one and three, separated by commas"
+            f"{table.path}: {columns} assets and {len(table.lines)} rows below the header, row {table.header}; "
+            "at least one and three, separated by commas"
         )
-    values = np.array([[_cell(path, names, row, line, k) for k in range(first, len(names))] for line, row in rows])
-    if kind == "prices":
-        values, dates = values[1:] / values[:-1], None if dates is None else dates[1:]
-    return Market(torch.from_numpy(values), tuple(names[first:]), dates)
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Column names, and (row number, cells) of each row that is not blank."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            table = [(line, [cell.strip() for cell in row]) for line, row in enumerate(csv.reader(file), 1)]
-    except OSError as error:
-        raise UserError(f"dataset.path = '{path}': {error.strerror or error}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a CSV file in UTF-8 ({error})") from None
-    table = [(line, row) for line, row in table if any(row)]
-    if not table:
-        raise UserError(f"{path}: the file is empty")
-    names, rows = table[0][1], table[1:]
-    if all(_number(name) is not None for name in names) and any("." in name for name in names):
-        raise UserError(f"{path}: row 1 is numbers; the first row names the columns")
-    for line, row in rows:
-        if len(row) != len(names):
-            raise UserError(f"{path}: row {line} has {len(row)} cells, the header {len(names)}")
-    return names, rows
-
-
-def _dates(path: str, names: list[str], rows: list[tuple[int, list[str]]]) -> tuple[str, ...] | None:
-    """The first column where it is one of dates: by its name, or because its first cell is neither a number nor missing."""
-    if not rows:
-        return None
-    sample = rows[0][1][0]
-    if names[0].lower() not in DATE_NAMES and (_number(sample) is not None or sample.lower() in MISSING):
-        return None
-    dates = tuple(row[0] for _, row in rows)
-    try:
-        parsed = [datetime.fromisoformat(date) for date in dates]
-        late = next((k for k in range(1, len(parsed)) if parsed[k] <= parsed[k - 1]), None)
-    except (TypeError, ValueError):  # another notation, or times with and without a zone
-        late = None
-    if late is not None:
+def _without_index(table: Table) -> tuple[Table, str | None]:
+    """The table without a first column of row numbers, and these in words."""
+    name, cells = table.names[0], table.columns[0]
+    unnamed = name.lower() in INDEX_NAMES or UNNAMED.fullmatch(name) is not None
+    step = counts_rows(cells) if unnamed or is_date_name(name) else 0
+    if not step or (int(float(cells[0])) in YEARS and int(float(cells[-1])) in YEARS) or len(cells[0]) >= 5:
+        return table, None
+    if step < 0:
         raise UserError(
-            f"{path}: row {rows[late][0]}, {dates[late]}, is not after {dates[late - 1]}; oldest first, no date twice"
+            f"{table.path}: column 1 counts down, {cells[0]} in row {table.lines[0]}; if the newest row comes first, sort the file, "
+            "else remove the column"
         )
-    return dates
+    return table.without(0), f"the row numbers {cells[0]} to {cells[-1]}"
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _without_dates(table: Table, date_format: str | None) -> tuple[Table, Dates | None]:
+    """The table without its column of dates, and these. A column is one by its name or by its cells, and then by all of them."""
+    named = [k for k, name in enumerate(table.names) if is_date_name(name) and (k == 0 or not _all_numbers(table, k))]
+    found = named or [k for k, cells in enumerate(table.columns) if _all_dates(cells)]
+    if not found and (date_format or table.names[0] == "" or UNNAMED.fullmatch(table.names[0])):
+        found = [0]
+    if not found:
+        check_text(table)
+        return table, None
+    if len(found) > 1:
+        names = " and ".join(shown(table.names[k]) for k in found[:2])
+        raise UserError(f"{table.path}: row {table.header}: columns {names} are both of dates or times; keep one")
+    (column,) = found
+    check_text(table.without(column))
+    parsed = read_dates(table, column, date_format)
+    if parsed is None:
+        row = next((k for k, cell in enumerate(table.columns[column]) if not looks_like_a_date(cell)), 0)
+        cell = table.columns[column][row]
+        if date_format is None and looks_like_a_number(cell) and not table.names[column]:
+            raise UserError(
+                f"{table.where(row, column)}: {shown(cell)}: a column without a name is no asset; name it or remove it"
+            )
+        raise UserError(
+            f"{table.where(row, column)}: {shown(cell)} is no date, or of another notation than the column; correct it, "
+            "remove the row (a total?), or type dataset.date_format='%d.%m.%Y' in strptime's letters"
+        )
+    return table.without(column), Dates([on_a_line(cell) for cell in table.columns[column]], parsed)
 
 
-def _cell(path: str, names: list[str], row: list[str], line: int, column: int) -> float:
-    text, where = row[column], f"{path}: row {line}, column '{names[column]}'"
-    if text.lower() in MISSING:
-        raise UserError(f"{where}: missing value; fill it or remove the row or the column")
-    value = _number(text)
-    if value is None or not math.isfinite(value) or value <= 0:
-        raise UserError(f"{where}: '{text}' is not a positive number")
-    return value
+def _all_numbers(table: Table, column: int) -> bool:
+    """A column of numbers that is no asset only if `date` is in its name."""
+    return "date" not in table.names[column].lower() and all(map(looks_like_a_number, table.columns[column]))
+
+
+def _all_dates(cells: list[str]) -> bool:
+    return all(looks_like_a_date(cell) for cell in cells)
+
+
+def _span(table: Table, absent: np.ndarray, dates: Dates | None, missing: str) -> tuple[int, int]:
+    """First row and end of the rows that all assets have; all rows, unless missing=common.
+
+    Raises:
+        UserError: an asset starts late, stops early or has a hole; or there is no common span.
+    """
+    rows = len(absent)
+    starts, ends = (~absent).argmax(0), rows - (~absent)[::-1].argmax(0)
+    for column, name in enumerate(table.names):
+        gaps = np.flatnonzero(absent[:, column])
+        hole = [row for row in gaps if starts[column] <= row < ends[column]]
+        if len(gaps) == rows:
+            raise UserError(f"{table.where(0, column)}: missing value, as in all rows; remove the column")
+        if hole:
+            raise UserError(f"{table.where(hole[0], column)}: missing value; fill it or remove the row or the column")
+        if len(gaps) and missing == "refuse":
+            late = bool(absent[0, column])
+            row = starts[column] if late else ends[column] - 1
+            when = f"row {table.lines[row]}{f' ({dates.text[row]})' if dates else ''}"
+            raise UserError(
+                f"{table.where(gaps[0], column)}: missing value; asset {shown(name)} {'starts' if late else 'ends'} only at {when}: "
+                "fill it, remove the column, or type dataset.missing=common for the rows that all assets have"
+            )
+    first, end = int(starts.max()), int(ends.min())
+    if end - first < FEWEST:
+        late, early = shown(table.names[int(starts.argmax())]), shown(table.names[int(ends.argmin())])
+        raise UserError(
+            f"{table.path}: {late} starts at row {table.lines[first]}, {early} ends at row {table.lines[end - 1]}; "
+            "fewer than three rows in common: remove a column"
+        )
+    return first, end

@@ -27,6 +27,7 @@ from bench.types import NonNegativeInt, PositiveInt, Probability
 
 BATCHES_SEEDS = False
 CHUNK = 16  # periods between looks at the clock
+YEAR = 252  # periods, of a market without dates
 SHORTEST = 6  # periods: a third and a rest with a standard deviation
 
 
@@ -36,7 +37,7 @@ def run(
     *,
     costs: list[Probability],
     risk_free: float,
-    periods_per_year: PositiveInt,
+    periods_per_year: PositiveInt | None,
     selection: Literal["none", "hindsight", "first_third", "online"],
     grid: dict[str, list[float]] | None,
     landscape: list[str] | None,
@@ -58,6 +59,8 @@ def run(
     landscape, two keys of the grid of a hindsight run: rows with each pair of their values and `best_log_wealth`, the largest final
     log wealth over the grid's other keys.
 
+    periods_per_year None: from the market's dates. What was found in a user's file is said once, with the periods a year.
+
     Rows of the path have `cost`, `period` and `log10_wealth`. A run takes seconds: a stopped one starts afresh.
     """
     if not costs or len(set(costs)) < len(costs) or max(costs) >= 1:
@@ -69,7 +72,10 @@ def run(
     if landscape is not None and (selection != "hindsight" or len(set(landscape) & set(grid or {})) != 2):
         raise UserError(f"task.landscape = {landscape}: two keys of task.grid, with task.selection=hindsight")
     trial = Trial(session, costs, toolbox_costs, grid or {}, landscape or [])
-    trial.load(drop_first, max_periods)
+    market = trial.load(drop_first, max_periods)
+    periods_per_year = periods_per_year or market.periods_per_year or YEAR
+    if market.about and session.seeds[0] == session.job.settings.seeds[0]:
+        session.report(f"{market.about}; {periods_per_year} periods a year")
     paths, more = trial.select(selection)
     how = Measure(risk_free, periods_per_year, toolbox_annualisation)
     found = metrics(paths, trial.relatives[-len(paths.net) :], trial.costs, how)
@@ -110,12 +116,13 @@ class Trial:
         self.mapped, self.landscape = mapped, []
         self.done = 0
 
-    def load(self, drop_first: bool, max_periods: int | None) -> None:
-        """The market's relatives [T, m]."""
+    def load(self, drop_first: bool, max_periods: int | None) -> Market:
+        """The market, of whose relatives [T, m] the first or the last may be left out."""
         market: Market = build("dataset", self.session.job.parts["dataset"], self.session.job.settings.data_root)
         self.relatives = market.relatives.to(self.device)[int(drop_first) :][:max_periods]
         if len(self.relatives) < SHORTEST:
             raise UserError(f"{len(self.relatives)} periods are too few to invest in; at least {SHORTEST}")
+        return market
 
     def select(self, selection: str) -> tuple[Paths, list[dict[str, float]]]:
         """Paths with K = 1 of what `selection` chooses, and for each cost level what there is to say of the choice."""

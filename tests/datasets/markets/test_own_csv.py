@@ -59,8 +59,8 @@ def test_relatives_are_taken_as_they_stand(text, dates, written):
         (PRICES.replace(",90", ""), "row 3 has 2 cells, the header 3"),
         (PRICES.replace("2024-01-04", "2024-01-01"), "row 4, 2024-01-01, is not after 2024-01-03; oldest first"),
         ("1.5,2.5\n" * 4, "row 1 is numbers; the first row names the columns"),
-        ("A;B\n1;2\n2;3\n3;4\n", "separated by commas"),
-        ("Date,A\n2024-01-02,10\n", "1 assets and 1 rows"),
+        ("A B\n1 2\n2 3\n3 4\n", "separate cells by commas"),
+        ("Date,A\n2024-01-02,10\n", "1 rows below the header, row 1; at least one and three"),
         ("", "the file is empty"),
     ],
 )

@@ -211,3 +211,11 @@ def test_wrong_keys_are_one_line(overrides, wanted, finals):
     with pytest.raises(UserError, match=wanted) as caught:
         finals(*overrides)
     assert "\n" not in str(caught.value)
+
+
+def test_periods_a_year_are_252_unless_a_data_set_has_dates(job, finals):
+    made = job("method=ucrp", "dataset=djia")
+    assert made.parts["task"]["periods_per_year"] == 252
+    assert job("method=ucrp", "dataset=prices", "dataset.path=my.csv").parts["task"]["periods_per_year"] is None
+    known, undated = finals()[0], finals("task.periods_per_year=null")[0]
+    assert undated["annual_return"] == known["annual_return"] != finals("task.periods_per_year=12")[0]["annual_return"]
