@@ -198,7 +198,7 @@ def test_a_known_set_s_file_must_be_the_true_one(person):
         assert done.returncode == code, done.stderr
         return done
 
-    flipped = [("2" if row[0] == "1" else "1") + row[1:] for row in true]
+    flipped = [("0" if row[0] == "1" else "1") + row[1:] for row in true]
     path.write_text("\n".join(flipped) + "\n")
     refused = run(code=2)
     assert "libsvm/mushrooms" in refused.stderr

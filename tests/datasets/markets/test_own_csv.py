@@ -96,13 +96,3 @@ def test_the_program_runs_on_a_users_file_and_says_in_one_line_what_is_wrong_wit
     failed = program(*line, f"dataset.path={tmp_path / 'absent.csv'}")
     assert failed.returncode == 2
     assert "absent.csv': No such file" in failed.stderr.splitlines()[-1]
-
-
-def test_an_edited_file_is_another_key(job, tmp_path):
-    path = tmp_path / "my.csv"
-    path.write_text("a,b\n1,2\n2,3\n3,4\n")
-    keys = [job("method=ucrp", "dataset=prices", f"dataset.path={path}").key]
-    path.write_text("a,b\n1,2\n2,3\n3,5\n")
-    keys.append(job("method=ucrp", "dataset=prices", f"dataset.path={path}").key)
-    assert keys[0] != keys[1]
-    assert job("method=ucrp", "dataset=prices", "dataset.path=absent.csv").parts["dataset"]["content"] is None
