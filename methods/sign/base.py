@@ -217,7 +217,7 @@ class SnapshotOptimizer(SignOptimizer):
         everything = [p for group in self.param_groups for p in group["params"]]
         params = [p for p in everything if p.requires_grad]
         full = self._gradient_at({p: p.clone() for p in params}, full_closure)
-        sound = self._bad(list(full.values()), lambda: True) is False
+        sound = self._bad(dense(self, list(full.values())), lambda: True) is False
         if sound:
             for p in everything:
                 if p in full:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -95,17 +94,14 @@ def nonfinite(tensors: Sequence[Tensor]) -> Tensor:
         return _any([nonfinite([t for t in tensors if (t.device, t.dtype) == kind]) for kind in kinds])
     ((device, _),) = kinds
     flag = torch.zeros((), device=device)
-    torch._amp_foreach_non_finite_check_and_unscale_(tensors, flag, _one(device))  # leaves them as they are: times 1
+    torch._amp_foreach_non_finite_check_and_unscale_(
+        tensors, flag, torch.ones((), device=device)
+    )  # leaves them as they are: times 1
     return flag
 
 
 def _any(flags: list[Tensor]) -> Tensor:
     return torch.stack([flag.to(flags[0].device) for flag in flags]).amax()
-
-
-@cache
-def _one(device: torch.device) -> Tensor:
-    return torch.ones((), device=device)
 
 
 def at_hand(flag: Tensor) -> bool:
