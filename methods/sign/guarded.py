@@ -31,8 +31,12 @@ class Guarded(Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """As torch's; a hyper-parameter out of range is a ValueError, and then nothing is added."""
-        self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        try:
+            self._check(self.param_groups[-1])
+        except ValueError:
+            self.param_groups.pop()
+            raise
 
     def state_dict(self) -> dict[str, Any]:
         """As torch's, with the number of skipped steps."""
@@ -40,8 +44,8 @@ class Guarded(Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As torch's; a hyper-parameter out of range is a ValueError, and then nothing is loaded."""
-        for group in state_dict["param_groups"]:
-            self._check({**self.defaults, **group}, scheduled=True)
+        for own, group in zip(self.param_groups, state_dict["param_groups"]):
+            self._check({**self.defaults, **group, "params": own["params"]}, scheduled=True)
         super().load_state_dict(state_dict)
         self._skipped = state_dict.get("skipped_steps", 0)
 
@@ -50,6 +54,11 @@ class Guarded(Optimizer):
 
     def _check(self, group: dict[str, Any], scheduled: bool = False) -> None:
         check_ranges(group, scheduled)
+        for dtype in {p.dtype for p in group["params"] if p.is_floating_point()}:
+            if group["lr"] * max(1.0, group["weight_decay"]) > torch.finfo(dtype).max:
+                raise ValueError(
+                    f"lr = {group['lr']}, weight_decay = {group['weight_decay']}: too large for parameters of {dtype}"
+                )
 
     def _bad(self, tensors: Sequence[Tensor], wait: Callable[[], bool]) -> bool | Tensor:
         """Is any entry NaN or infinite? Counts it. On a GPU the answer stays there unless `wait()`, or several take part."""
