@@ -17,13 +17,14 @@ def stored_gradient() -> Iterator[None]:
 
     estimate = SSVR._estimate
 
-    def remembering(self: Any, closure: Any) -> None:
-        estimate(self, closure)
+    def remembering(self: Any, closure: Any) -> Any:
+        moves = estimate(self, closure)
         for group in self.param_groups:
             for p in self._active(group)[0]:
                 self.state[p]["yesterday"] = p.grad.clone()
+        return moves
 
-    def from_memory(self: Any, points: Any, closure: Any) -> Any:
+    def from_memory(self: Any, points: Any, closure: Any, here: Any = None) -> Any:
         return {p: self.state[p]["yesterday"] for p in points}
 
     with patch.object(SSVR, "_estimate", remembering), patch.object(SSVR, "_gradient_at", from_memory):

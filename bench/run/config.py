@@ -28,10 +28,16 @@ def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"{group}._target_: missing value; it names the class or function to build ('package.module.Name')"
         )
+    found = signature(target)
+    starless = [key for key in node if key in found.supplied] if not found.keys else []
+    if starless:
+        raise UserError(
+            f"{group}.{starless[0]}: {target} has no star in its constructor; keys follow the star: write *, before {starless[0]}"
+        )
     try:
         values = _model(target).model_validate({k: v for k, v in node.items() if k != "_target_"})
     except ValidationError as error:
-        raise UserError(line(group, error, signature(target).keys)) from None
+        raise UserError(line(group, error, found.keys)) from None
     return {"_target_": target, **values.model_dump()}
 
 

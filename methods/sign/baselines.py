@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from methods.sign.base import check_ranges
+from methods.sign.guarded import Guarded, check_ranges, dense
 
 
-class SGD(torch.optim.SGD):
+class FusedOptimizer(Guarded):
+    """Torch's fused step, skipped if a gradient is NaN or infinite: not taken on a CPU, told by `found_inf` on a GPU.
+
+    Under a GradScaler it is the scaler that skips.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """As torch's."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        active = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        grads = dense(self, [p.grad for p in active])
+        scaled = "found_inf" in self.__dict__
+        bad = False if scaled else self._bad(grads, lambda: self._starts(active))
+        if bad is not True:
+            self._fused_step(None if bad is False else bad)
+        return loss
+
+    def _starts(self, active: list[Tensor]) -> bool:
+        """Would the step create state? Then it has to be known whether it is skipped."""
+        return any(p not in self.state for p in active)
+
+    def _fused_step(self, bad: Tensor | None) -> None:
+        step = super().step.__func__
+        step = step.__wrapped__ if getattr(step, "hooked", False) else step  # this step runs the hooks
+        if bad is None:
+            step(self)
+            return
+        self.found_inf = bad
+        try:
+            step(self)
+        finally:
+            del self.found_inf
+
+
+class SGD(FusedOptimizer, torch.optim.SGD):
     """SGD with heavy-ball or Nesterov momentum and L2 regularisation (torch.optim.SGD, fused).
 
     Args:
@@ -23,7 +63,7 @@ class SGD(torch.optim.SGD):
     def __init__(
         self, params: Any, *, lr: float, momentum: float = 0.9, nesterov: bool = False, weight_decay: float = 0.0
     ) -> None:
-        check_ranges({"lr": lr, "weight_decay": weight_decay})
+        check_ranges({"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
 
     @staticmethod
@@ -31,8 +71,19 @@ class SGD(torch.optim.SGD):
         """lr = T^(-1/2) up to a constant."""
         return {"lr": horizon**-0.5}
 
+    def _starts(self, active: list[Tensor]) -> bool:
+        return any(group["momentum"] for group in self.param_groups) and super()._starts(active)
 
-class AdamW(torch.optim.AdamW):
+    def _fused_step(self, bad: Tensor | None) -> None:
+        for group in self.param_groups:  # torch's fused step takes a velocity of all parameters or of none
+            active = [p for p in group["params"] if p.grad is not None] if group["momentum"] else []
+            late = [p for p in active if p not in self.state]
+            for p in late if len(late) < len(active) else ():
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+        super()._fused_step(bad)
+
+
+class AdamW(FusedOptimizer, torch.optim.AdamW):
     """Adam with decoupled weight decay (torch.optim.AdamW, fused).
 
     Args:
@@ -46,7 +97,7 @@ class AdamW(torch.optim.AdamW):
     def __init__(
         self, params: Any, *, lr: float, beta1: float = 0.9, beta2: float = 0.999, weight_decay: float = 0.0
     ) -> None:
-        check_ranges({"lr": lr, "weight_decay": weight_decay})
+        check_ranges({"lr": lr, "weight_decay": weight_decay, "betas": (beta1, beta2)})
         super().__init__(params, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)
 
     @staticmethod

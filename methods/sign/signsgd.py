@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from methods.sign.base import Closure, SignOptimizer, SnapshotOptimizer
+from methods.sign.base import Closure, Move, SignOptimizer, SnapshotOptimizer, restore_
 
 
 class SignSGD(SignOptimizer):
@@ -25,9 +26,8 @@ class SignSGD(SignOptimizer):
         """lr = d^(-1/2) T^(-1/2) up to a constant."""
         return {"lr": dim**-0.5 * horizon**-0.5}
 
-    def _estimate(self, closure: Closure) -> None:
-        for group in self.param_groups:
-            self._descend(group, *self._active(group))
+    def _estimate(self, closure: Closure) -> list[Move]:
+        return [Move(group, *self._active(group)) for group in self.param_groups]
 
 
 class SignSGDSIM(SignOptimizer):
@@ -51,15 +51,15 @@ class SignSGDSIM(SignOptimizer):
         """lr = d^(-1/2) T^(-3/4), beta = T^(-1/2), up to constants."""
         return {"lr": dim**-0.5 * horizon**-0.75, "beta": horizon**-0.5}
 
-    def _estimate(self, closure: Closure) -> None:
+    def _estimate(self, closure: Closure) -> list[Move]:
+        moves = []
         for group in self.param_groups:
             params, grads = self._active(group)
-            for p, g in zip(params, grads):
-                if p not in self.state:
-                    self.state[p]["estimate"] = g.clone()
             if params:
-                torch._foreach_lerp_(self._slot(params, "estimate"), grads, group["beta"])
-                self._descend(group, params, self._slot(params, "estimate"))
+                old = [self.state[p]["estimate"] if self._has(p, "estimate") else g for p, g in zip(params, grads)]
+                estimates = list(torch._foreach_lerp(old, grads, group["beta"]))
+                moves.append(Move(group, params, estimates, {"estimate": estimates}))
+        return moves
 
 
 class EFSignSGD(SignOptimizer):
@@ -77,23 +77,26 @@ class EFSignSGD(SignOptimizer):
         """lr = T^(-1/2) up to a constant, as for SGD."""
         return {"lr": horizon**-0.5}
 
-    def _estimate(self, closure: Closure) -> None:
+    def _estimate(self, closure: Closure) -> list[Move]:
+        moves = []
         for group in self.param_groups:
             params, grads = self._active(group)
             if not params:
                 continue
-            for p in params:
-                if p not in self.state:
-                    self.state[p]["error"] = torch.zeros_like(p)
-            errors = self._slot(params, "error")
-            torch._foreach_add_(errors, grads, alpha=group["lr"])  # p = lr g + e
+            errors = [self.state[p]["error"] if self._has(p, "error") else torch.zeros_like(p) for p in params]
+            errors = torch._foreach_add(errors, grads, alpha=group["lr"])  # p = lr g + e
             means = [norm / p.numel() for norm, p in zip(torch._foreach_norm(errors, 1), params)]
             deltas = torch._foreach_sign(errors)
             torch._foreach_mul_(deltas, means)
-            if group["weight_decay"]:
-                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_sub_(params, deltas)
             torch._foreach_sub_(errors, deltas)
+            moves.append(Move(group, params, list(deltas), {"error": list(errors)}))
+        return moves
+
+    def _descend(self, move: Move, bad: Tensor | None) -> None:
+        if bad is not None:
+            restore_(move.directions, [torch.zeros_like(p) for p in move.params], bad)
+        self._decay(move, bad)
+        torch._foreach_sub_(move.params, move.directions)
 
 
 class SignSVRG(SnapshotOptimizer):
@@ -123,19 +126,21 @@ class SignSVRG(SnapshotOptimizer):
     def _extra_passes(self) -> bool:
         return not self._fresh
 
-    def _estimate(self, closure: Closure) -> None:
+    def _estimate(self, closure: Closure) -> list[Move]:
         self._require_snapshot()
         active = [p for group in self.param_groups for p in self._active(group)[0]]
+        held = [p for p in active if self._has(p, "snapshot")]
+        estimates = {p: p.grad.clone() for p in active if not self._has(p, "snapshot")}
         if self._fresh:  # x_t = x_s
-            estimates = {p: self.state[p]["full"].clone() for p in active}
-        else:
-            old = self._gradient_at({p: self.state[p]["snapshot"] for p in active}, closure)
-            sums = torch._foreach_add(self._slot(active, "full"), [p.grad for p in active])
-            torch._foreach_sub_(sums, [old[p] for p in active])
-            estimates = dict(zip(active, sums))
+            estimates |= {p: self.state[p]["full"].clone() for p in held}
+        elif held:
+            old = self._gradient_at({p: self.state[p]["snapshot"] for p in held}, closure)
+            sums = torch._foreach_add(self._slot(held, "full"), [p.grad for p in held])
+            torch._foreach_sub_(sums, [old[p] for p in held])
+            estimates |= dict(zip(held, sums))
+        moves = []
         for group in self.param_groups:
             params, _ = self._active(group)
-            for p in params:
-                self.state[p]["estimate"] = estimates[p]
-            self._descend(group, params, [estimates[p] for p in params])
-        self._spend()
+            directions = [estimates[p] for p in params]
+            moves.append(Move(group, params, directions, {"estimate": directions}))
+        return moves

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from methods.sign.base import Closure, SignOptimizer, SnapshotOptimizer
+from methods.sign.base import Closure, Move, SignOptimizer, SnapshotOptimizer
 
 
 class SSVR(SignOptimizer):
@@ -50,33 +50,30 @@ class SSVR(SignOptimizer):
         }
 
     def _extra_passes(self) -> bool:
-        return any(group["beta"] < 1 for group in self.param_groups) and bool(self.state)
+        return any(group["beta"] < 1 for group in self.param_groups) and any(
+            "estimate" in state for state in self.state.values()
+        )
 
-    def _estimate(self, closure: Closure) -> None:
-        started = {
-            p: self.state[p]["previous"]
-            for group in self.param_groups
-            for p in self._active(group)[0]
-            if p in self.state
-        }
-        old = self._gradient_at(started, closure) if started and self._extra_passes() else {}
-        for group in self.param_groups:
-            params, grads = self._active(group)
-            for p, g in zip(params, grads):
-                if p not in self.state:
-                    self.state[p] = {"estimate": g.clone(), "previous": p.clone()}
-                    old[p] = g  # v_1 = g_1 through the same recursion
+    def _estimate(self, closure: Closure) -> list[Move]:
+        active = [(group, *self._active(group)) for group in self.param_groups]
+        here = {p: p.clone() for _, params, _ in active for p in params}
+        points = {p: self.state[p]["previous"] for p in here if self._has(p, "estimate")}
+        again = bool(points) and self._extra_passes()
+        old = self._gradient_at(points, closure, [here[p] for p in points]) if again else {}
+        moves = []
+        for group, params, grads in active:
             if not params:
                 continue
-            estimates = self._slot(params, "estimate")
-            if group["beta"] < 1:
-                torch._foreach_sub_(estimates, [old[p] for p in params])
+            if group["beta"] < 1:  # v_1 = g_1 through the same recursion
+                last = [self.state[p]["estimate"] if p in points else g for p, g in zip(params, grads)]
+                estimates = list(torch._foreach_sub(last, [old.get(p, g) for p, g in zip(params, grads)]))
                 torch._foreach_mul_(estimates, 1 - group["beta"])
                 torch._foreach_add_(estimates, grads)
             else:
-                torch._foreach_copy_(estimates, grads)
-            torch._foreach_copy_(self._slot(params, "previous"), params)
-            self._descend(group, params, estimates)
+                estimates = [g.clone() for g in grads]
+            state = {"estimate": estimates, "previous": [here[p] for p in params]}
+            moves.append(Move(group, params, estimates, state))
+        return moves
 
 
 class SSVRFS(SnapshotOptimizer):
@@ -115,8 +112,6 @@ class SSVRFS(SnapshotOptimizer):
         form: Literal["storm", "spider"] = "storm",
         **shared: Any,
     ) -> None:
-        if form not in ("storm", "spider"):
-            raise ValueError(f"form = '{form}': 'storm' or 'spider'")
         super().__init__(params, buffers, {"beta": beta, "form": form}, **shared)
 
     @staticmethod
@@ -128,41 +123,52 @@ class SSVRFS(SnapshotOptimizer):
     def _extra_passes(self) -> bool:
         return any("previous" in state for state in self.state.values())
 
-    def _estimate(self, closure: Closure) -> None:
+    def _check(self, group: dict[str, Any], scheduled: bool = False) -> None:
+        super()._check(group, scheduled)
+        if group["form"] not in ("storm", "spider"):
+            raise ValueError(f"form = '{group['form']}': 'storm' or 'spider'")
+        if group["form"] != self.defaults["form"]:
+            raise ValueError(f"form = '{group['form']}': all groups share one, '{self.defaults['form']}'")
+
+    def _estimate(self, closure: Closure) -> list[Move]:
         self._require_snapshot()
-        fresh, form = self._fresh, self.param_groups[0]["form"]
         active = [p for group in self.param_groups for p in self._active(group)[0]]
-        started = [p for p in active if "estimate" in self.state[p]]
-        for p in active:
-            if "estimate" not in self.state[p]:
-                self.state[p]["estimate"] = self.state[p]["full"].clone()
-        if form == "spider" and fresh:
-            torch._foreach_copy_(self._slot(active, "estimate"), self._slot(active, "full"))
-        elif started:
-            self._recursion(closure, set(started), fresh)
+        started = [p for p in active if self._has(p, "estimate")]
+        estimates = {p: (self.state[p]["full"] if self._has(p, "full") else p.grad).clone() for p in active}
+        if not (self._fresh and self.defaults["form"] == "spider"):
+            estimates |= self._recursion(closure, started)
+        moves = []
         for group in self.param_groups:
             params, _ = self._active(group)
-            for p in params:
-                self.state[p]["previous"] = p.clone()
-            self._descend(group, params, self._slot(params, "estimate"))
-        self._spend()
+            directions = [estimates[p] for p in params]
+            state = {"estimate": directions, "previous": [p.clone() for p in params]}
+            moves.append(Move(group, params, directions, state))
+        return moves
 
-    def _recursion(self, closure: Closure, started: set[Tensor], fresh: bool) -> None:
+    def _recursion(self, closure: Closure, started: list[Tensor]) -> dict[Tensor, Tensor]:
         """v_t out of v_{t-1} for parameters that have one; at a fresh snapshot g_i(x_s) is g_i(x_t)."""
+        if not started:
+            return {}
+        storm = self.defaults["form"] == "storm"
         old = self._gradient_at({p: self.state[p]["previous"] for p in started}, closure)
-        storm = self.param_groups[0]["form"] == "storm"
-        anchor = (
-            self._gradient_at({p: self.state[p]["snapshot"] for p in started}, closure) if storm and not fresh else None
-        )
+        held = [p for p in started if storm and self._has(p, "snapshot")]
+        anchor = {p: p.grad for p in held}
+        if held and not self._fresh:
+            anchor = self._gradient_at({p: self.state[p]["snapshot"] for p in held}, closure)
+        found: dict[Tensor, Tensor] = {}
         for group in self.param_groups:
-            params = [p for p in self._active(group)[0] if p in started]
+            params = [p for p in group["params"] if p in old]
             if not params:
                 continue
-            estimates, grads = self._slot(params, "estimate"), [p.grad for p in params]
-            beta = (group["beta"] or 1 / group["num_components"]) if storm else 0.0
-            torch._foreach_sub_(estimates, [old[p] for p in params])
+            estimates = list(torch._foreach_sub(self._slot(params, "estimate"), [old[p] for p in params]))
+            found |= zip(params, estimates)
             if storm:
+                beta = group["beta"] or 1 / group["num_components"]
                 torch._foreach_mul_(estimates, 1 - beta)
-                torch._foreach_add_(estimates, self._slot(params, "full"), alpha=beta)
-                torch._foreach_sub_(estimates, grads if anchor is None else [anchor[p] for p in params], alpha=beta)
-            torch._foreach_add_(estimates, grads)
+                anchored = [p for p in params if p in anchor]
+                if anchored:
+                    moved = [found[p] for p in anchored]
+                    torch._foreach_add_(moved, self._slot(anchored, "full"), alpha=beta)
+                    torch._foreach_sub_(moved, [anchor[p] for p in anchored], alpha=beta)
+            torch._foreach_add_(estimates, [p.grad for p in params])
+        return found

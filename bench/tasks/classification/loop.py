@@ -17,6 +17,7 @@ from hydra.utils import get_object
 from torch import Tensor, nn
 
 from bench.errors import UserError
+from bench.optimizers import check_constructor, check_members, step
 from bench.run.build import build
 from bench.run.session import Session
 from bench.seeding import stream_seed
@@ -83,7 +84,10 @@ def _model(session: Session, data: LabelledImages) -> nn.Module:
 def _method(node: dict[str, Any], model: nn.Module) -> Method:
     takes = inspect.signature(get_object(node["_target_"])).parameters
     more = {"buffers": list(model.buffers())} if "buffers" in takes else {}
-    return build("method", node, list(model.parameters()), **more)
+    check_constructor(node, **more)
+    method = build("method", node, list(model.parameters()), **more)
+    check_members(method)
+    return method
 
 
 @dataclass
@@ -91,7 +95,8 @@ class Position:
     """Where a run stands; with model, optimizer and schedule this is all that a checkpoint holds."""
 
     step: int = 0
-    loss_sum: Tensor | None = None  # of the epoch under way, on the device
+    losses: list[Tensor] = field(default_factory=list)  # of the epoch under way, on the device
+    told: bool = False  # that steps were skipped
     best_val: float = -1.0
     best: dict[str, float] = field(default_factory=dict)
 
@@ -134,24 +139,26 @@ class Training:
 
     def _step(self, epoch: int, index: int) -> None:
         if index == 0:
-            self.at.loss_sum = torch.zeros((), device=self.session.device.device)
+            self.at.losses = []
             if hasattr(self.optimizer, "snapshot"):
                 self.optimizer.snapshot(lambda: self._full_gradient(epoch), len(self.batches))
         x, y = self.batches.get(epoch, index)
         if self.noisy:
             torch.manual_seed(stream_seed(self.seed, "noise", epoch, index))
-        loss = self.optimizer.step(lambda: self._backward(x, y))
+        counted = self.session.gradient_evaluations
+        loss = step(self.optimizer, lambda: self._backward(x, y), lambda: counted[0])
         self.schedule.step()
-        self.at.loss_sum += loss.detach()
+        self.at.losses.append(loss.detach())
         self.session.examples += len(y)
 
     def _backward(self, x: Tensor, y: Tensor, weight: float = 1.0, zero: bool = True) -> Tensor:
         """Loss [] and gradients of one minibatch; each call is counted."""
         if zero:
             self.optimizer.zero_grad(set_to_none=True)
-        with self.session.device.autocast():
+        with torch.enable_grad(), self.session.device.autocast():
             loss = F.cross_entropy(self.forward(x), y, label_smoothing=self.label_smoothing)
-        (loss * weight).backward()
+            scaled = loss if weight == 1 else loss * weight
+        scaled.backward()
         self.session.gradient_evaluations[0] += len(y)
         return loss.detach()
 
@@ -162,21 +169,15 @@ class Training:
             self._backward(*self.batches.get(epoch, index), weight=1 / len(self.batches), zero=False)
 
     def _end_of_epoch(self, epoch: int, evaluation: Evaluation, every: int) -> bool:
-        """Log the epoch's row; False when the run has diverged."""
-        assert self.at.loss_sum is not None
-        row = {
-            "epoch": epoch,
-            "train_loss": (self.at.loss_sum / len(self.batches)).item(),
-            "lr": self.optimizer.param_groups[0]["lr"],
-        }
-        diverged = not math.isfinite(row["train_loss"])
-        if epoch % every == 0 or epoch == self.epochs or diverged:
+        """Log the epoch's row; False when the run has diverged: a number of the row is not finite, or the run's last loss."""
+        row, last_lost = self._epoch_row(epoch)
+        if epoch % every == 0 or epoch == self.epochs or last_lost or not math.isfinite(row["train_loss"]):
             with self.session.clock.paused():
                 row |= evaluation(self.model)
         row["gradient_evaluations"] = self.session.gradient_evaluations[0]
         (run,) = self.session.runs
         run.log(self.at.step, **row)
-        diverged = diverged or not all(math.isfinite(v) for v in row.values())
+        diverged = (last_lost and epoch == self.epochs) or not all(math.isfinite(v) for v in row.values())
         figures = {"epoch": epoch, "loss": row["train_loss"]}
         if "test_accuracy" in row:
             figures["accuracy"] = row["test_accuracy"]
@@ -186,6 +187,30 @@ class Training:
         if diverged:
             run.finish(status="diverged", **row)
         return not diverged
+
+    def _epoch_row(self, epoch: int) -> tuple[dict[str, float], bool]:
+        """What training itself tells of the epoch: the mean of its finite losses, and how much was skipped. Was the last loss lost?"""
+        finite = torch.stack(self.at.losses).isfinite().tolist()
+        total = torch.zeros((), device=self.session.device.device)
+        for loss, counts in zip(self.at.losses, finite):
+            if counts:
+                total += loss
+        row: dict[str, float] = {
+            "epoch": epoch,
+            "train_loss": (total / sum(finite)).item() if any(finite) else math.nan,
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
+        if not all(finite):
+            row["nonfinite_losses"] = finite.count(False)
+        if skipped := getattr(self.optimizer, "skipped_steps", 0):
+            row["skipped_steps"] = skipped
+        if skipped and not self.at.told:
+            self.at.told = True
+            self.session.report(
+                f"{self.session.job.title}, seed {self.seed}: skipped {skipped} steps up to epoch {epoch}, "
+                "whose gradients were NaN or infinite; skipped_steps counts them"
+            )
+        return row, not finite[-1]
 
     def _state(self) -> dict[str, Any]:
         return {

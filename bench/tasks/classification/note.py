@@ -17,6 +17,8 @@ NOTE = TaskNote(
         "val_ece": Metric("validation ECE", "lower"),
         "epoch": Metric("epoch"),
         "lr": Metric("step size"),
+        "skipped_steps": Metric("steps skipped for a NaN or infinite gradient", "lower"),
+        "nonfinite_losses": Metric("NaN or infinite losses in the epoch", "lower"),
         **COST,
     },
     ("epochs",),

@@ -16,6 +16,7 @@ class Method(Protocol):
 
     Attributes:
         param_groups: as in torch; schedules change `lr` there.
+        skipped_steps: where a method has it, the number of steps that it skipped for a NaN or infinite gradient.
     """
 
     param_groups: list[dict[str, Any]]

@@ -181,13 +181,33 @@ def gradient_noise(
         examples: a tensor, or a tree of tensors, with a leading dimension q: a few minibatches, drawn without replacement.
         draws: the same with a leading dimension K; every example is seen with every draw.
         num_components: n, size of the data set.
+
+    Raises:
+        ValueError: the loss draws random numbers of its own, or normalises by its batch (dropout or BatchNorm in training mode).
     """
     params = tree_map(lambda p: p.detach(), params)
     per_draw = vmap(grad(loss), in_dims=(None, None, 0))
 
     def gradients() -> Iterator[Tensor]:
         for i in range(len(tree_leaves(examples)[0])):
-            g = per_draw(params, tree_map(lambda t, i=i: t[i], examples), draws)
+            try:
+                g = per_draw(params, tree_map(lambda t, i=i: t[i], examples), draws)
+            except (RuntimeError, ValueError) as error:
+                raise _in_one_line(error) from None
             yield torch.cat([leaf.flatten(1) for leaf in tree_leaves(g)], 1)
 
     return measure(gradients(), num_components)
+
+
+TRAINING_MODE = {
+    "randomness": "loss draws random numbers of its own (dropout in training mode?): call model.eval(), or take them from eta",
+    "mutate a captured": "loss changes a tensor in place (BatchNorm in training mode?): call model.eval(), so that it uses the statistics it has",
+    "Batch norm got a batched": "BatchNorm in training mode changes its statistics: call model.eval(), so that it uses those it has",
+    "more than 1 value per channel": "BatchNorm in training mode sees one example at a time: call model.eval(), so that it uses the statistics it has",
+}
+
+
+def _in_one_line(error: Exception) -> Exception:
+    """What to change, where torch.func's error comes from a layer in training mode; else the error itself."""
+    lines = [line for part, line in TRAINING_MODE.items() if part in str(error)]
+    return ValueError(lines[0]) if lines else error

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import UserError
+from bench.optimizers import check_constructor, check_members, step
 from bench.run.build import build
 from bench.run.session import Session
 from bench.schedules import apply_theory
@@ -46,7 +47,10 @@ class Descent:
         start = self.problem.start()
         self.x = start.expand(len(horizons), *start.shape).clone()  # [H, S, d]; the parameters are views of it
         self.params = [torch.nn.Parameter(x) for x in self.x]
+        check_constructor(parts["method"])
         self.method: Method = build("method", parts["method"], [{"params": [p]} for p in self.params])
+        check_members(self.method)
+        self.method.skip_nonfinite = False  # a parameter holds all seeds; each is watched by itself
         self.initial_batch = [1] * len(horizons)
         if theory:
             self._apply_theory()
@@ -99,7 +103,7 @@ class Descent:
         exact = self.problem.full_gradient(x)  # [a, S, d], for the metrics alone
         if hasattr(self.method, "snapshot") and self.step % m == 0:
             self.method.snapshot(lambda: self._hand_over(self.problem.full_gradient(self.x[:active]), m), m)
-        self.method.step(lambda: self._stochastic(active, sample))
+        step(self.method, lambda: self._stochastic(active, sample), lambda: self.evaluations[0])
         estimate = torch.stack([self.method.state[p].get("estimate", p.grad) for p in self.params[:active]])
         self.sums[0, :active] += exact.abs().sum(-1)
         self.sums[1, :active] += exact.norm(dim=-1)

@@ -40,6 +40,7 @@ class Method(Protocol):
 
     Attributes:
         param_groups: as in torch.
+        skip_nonfinite: set to False: a NaN or infinite gradient of one seed or horizon is no reason to rest the others.
         state: as in torch; `estimate` of a parameter is the gradient estimate behind the step, the stochastic gradient where there is none.
     """
 

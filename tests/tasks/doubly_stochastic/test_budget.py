@@ -144,3 +144,33 @@ def test_a_network_s_variance_is_predicted(problem):
         sampled = float(problem.gradient(problem.optimum, batch)[:, 0].var(0).sum())
         predicted = (found if rho else found.independent()).variance(b, m)
         assert predicted == pytest.approx(sampled, rel=0.25)
+
+
+TRAINED = {
+    "dropout": (torch.nn.Dropout(0.5), (6,), "eta"),
+    "BatchNorm of one example": (torch.nn.BatchNorm1d(6), (1, 6), "BatchNorm"),
+    "BatchNorm over pixels": (torch.nn.BatchNorm1d(6), (1, 6, 3), "BatchNorm"),
+}
+
+
+@pytest.mark.parametrize("layer", TRAINED)
+def test_a_layer_in_training_mode_is_one_line_that_says_what_to_change(layer):
+    module, shape, word = TRAINED[layer]
+    x, draws = torch.randn(4, *shape), torch.randn(5, *shape)
+    params = {"w": torch.ones(shape)}
+
+    def loss(params, example, eta):
+        return module(params["w"] * example + eta).square().mean()
+
+    module.train().requires_grad_(False)
+    with pytest.raises(ValueError, match=word) as raised:
+        gradient_noise(loss, params, x, draws)
+    assert "model.eval()" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    module.eval()
+    assert gradient_noise(loss, params, x, draws).tau2 >= 0
+
+
+def test_other_errors_of_a_loss_stay_what_they_are():
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        gradient_noise(lambda p, e, eta: (p * e[:2]).sum() + eta, torch.ones(3), torch.ones(4, 3), torch.ones(5))
