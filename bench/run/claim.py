@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from bench.errors import UserError
+from bench.run.atomic import Damaged
+from bench.run.files import RESULT
 from bench.run.job import Job
+from bench.run.locks import locked
 from bench.run.progress import ago, path_in_words, say, seeds_in_words
-from bench.run.store import RESULT, locked, read_result
+from bench.run.result import load_result, read_result
+from bench.run.store import settle
 
 
-@contextlib.contextmanager
+@contextmanager
 def claimed(job: Job, report: Callable[[str], None]) -> Iterator[dict[int, dict[str, Any]]]:
     """Hold the folders of all seeds, waiting for whoever computes one of them; the results that are there by seed, said with their age."""
-    with contextlib.ExitStack() as locks:
-        seeds = sorted(job.settings.seeds)
-        for seed in seeds:
-            locks.enter_context(locked(job.seed_folder(seed), report))
+    check_root(job.settings.results_root)
+    seeds = sorted(job.settings.seeds)
+    with locked(job.folder, seeds, report):
+        settle(job, report)
         found = {seed: result for seed in seeds if (result := _reusable(job, seed, report)) is not None}
         if found:
             where = f"{path_in_words(job.folder)}, {seeds_in_words(list(found))}"
@@ -32,12 +37,11 @@ def _reusable(job: Job, seed: int, report: Callable[[str], None]) -> dict[str, A
     if job.settings.force is True:
         return None
     folder = job.seed_folder(seed)
-    result = read_result(folder, job.key, report)
+    result = read_result(folder, job.key, report, job.names)
     if result is None:
         return None
     if result["code"] != job.code:
         if job.settings.force == "stale":
-            (folder / RESULT).unlink()
             return None
         report(f"{folder} is stale: it was computed by other code; force=true recomputes it")
     if result["precision"] != job.settings.hardware.precision:
@@ -49,15 +53,24 @@ def is_done(job: Job, seed: int) -> bool:
     """Is there a result that `claimed` would take? Changes nothing on disk."""
     if job.settings.force is True:
         return False
-    path = job.seed_folder(seed) / RESULT
-    if job.settings.force is False:
-        return path.exists()
     try:
-        return json.loads(path.read_bytes())["code"] == job.code
-    except (OSError, ValueError, KeyError, TypeError):
+        result = load_result(job.seed_folder(seed), job.key, job.names)
+    except (Damaged, OSError):
         return False
+    return result is not None and (job.settings.force is False or result["code"] == job.code)
 
 
 def _age(job: Job, seed: int) -> float:
     """Seconds since the result of a seed was written."""
     return max(0.0, time.time() - (job.seed_folder(seed) / RESULT).stat().st_mtime)
+
+
+def check_root(text: str) -> None:
+    """UserError, unless results can lie there: a folder, or a path where nothing is yet."""
+    path = Path(text)
+    if not text.strip():
+        raise UserError("results_root is empty; name the folder in which results are to lie, as results_root=results")
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"results_root = {text}: a link to {path.readlink()}, which is not there")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"results_root = {text}: a file; name a folder")

@@ -18,8 +18,8 @@ from bench.run.signature import imported_from, parse, source_file
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     f"bench/run/{name}.py"
     for name in (
-        "build", "checkpoint", "clock", "codehash", "config", "datafiles", "gpu", "job", "memo", "notes", "options", "paths", "progress",
-        "resolvers", "schema", "signature", "stopping", "store",
+        "atomic", "build", "checkpoint", "clock", "codehash", "config", "curve", "datafiles", "files", "gpu", "job", "locks", "memo",
+        "notes", "options", "paths", "progress", "resolvers", "result", "schema", "signature", "stopping", "store",
     )
 }  # fmt: skip
 

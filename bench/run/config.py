@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pickle
 from collections.abc import Mapping
 from functools import cache
@@ -15,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from bench.errors import UserError, allowed_list
 from bench.run.codehash import code_hash
-from bench.run.job import PARTS, Job
+from bench.run.job import PARTS, Job, key_of
 from bench.run.notes import note
 from bench.run.options import options, task_of
 from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
@@ -122,7 +120,6 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
     names = {part: str(choices[part]) for part in nodes}
     _check_fit(names, nodes["method"].pop("tasks", None))
     parts = {part: typed(part, node) for part, node in nodes.items()}
-    text = json.dumps(parts, sort_keys=True, allow_nan=False)
     settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
     if settings.scale == "auto":
         settings = settings.model_copy(update={"scale": auto_scale()})
@@ -132,6 +129,6 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         names=names,
         experiment=None if experiment in (None, "null") else str(experiment),
         settings=settings,
-        key=hashlib.sha256(text.encode()).hexdigest(),
+        key=key_of(parts),
         code=code_hash(frozenset(str(node["_target_"]) for node in parts.values())),
     )

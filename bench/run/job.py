@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -66,3 +68,8 @@ def lookup(path: str, names: Mapping[str, str], parts: Mapping[str, Any]) -> Any
     for key in path.split("."):
         node = node.get(key) if isinstance(node, Mapping) else None
     return node
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """The key of typed parts: sha256 of their JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -9,6 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from bench.errors import UserError
+from bench.run.atomic import DISK_FULL
 from bench.run.claim import claimed
 from bench.run.config import load
 from bench.run.job import Job
@@ -61,18 +63,25 @@ def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
         swept: what the job differs in from the others of its sweep, for a tracker's display name.
 
     Raises:
-        UserError: bad input that shows only when the data are read or the method is built.
+        UserError: bad input that shows only when the data are read or the method is built, or results_root cannot be written.
+        RunsFailed: the disk is full.
         Stopped: SIGTERM or Ctrl-C, after a checkpoint.
     """
     report = reporter(job.settings.verbose)
-    with claimed(job, report) as found:
-        missing = [seed for seed in sorted(job.settings.seeds) if seed not in found]
-        if not missing:
-            return Outcome(job, found, set(found))
-        from bench.run.attempt import compute  # imports torch
+    try:
+        with claimed(job, report) as found:
+            missing = [seed for seed in sorted(job.settings.seeds) if seed not in found]
+            if not missing:
+                return Outcome(job, found, set(found))
+            from bench.run.attempt import compute  # imports torch
 
-        results, failures = compute(job, missing, swept or {}, report)
-        return Outcome(job, found | results, set(found), failures)
+            results, failures = compute(job, missing, swept or {}, report)
+            return Outcome(job, found | results, set(found), failures)
+    except OSError as error:  # before the first step; what happens later is caught there
+        line = f"cannot write {error.filename or job.folder}: {error.strerror}"
+        if error.errno in DISK_FULL:
+            raise RunsFailed(f"{line}; free some space and run the same command again") from None
+        raise UserError(f"results_root: {line}") from None
 
 
 def _table(outcome: Outcome) -> Any:

@@ -14,8 +14,10 @@ import time
 import pytest
 from conftest import QUIET, ROOT, clean_env, crashing_program, result_of, seed_folders
 
+from bench.run.atomic import write_atomic, write_json
+from bench.run.curve import read_metrics
 from bench.run.progress import ago, seeds_in_words
-from bench.run.store import read_metrics, read_result, write_atomic, write_json
+from bench.run.result import read_result
 
 RUN = ["method=signsgd", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
 
