@@ -24,6 +24,14 @@ class Damaged(ValueError):
         self.path, self.reason = path, reason
 
 
+def cannot_write(error: OSError, path: Path | str) -> str:
+    """The line for a person, which names the file that failed, else `path`."""
+    in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+    reason = "a file or a broken link stands where a folder is needed" if in_the_way else error.strerror
+    full = "; free some space and run the same command again" if error.errno in DISK_FULL else ""
+    return f"cannot write {error.filename or path}: {reason}{full}"
+
+
 def plain(value: Any) -> Any:
     """JSON without NaN: a non-finite number becomes null (the run's status says that it diverged)."""
     if isinstance(value, dict):

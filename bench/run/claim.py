@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
 from bench.run.atomic import Damaged
 from bench.run.files import RESULT
 from bench.run.job import Job
@@ -21,7 +19,6 @@ from bench.run.store import settle
 @contextmanager
 def claimed(job: Job, report: Callable[[str], None]) -> Iterator[dict[int, dict[str, Any]]]:
     """Hold the folders of all seeds, waiting for whoever computes one of them; the results that are there by seed, said with their age."""
-    check_root(job.settings.results_root)
     seeds = sorted(job.settings.seeds)
     with locked(job.folder, seeds, report):
         settle(job, report)
@@ -63,14 +60,3 @@ def is_done(job: Job, seed: int) -> bool:
 def _age(job: Job, seed: int) -> float:
     """Seconds since the result of a seed was written."""
     return max(0.0, time.time() - (job.seed_folder(seed) / RESULT).stat().st_mtime)
-
-
-def check_root(text: str) -> None:
-    """UserError, unless results can lie there: a folder, or a path where nothing is yet."""
-    path = Path(text)
-    if not text.strip():
-        raise UserError("results_root is empty; name the folder in which results are to lie, as results_root=results")
-    if path.is_symlink() and not path.exists():
-        raise UserError(f"results_root = {text}: a link to {path.readlink()}, which is not there")
-    if path.exists() and not path.is_dir():
-        raise UserError(f"results_root = {text}: a file; name a folder")

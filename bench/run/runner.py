@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from bench.errors import UserError
-from bench.run.atomic import DISK_FULL
+from bench.run.atomic import DISK_FULL, cannot_write
 from bench.run.claim import claimed
 from bench.run.config import load
 from bench.run.job import Job
@@ -78,10 +78,8 @@ def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
             results, failures = compute(job, missing, swept or {}, report)
             return Outcome(job, found | results, set(found), failures)
     except OSError as error:  # before the first step; what happens later is caught there
-        line = f"cannot write {error.filename or job.folder}: {error.strerror}"
-        if error.errno in DISK_FULL:
-            raise RunsFailed(f"{line}; free some space and run the same command again") from None
-        raise UserError(f"results_root: {line}") from None
+        line = cannot_write(error, job.folder)
+        raise (RunsFailed(line) if error.errno in DISK_FULL else UserError(f"results_root: {line}")) from None
 
 
 def _table(outcome: Outcome) -> Any:

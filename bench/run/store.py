@@ -21,7 +21,19 @@ from omegaconf import OmegaConf
 
 from bench.errors import UserError
 from bench.run.atomic import DISK_FULL, Damaged, plain, read_json, set_aside, write_atomic, write_json
-from bench.run.files import CONFIG, ENVIRONMENT, ERROR, FILES, METRICS, NEW, REPLACED, RESULT, TEMPORARY, beside
+from bench.run.files import (
+    CHECKPOINT,
+    CONFIG,
+    ENVIRONMENT,
+    ERROR,
+    FILES,
+    METRICS,
+    NEW,
+    REPLACED,
+    RESULT,
+    TEMPORARY,
+    beside,
+)
 from bench.run.job import PARTS, Job, key_of
 from bench.run.result import FORMAT, is_metric, load_result, parsed, text_of
 
@@ -58,7 +70,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def settle(job: Job, report: Callable[[str], None]) -> None:
     """Put right what killed processes left in the folders of a job's seeds, which the caller holds: temporary files are removed, a new result
-    that is whole is put in place, a damaged config.yaml is moved aside and written again.
+    that is whole is put in place, the checkpoint of an attempt that has ended goes, a damaged config.yaml is moved aside and written again.
 
     Raises:
         UserError: a folder stands in the place of a file.
@@ -68,6 +80,8 @@ def settle(job: Job, report: Callable[[str], None]) -> None:
         names = _own_files(folder, 0.0)
         if RESULT + NEW in names:
             _settle_new(folder, report)
+        if CHECKPOINT in names:
+            _drop_old_checkpoint(folder)
     if CONFIG in _own_files(job.folder, ABANDONED):
         try:
             same = read_config(job.folder) == {"key": job.key, "names": job.names, "parts": _as_read(job.parts)}
@@ -102,6 +116,13 @@ def _settle_new(folder: Path, report: Callable[[str], None]) -> None:
         report(f"{path} is damaged ({damaged.reason}); moved to {set_aside(path).name}")
     else:
         put_in_place(folder)
+
+
+def _drop_old_checkpoint(folder: Path) -> None:
+    """One from before the result is of the attempt that the result ended; a later one is of an attempt to replace it."""
+    with contextlib.suppress(FileNotFoundError):
+        if (folder / CHECKPOINT).stat().st_mtime_ns < (folder / RESULT).stat().st_mtime_ns:
+            (folder / CHECKPOINT).unlink()
 
 
 def put_in_place(folder: Path) -> None:

@@ -191,20 +191,23 @@ def once(tmp_path_factory) -> Path:
     return results
 
 
-@pytest.mark.parametrize("force", ["true", "stale"])
-@pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(
-    ("name", "done"),
+    ("moment", "name", "found", "force"),
     [
-        ("env.json.new", "old"),
-        ("checkpoint.pt", "old"),
-        ("result.json.new", "old"),
-        ("env.json", "either"),
-        ("metrics.jsonl", "either"),
-        ("result.json", "new"),
+        ("after", "env.json.new", "old", "true"),
+        ("before", "checkpoint.pt", "old", "true"),
+        ("after", "checkpoint.pt", "old", "true"),
+        ("after", "checkpoint.pt", "old", "stale"),
+        ("before", "result.json.new", "old", "true"),
+        ("after", "result.json.new", "old", "true"),
+        ("after", "env.json", "old", "true"),
+        ("after", "metrics.jsonl", "new", "true"),
+        ("after", "metrics.jsonl", "new", "stale"),
+        ("before", "result.json", "new", "true"),
+        ("after", "result.json", "new", "true"),
     ],
 )
-def test_the_old_result_stands_until_the_new_one_is_whole(once, tmp_path, force, moment, name, done):
+def test_the_old_result_stands_until_the_new_one_is_whole(once, tmp_path, moment, name, found, force):
     """Killed at each of the renames: a reader finds the old result with its curve or the new one with its own, and so does the next run."""
     shutil.copytree(once, tmp_path, dirs_exist_ok=True)
     (folder,) = folders(tmp_path)
@@ -214,19 +217,16 @@ def test_the_old_result_stands_until_the_new_one_is_whole(once, tmp_path, force,
     arguments = [f"results_root={tmp_path}", *QUIET, "checkpoint_every=0.0", *FORCED, f"force={force}"]
     killed = forks.run(arguments, clean_env(), prelude=DEADLY.format(name=name, moment=moment))
     assert killed.returncode == -signal.SIGKILL
-    assert worth(folder) == {"old": old, "new": new}.get(done, worth(folder))
-    assert worth(folder) in (old, new)
-    if done == "old":
-        assert (folder / "env.json").read_bytes() == environment
-    committed = (name, moment) == ("result.json.new", "after") or done != "old"
+    assert worth(folder) == (old if found == "old" else new)
+    whole = (name, moment) == ("result.json.new", "after") or name in ("env.json", "metrics.jsonl", "result.json")
+    assert whole or (folder / "env.json").read_bytes() == environment
     with Started(tmp_path, *FORCED, "checkpoint_every=1000.0") as run:
         assert run.wait() == 0
-    assert worth(folder) == (new if committed else old), "without force what is there is taken"
+    assert worth(folder) == (new if whole else old), "without force what is there is taken"
     with Started(tmp_path, *FORCED, "checkpoint_every=1000.0", f"force={force}") as run:
         assert run.wait() == 0
-        assert ("resuming" in run.stderr) == (
-            (name == "result.json.new" and moment == "before") or (name == "checkpoint.pt" and moment == "after")
-        )
+        gone_on = {("checkpoint.pt", "after"), ("result.json.new", "before")}
+        assert ("resuming" in run.stderr) == ((name, moment) in gone_on)
     assert lasting(folder) == lasts
     assert sorted(p.name for p in folder.iterdir()) == ["env.json", "metrics.jsonl", "result.json"]
 
