@@ -267,7 +267,7 @@ def test_temporary_files_of_killed_processes_go_with_the_next_run(once, tmp_path
 
 
 def test_a_checkpoint_in_another_precision_or_unforced_is_not_gone_on_from(tmp_path):
-    long = ["method=signsgd", "dataset=digits", "task.epochs=20"]
+    long = ["method=signsgd", "dataset=digits", "task.epochs=4"]
     for more in (["hardware.precision=bf16"], ["force=true"]):
         with Started(tmp_path, *long) as run:
             run.until(lambda: checkpoint_time(tmp_path))
