@@ -24,7 +24,7 @@ import pandas as pd
 from bench.errors import UserError, nearest
 from bench.judge.archive import Record, read_all
 from bench.judge.own import read_jobs
-from bench.run.store import read_metrics
+from bench.run.curve import read_metrics
 
 RUN = ("task", "method", "dataset", "model", "seed", "scale", "status", "source", "key", "seconds", "precision", "code")
 RUN += ("folder", "finished")
@@ -34,13 +34,14 @@ MOST = 12  # values in an error line
 
 @dataclass(frozen=True)
 class _Found:
-    """A run that ended, and where it was found; `finished` is when its result was written."""
+    """A run that ended, and where it was found; `finished` is when its result was written, `told` what that says of the curve."""
 
     record: Record
     source: str
     scale: str
     folder: Path | None = None
     finished: datetime | None = None
+    told: dict[str, Any] | None = None
 
     def values(self) -> dict[str, Any]:
         """The columns that every run has."""
@@ -51,7 +52,7 @@ class _Found:
     def curve(self) -> list[dict[str, Any]]:
         """Its rows; none, and a warning, where the file is damaged."""
         try:
-            return self.record.curve if self.folder is None else read_metrics(self.folder)
+            return self.record.curve if self.folder is None else read_metrics(self.folder, self.told)
         except (OSError, ValueError) as error:
             _warn(f"{self.folder}: left out, its curve cannot be read ({error})")
             return []
@@ -118,7 +119,7 @@ def curves(root: str | Path = "results", where: Mapping[str, Any] | None = None,
 
 def archive_records(root: Path) -> list[Record]:
     """Every run of the committed archives below results_root."""
-    return read_all(root)
+    return read_all(root, _warn)
 
 
 def _warn(line: str) -> None:
@@ -182,7 +183,9 @@ def _on_disk(root: Path) -> Iterator[_Found]:
         for run, record in zip(job.runs, job.records()):
             if run.result is not None:
                 written = datetime.fromtimestamp(run.changed, UTC)
-                yield _Found(record, "runs", str(run.result.get("scale", "")), run.folder, written)
+                yield _Found(
+                    record, "runs", str(run.result.get("scale", "")), run.folder, written, run.result.get("curve")
+                )
 
 
 def _flat(config: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -60,12 +60,13 @@ def main() -> int:
                 f"{text}: unknown; allowed: {', '.join(f'{name}=DIR' for name in FOLDERS)}, and what --help says"
             )
     root = results_root(args.overrides)
+    say = lambda line: print(line, file=sys.stderr)  # noqa: E731
     if args.what == "export":
-        print(f"{args.file}: {export(root, chosen(args), args.file)} runs")
+        print(f"{args.file}: {export(root, chosen(args), args.file, say)} runs")
         return 0
     given = [o.partition("=")[2] for o in args.overrides if o.startswith("data_root=")]
     data_root = Path(given[0] if given else os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))
-    came, known = bring_in(root, args.file, data_root, lambda line: print(line, file=sys.stderr))
+    came, known = bring_in(root, args.file, data_root, say)
     print(f"{came} runs imported into {root / 'runs'}, {known} were there already; `make report` takes them in")
     return 0
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import forks
 import pytest
@@ -86,6 +87,13 @@ def result_of(folder: Path) -> dict:
     return json.loads((folder / "result.json").read_text())
 
 
+def edit_result(folder: Path, **changes: Any) -> None:
+    """Write result.json of a seed folder as if it had been computed so, with its checksum."""
+    from bench.run.result import text_of
+
+    (folder / "result.json").write_bytes(text_of(result_of(folder) | changes))
+
+
 @pytest.fixture
 def job() -> Callable:
     """job("method=ssvr", ...) composes, validates and returns the Job, as run.py does."""
@@ -126,19 +134,19 @@ def whole_and_resumed(made, folder: Path, stop_at: int) -> tuple[tuple, tuple]:
 
 
 def _advance(made, folder: Path, stop_at: int | None) -> tuple:
+    from bench.run.curve import read_metrics
     from bench.run.hardware import open_device
     from bench.run.progress import Display
     from bench.run.session import Run, Session
     from bench.run.stopping import StopSignal
-    from bench.run.store import read_metrics
 
     runs = [Run(seed, folder / f"seed{seed}") for seed in made.settings.seeds]
     for run in runs:
         run.folder.mkdir(parents=True, exist_ok=True)
     device = open_device(made.settings.hardware)
-    with Session(made, runs, device, StopSignal(), Display(None, ""), print) as session:
-        _halting_at(session, stop_at)
-        session.advance(session.start())
+    session = Session(made, runs, device, StopSignal(), Display(None, ""), print)
+    _halting_at(session, stop_at)
+    session.advance(session.start())
     return [run.final for run in runs], [read_metrics(run.folder) for run in runs], session.gradient_evaluations
 
 

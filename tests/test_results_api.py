@@ -9,7 +9,7 @@ import sys
 
 import pandas as pd
 import pytest
-from conftest import ROOT, clean_env
+from conftest import ROOT, clean_env, edit_result, result_of
 from made import run
 from own_sweep import make
 
@@ -119,10 +119,8 @@ def test_a_fresh_clone_has_the_papers_runs():
 
 
 def test_diverged_runs_are_kept_with_their_status(copied):
-    path = sorted(copied.glob("runs/*/ssvr-*/seed0/result.json"))[0]
-    result = json.loads(path.read_text())
-    result |= {"status": "diverged", "metrics": dict.fromkeys(result["metrics"])}
-    path.write_text(json.dumps(result))
+    folder = sorted(copied.glob("runs/*/ssvr-*/seed0"))[0]
+    edit_result(folder, status="diverged", metrics=dict.fromkeys(result_of(folder)["metrics"]))
     frame = results.load(copied)
     assert frame["status"].value_counts().to_dict() == {"finished": 11, "diverged": 1}
     assert frame.loc[frame["status"] == "diverged", "test_accuracy"].isna().all()

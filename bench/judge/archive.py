@@ -8,20 +8,32 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterable, Iterator
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.run.atomic import read_json, write_atomic
 from bench.run.job import lookup
-from bench.run.store import write_atomic
+from bench.run.result import is_metric
 
 FOLDER = "archive"  # below results_root
 FORMAT = 1
 DIGITS = 8  # significant digits of a curve; final metrics keep all of theirs
+Report = Callable[[str], None]
 JOB = ("key", "task", "method", "dataset", "model", "config")
+OF_RUNS = (b'"run":', b'"experiments":')  # each stands in the line of a run, and in no other
+STATUSES = ("", "finished", "diverged")
 RUN = ("seed", "state", "status", "code", "precision", "seconds", "speed", "metrics", "curve")
+
+
+def complain(line: str) -> None:
+    """A line on stderr about a file that is damaged and left out."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -127,11 +139,11 @@ def write_archive(path: Path, text: str) -> None:
 # ---- reading
 
 
-def read_archive(path: Path) -> list[Record]:
-    """The records of one archive; none where the file is not there.
+def read_archive(path: Path, report: Report = complain) -> list[Record]:
+    """The records of one archive; none where the file is not there. A damaged record is reported and left out.
 
     Raises:
-        UserError: the file is not one of ours, is cut short, or a line of it is damaged.
+        UserError: the file is not one of ours or is cut short, or a line of it that several runs need is damaged.
     """
     if not path.exists():
         return []
@@ -139,42 +151,64 @@ def read_archive(path: Path) -> list[Record]:
     if content is None:
         raise UserError(f"{path}: damaged; restore the file from git, or delete it and run `make report`")
     try:
-        return list(_parsed(content))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        return list(_parsed(content, lambda line: report(f"{path}: {line}")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not an archive of runs ({error}); delete it and run `make report`") from None
 
 
-def read_all(root: Path) -> list[Record]:
+def read_all(root: Path, report: Report = complain) -> list[Record]:
     """The records of every paper that has an archive."""
-    return [record for paper in archived_papers(root) for record in read_archive(archive_path(root, paper))]
+    return [record for paper in archived_papers(root) for record in read_archive(archive_path(root, paper), report)]
 
 
 def decompressed(path: Path) -> bytes | None:
     """The lines of an archive; None where there is none or it is damaged."""
     try:
         return lzma.decompress(path.read_bytes())
-    except (FileNotFoundError, lzma.LZMAError, EOFError):
+    except (FileNotFoundError, IsADirectoryError, lzma.LZMAError, EOFError):
         return None
 
 
-def _parsed(content: bytes) -> Iterator[Record]:
+def _parsed(content: bytes, report: Report) -> Iterator[Record]:
     environments: list[dict[str, Any]] = []
     jobs: list[dict[str, Any]] = []
     seen: set[tuple[str, int]] = set()
-    lines = map(json.loads, content.decode().splitlines())
-    if next(lines, {}).get("format") != FORMAT:
-        raise ValueError("unknown format")
-    for line in lines:
-        if "environment" in line:
-            environments.append(line["environment"])
-        elif "job" in line:
-            jobs.append(line["job"])
+    lines = content.split(b"\n")
+    if lines.pop() != b"" or not lines:
+        raise ValueError("cut short")
+    for number, text in enumerate(lines, 1):
+        if number == 1:
+            if read_json(text).get("format") != FORMAT:
+                raise ValueError("unknown format")
+        elif not any(mark in text for mark in OF_RUNS):  # what several runs need is whole, or nothing is
+            line = read_json(text)
+            _part(line.get("environment"), environments) if "environment" in line else _part(line["job"], jobs)
         else:
-            record = _record(line["run"], jobs, environments)
-            if (record.key, record.seed) in seen:
-                raise ValueError(f"seed {record.seed} of {record.key[:12]} stands in it twice")
+            try:
+                record = _record(read_json(text)["run"], jobs, environments)
+                if (record.key, record.seed) in seen:
+                    raise ValueError(f"seed {record.seed} of {record.key[:12]} stands in it twice")
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+                report(f"line {number}: left out, {_called(text, jobs)} is damaged ({error})")
+                continue
             seen.add((record.key, record.seed))
             yield record
+
+
+def _part(content: Any, parts: list[dict[str, Any]]) -> None:
+    if not isinstance(content, dict):
+        raise TypeError("no job or environment where one should be")
+    parts.append(content)
+
+
+def _called(text: bytes, jobs: list[dict[str, Any]]) -> str:
+    """What a damaged line tells of its run: `egab on nyse_o, key 1f0e..., seed 3`."""
+    job, seed = re.search(rb'"job":(\d{1,9})[,}]', text), re.search(rb'"seed":(\d{1,30})[,}]', text)
+    what = "a run"
+    if job and int(job[1]) < len(jobs):
+        of = jobs[int(job[1])]
+        what = f"{of.get('method')} on {of.get('dataset')}, {str(of.get('key'))[:12]}"
+    return what + (f", seed {int(seed[1])}" if seed else "")
 
 
 def _record(run: dict[str, Any], jobs: list[dict[str, Any]], environments: list[dict[str, Any]]) -> Record:
@@ -182,9 +216,18 @@ def _record(run: dict[str, Any], jobs: list[dict[str, Any]], environments: list[
     where = {"experiments": tuple(run.pop("experiments")), **jobs[run.pop("job")]}
     place = run.pop("environment", None)
     record = Record(**{**empty, **run}, **where, environment={} if place is None else environments[place])
-    curve = isinstance(record.curve, list) and all(isinstance(row, dict) for row in record.curve)
     if not (
-        curve and isinstance(record.metrics, dict) and isinstance(record.config, dict) and type(record.seed) is int
+        isinstance(record.curve, list)
+        and all(isinstance(row, dict) for row in record.curve)
+        and isinstance(record.metrics, dict)
+        and is_metric(record.metrics)
+        and isinstance(record.config, dict)
+        and type(record.seed) is int
+        and record.seed >= 0
+        and record.status in STATUSES
+        and isinstance(record.state, str)
+        and all(isinstance(name, str) for name in (*record.experiments, record.key, record.code, record.precision))
+        and all(n is None or (isinstance(n, int | float) and math.isfinite(n)) for n in (record.seconds, record.speed))
     ):
-        raise TypeError(f"a run of {record.key[:12]} has no seed, config, metrics and curve of the right kind")
+        raise TypeError("no seed, status, config, metrics and curve of the right kind")
     return record

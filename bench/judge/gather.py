@@ -10,13 +10,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.judge.archive import DIGITS, Record, archive_path, paper_of, read_archive, text_of, write_archive
+from bench.judge.archive import (
+    DIGITS,
+    Record,
+    Report,
+    archive_path,
+    complain,
+    paper_of,
+    read_archive,
+    text_of,
+    write_archive,
+)
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned
 from bench.judge.readers import Reader, kept, readers
 from bench.run import memo
+from bench.run.atomic import Damaged
+from bench.run.curve import read_metrics
+from bench.run.files import RESULT
 from bench.run.options import options
-from bench.run.store import ENVIRONMENT, RESULT, read_metrics
+from bench.run.store import read_environment
 
 VARIES = ("attempt", "code", "git_commit", "git_dirty", "hardware", "speed")  # between runs of one machine
 
@@ -48,15 +61,18 @@ class Gathered:
         memo.keep(self._name, self._key(), self._known | self._now)
 
 
-def refresh(root: Path, name: str, paper: Paper, planned: Iterable[Planned]) -> list[Record]:
-    """Bring the archive of a paper up to date with the plan's runs: those of other experiments and scales stay as they are."""
+def refresh(root: Path, name: str, paper: Paper, planned: Iterable[Planned], report: Report = complain) -> list[Record]:
+    """Bring the archive of a paper up to date with the plan's runs: those of other experiments and scales stay as they are.
+
+    A run whose curve is damaged is reported, and is taken to have no result.
+    """
     planned = [run for run in planned if paper_of(run.experiment) == name]
     path = archive_path(root, name)
-    old = read_archive(path)
+    old = read_archive(path, report)
     covered = {f"{run.experiment}@{run.scale}" for run in planned}
     wanted = {experiment: readers(paper, experiment) for experiment in options("experiment")}
     gathered = Gathered(root, name, json.dumps(paper.model_dump(mode="json")))
-    fresh = {(r.key, r.seed): r for r in collect(planned, old, wanted, gathered)}
+    fresh = {(r.key, r.seed): r for r in collect(planned, old, wanted, gathered, report)}
     records = []
     for record in old:
         others = tuple(name for name in record.experiments if name not in covered)
@@ -76,6 +92,7 @@ def collect(
     old: Iterable[Record] = (),
     wanted: dict[str, list[Reader]] | None = None,
     gathered: Gathered | None = None,
+    report: Report = complain,
 ) -> list[Record]:
     """A record for every planned run, in the plan's order: from its folder, else the one that `old` has of it, else without numbers.
 
@@ -88,45 +105,35 @@ def collect(
         serving.setdefault((run.job.key, run.seed), []).append(run)
     found = []
     for where, runs in serving.items():
-        record = _record(runs, before.get(where), wanted, gathered)
+        record = _record(runs, before.get(where), wanted, gathered, report)
         found.append(replace(record, experiments=tuple(sorted({f"{run.experiment}@{run.scale}" for run in runs}))))
     return found
 
 
 def _record(
-    runs: list[Planned], old: Record | None, wanted: dict[str, list[Reader]] | None, gathered: Gathered | None
+    runs: list[Planned],
+    old: Record | None,
+    wanted: dict[str, list[Reader]] | None,
+    gathered: Gathered | None,
+    report: Report,
 ) -> Record:
     run = runs[0]
-    job, names, result = run.job, run.job.names, run.result
+    job, result = run.job, run.result
     serves = {r.experiment for r in runs} | {e.partition("@")[0] for e in (old.experiments if old else ())}
-    if old is not None and old.ended and (result is None or (gathered is not None and gathered.holds(run, serves))):
+    known = old is not None and old.ended
+    unchanged = known and result is not None and gathered is not None and gathered.holds(run, serves)
+    read = None if result is None or unchanged else _read(run, result, report)
+    if known and read is None:
         current = "diverged" if old.diverged else "done"
         return replace(old, state=current if old.code == job.code else "stale")
-    blank = Record(
-        experiments=(),
-        task=names["task"],
-        method=names["method"],
-        dataset=names["dataset"],
-        model=names.get("model", ""),
-        key=job.key,
-        seed=run.seed,
-        state=run.state,
-        status="",
-        code="",
-        precision="",
-        seconds=None,
-        config={part: {k: v for k, v in node.items() if k != "_target_"} for part, node in job.parts.items()},
-        metrics={},
-        curve=[],
-    )
-    if result is None:
-        return blank
-    environment = _environment(run.folder)
-    curve = [_rounded(row) for row in read_metrics(run.folder)]
+    if read is None:
+        return _blank(run)
+    environment, curve = read
     if wanted is not None:
         curve = kept(curve, [reader for experiment in sorted(serves & set(wanted)) for reader in wanted[experiment]])
     return replace(
-        blank,
+        _blank(run),
+        state=run.state,
         status=result["status"],
         code=result["code"],
         precision=result["precision"],
@@ -138,13 +145,41 @@ def _record(
     )
 
 
+def _blank(run: Planned) -> Record:
+    """A run without numbers."""
+    job, names = run.job, run.job.names
+    return Record(
+        experiments=(),
+        task=names["task"],
+        method=names["method"],
+        dataset=names["dataset"],
+        model=names.get("model", ""),
+        key=job.key,
+        seed=run.seed,
+        state="missing" if run.result is not None else run.state,
+        status="",
+        code="",
+        precision="",
+        seconds=None,
+        config={part: {k: v for k, v in node.items() if k != "_target_"} for part, node in job.parts.items()},
+        metrics={},
+        curve=[],
+    )
+
+
+def _read(run: Planned, result: dict[str, Any], report: Report) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+    """The environment and curve of a run that ended; None, and a line, where its curve is damaged."""
+    try:
+        curve = [_rounded(row) for row in read_metrics(run.folder, result.get("curve"))]
+    except (OSError, Damaged) as error:
+        report(f"{run.folder}: left out, {error}; the same command computes it again")
+        return None
+    try:
+        return read_environment(run.folder), curve
+    except (OSError, Damaged) as error:
+        report(f"{run.folder}: {error}; its machine is not known")
+        return {}, curve
+
+
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     return {k: float(f"{v:.{DIGITS}g}") if isinstance(v, float) else v for k, v in row.items()}
-
-
-def _environment(folder: Path) -> dict[str, Any]:
-    """env.json, empty where it cannot be read."""
-    with contextlib.suppress(OSError, ValueError):
-        content = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
-    return {}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,15 @@ from typing import Any
 import yaml
 
 from bench.judge.archive import Record
+from bench.run.atomic import Damaged
+from bench.run.files import CONFIG, ERROR, FILES, NEW, RESULT
 from bench.run.identity import located
-from bench.run.job import PARTS, Job, lookup
-from bench.run.store import CHECKPOINT, CONFIG, ENVIRONMENT, ERROR, LOCK, METRICS, REQUIRED, RESULT, held
+from bench.run.job import Job, lookup
+from bench.run.locks import held
+from bench.run.result import load_result
+from bench.run.store import read_config
 
 STATES = ("finished", "diverged", "failed", "stopped", "running")
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-FILES = {RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, LOCK}  # that the runner writes into a seed's folder
 Report = Callable[[str], None]
 
 
@@ -121,7 +122,9 @@ def of_jobs(jobs: Iterable[Job]) -> list[OwnJob]:
             key,
             dict(job.names),
             {part: dict(node) for part, node in job.parts.items()},
-            tuple(_run(job.folder / f"seed{seed}", seed, lambda line: None) for seed in sorted(seeds[key])),
+            tuple(
+                _run(job.folder / f"seed{seed}", seed, key, job.names, lambda line: None) for seed in sorted(seeds[key])
+            ),
             job.settings.scale,
         )
         for key, job in by_key.items()
@@ -146,26 +149,21 @@ def read_job(folder: Path, report: Report) -> OwnJob:
     Raises:
         OSError, ValueError, yaml.YAMLError: config.yaml is missing, cut short or not one of ours.
     """
-    content = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=_Loader)
-    if not isinstance(content, dict) or not isinstance(content.get("names"), dict) or "key" not in content:
-        raise ValueError("no key and names in it")
-    names = {str(part): str(name) for part, name in content["names"].items()}
-    parts = {part: content[part] for part in PARTS if isinstance(content.get(part), dict)}
-    if not {"task", "method", "dataset"} <= set(names) & set(parts):
-        raise ValueError("no task, method and dataset in it")
+    config = read_config(folder)
+    key, names = str(config["key"]), config["names"]
     with os.scandir(folder) as entries:
         seeds = sorted(int(entry.name[4:]) for entry in entries if _is_seed(entry.name))
-    runs = (_run(folder / f"seed{seed}", seed, report) for seed in seeds)
+    runs = (_run(folder / f"seed{seed}", seed, key, names, report) for seed in seeds)
     found = tuple(run for run in runs if run.state != "missing")
     scale = next((str(run.result["scale"]) for run in found if run.result and "scale" in run.result), "")
-    return OwnJob(folder, str(content["key"]), names, parts, found, scale)
+    return OwnJob(folder, key, names, config["parts"], found, scale)
 
 
 def _is_seed(name: str) -> bool:
     return name.startswith("seed") and name[4:].isascii() and name[4:].isdigit() and str(int(name[4:])) == name[4:]
 
 
-def _run(folder: Path, seed: int, report: Report) -> OwnRun:
+def _run(folder: Path, seed: int, key: str, names: Mapping[str, str], report: Report) -> OwnRun:
     try:
         files = FILES & set(os.listdir(folder))
     except FileNotFoundError:
@@ -173,28 +171,16 @@ def _run(folder: Path, seed: int, report: Report) -> OwnRun:
     except OSError as error:
         report(f"{folder}: left out, cannot be read ({error.strerror})")
         files = set()
-    if not files:
-        return OwnRun(seed, folder, "missing", None)
-    result = _result(folder, report) if RESULT in files else None
+    result = None
+    if not files.isdisjoint((RESULT, RESULT + NEW)):
+        try:
+            result = load_result(folder, key, names)
+        except (OSError, Damaged) as error:
+            report(f"{folder}: left out, {error}; the same command computes it again")
     if result is not None:
         return OwnRun(seed, folder, "diverged" if result["status"] == "diverged" else "finished", result)
-    if LOCK in files and held(folder):
+    if held(folder):
         return OwnRun(seed, folder, "running", None)
+    if not files:
+        return OwnRun(seed, folder, "missing", None)
     return OwnRun(seed, folder, "failed" if ERROR in files else "stopped", None)
-
-
-def _result(folder: Path, report: Report) -> dict[str, Any] | None:
-    """result.json as it stands; unlike the runner, who computes it again, a reader does not move a damaged one aside."""
-    try:
-        result = json.loads((folder / RESULT).read_bytes())
-    except (OSError, ValueError):
-        result = None
-    if (
-        isinstance(result, dict)
-        and all(name in result for name in REQUIRED)
-        and isinstance(result["metrics"], dict)
-        and isinstance(result["measured"], dict)
-    ):
-        return result
-    report(f"{folder}: left out, {RESULT} is damaged; the same command computes it again")
-    return None

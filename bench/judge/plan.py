@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.errors import UserError
+from bench.judge.archive import Report, complain
 from bench.run import sweep
+from bench.run.atomic import Damaged
+from bench.run.files import CHECKPOINT, ERROR, NEW, RESULT
 from bench.run.identity import located
 from bench.run.job import Job
+from bench.run.locks import held
 from bench.run.options import options
 from bench.run.paths import ROOT
-from bench.run.store import CHECKPOINT, ERROR, RESULT, held, read_result
+from bench.run.result import load_result
 
 STATES = ("done", "stale", "diverged", "running", "stopped", "failed", "missing")
 
@@ -63,7 +68,7 @@ def plan(
     scales: str | Iterable[str],
     overrides: Iterable[str] = (),
     *,
-    report: Callable[[str], None] = lambda line: None,
+    report: Report = complain,
 ) -> list[Planned]:
     """Every run of the experiments `names` at one scale or several, with what is on disk of it."""
     names, overrides = list(names), list(overrides)
@@ -82,18 +87,29 @@ def plan(
 
 
 def results_root(overrides: Iterable[str]) -> Path:
-    """Where results lie: the override of results_root, or the project's folder."""
+    """Where results lie: the override of results_root, or the project's folder.
+
+    Raises:
+        UserError: it names no folder.
+    """
     given = [o.partition("=")[2] for o in overrides if o.startswith("results_root=")]
+    if given and given[0].strip() in ("", "null"):
+        raise UserError(f"results_root={given[0]}: names no folder; write results_root=DIR")
     return Path(given[0] if given else ROOT / "results").absolute()
 
 
-def _state(job: Job, folder: Path, report: Callable[[str], None]) -> tuple[str, dict[str, Any] | None]:
+def _state(job: Job, folder: Path, report: Report) -> tuple[str, dict[str, Any] | None]:
     """The state of the run in a folder, and its result where there is one."""
     try:
         files = set(os.listdir(folder))
     except OSError:
         return "missing", None
-    result = read_result(folder, job.key, report) if RESULT in files else None
+    result = None
+    if not files.isdisjoint((RESULT, RESULT + NEW)):
+        try:
+            result = load_result(folder, job.key, job.names)
+        except (OSError, Damaged) as error:
+            report(f"{error}; the same command computes it again")
     if result is not None:
         return (
             "stale" if result["code"] != job.code else "diverged" if result["status"] == "diverged" else "done"

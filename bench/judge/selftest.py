@@ -20,7 +20,7 @@ from bench.judge.gather import collect
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned, plan
 from bench.run.paths import ROOT
-from bench.run.store import read_result
+from bench.run.result import load_result
 
 SCALE = "mini"  # at which claims are decided
 
@@ -104,7 +104,7 @@ def _execute(runs: Iterable[Planned], force: bool | str) -> None:
 
 
 def _records(runs: Iterable[Planned]) -> list[Record]:
-    read = [replace(run, result=read_result(run.folder, run.job.key), state="done") for run in runs]
+    read = [replace(run, result=load_result(run.folder, run.job.key), state="done") for run in runs]
     return collect(read)
 
 

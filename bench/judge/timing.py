@@ -13,8 +13,8 @@ from types import FrameType
 from typing import Any
 
 from bench.judge.plan import Planned
+from bench.run.atomic import write_json
 from bench.run.job import Job
-from bench.run.store import write_json
 
 TIMINGS = "timings.json"
 SECONDS = 10.0  # of stepping, after the first step
@@ -74,8 +74,8 @@ def time_steps(job: Job, seconds: float = SECONDS) -> float | None:
         signal.alarm(LIMIT)
         begun, whole = time.perf_counter(), None
         try:
-            with Session(job, runs, device, StopSignal(), watch, lambda line: None) as session:
-                session.advance(session.start())
+            session = Session(job, runs, device, StopSignal(), watch, lambda line: None)
+            session.advance(session.start())
             whole = time.perf_counter() - begun  # it ended before the steps were enough
         except Enough:
             pass

@@ -16,26 +16,18 @@ from typing import Any
 import yaml
 
 from bench.errors import UserError
+from bench.run.atomic import Damaged, read_json, write_atomic, write_json
 from bench.run.codehash import code_hash
+from bench.run.curve import check_curve, is_marked, rows_in
 from bench.run.datafiles import digest_here
-from bench.run.job import config_key, folder_name, full_key
+from bench.run.files import CONFIG, ENVIRONMENT, METRICS, NEW, RESULT
+from bench.run.job import folder_name, full_key, key_of
+from bench.run.locks import locked
 from bench.run.options import options
-from bench.run.store import (
-    CONFIG,
-    ENVIRONMENT,
-    METRICS,
-    REQUIRED,
-    RESULT,
-    locked,
-    read_config,
-    read_result,
-    write_atomic,
-    write_config,
-    write_json,
-)
+from bench.run.result import load_result, parsed, read_result, text_of
+from bench.run.store import put_in_place, read_config, write_config
 
 FORMAT = {"claimbench_runs": 1}
-PRECISIONS = ("fp32", "bf16")
 NAMED = ("task", "method", "dataset")  # what the name of a job's folder is made of
 
 
@@ -49,28 +41,28 @@ class Job:
 
     @property
     def key(self) -> str:
-        return full_key(config_key(self.parts), self.data)
+        return full_key(key_of(self.parts), self.data)
 
     @property
     def folder(self) -> Path:
         """Below results_root, as bench.run.job.Job's."""
-        return Path("runs", self.names["task"], folder_name(self.names, config_key(self.parts), self.data))
+        return Path("runs", self.names["task"], folder_name(self.names, key_of(self.parts), self.data))
 
 
-def export(root: Path, chosen: Callable[[dict[str, Any]], bool], file: Path) -> int:
-    """Write the finished runs below results_root whose result is chosen to one file; how many there were.
+def export(root: Path, chosen: Callable[[dict[str, Any]], bool], file: Path, report: Callable[[str], None]) -> int:
+    """Write the finished runs below results_root whose result is chosen to one file; how many there were. A damaged one is reported and left out.
 
     Raises:
         UserError: there are none.
     """
     lines, count = [json.dumps(FORMAT)], 0
     for folder in sorted(path.parent for path in (root / "runs").glob(f"*/*/{CONFIG}")):
-        found = [(f, r) for f in sorted(folder.glob("seed*")) if (r := read_result(f)) is not None and chosen(r)]
+        found = [(f, r) for f in sorted(folder.glob("seed*")) if (r := _sound(f, report)) is not None and chosen(r)]
         if found:
             lines.append(json.dumps({"job": _readable(folder / CONFIG, lambda path: read_config(path.parent))}))
         for seed, result in found:
             curve = (seed / METRICS).read_text(encoding="utf-8")
-            environment = _readable(seed / ENVIRONMENT, lambda path: json.loads(path.read_text(encoding="utf-8")))
+            environment = _readable(seed / ENVIRONMENT, lambda path: read_json(path.read_bytes()))
             lines.append(json.dumps({"run": {"result": result, "environment": environment, "curve": curve}}))
         count += len(found)
     if not count:
@@ -79,11 +71,22 @@ def export(root: Path, chosen: Callable[[dict[str, Any]], bool], file: Path) -> 
     return count
 
 
+def _sound(seed: Path, report: Callable[[str], None]) -> dict[str, Any] | None:
+    try:
+        result = load_result(seed)
+        if result is not None:
+            check_curve(seed, result.get("curve"))
+        return result
+    except Damaged as damaged:
+        report(f"{damaged}; left out")
+        return None
+
+
 def _readable(path: Path, read: Callable[[Path], Any]) -> Any:
     """What `read` makes of a file of a run; a damaged one is a UserError."""
     try:
         return read(path)
-    except (ValueError, KeyError, AssertionError, yaml.YAMLError):
+    except (ValueError, yaml.YAMLError, OSError):
         raise UserError(f"{path}: damaged; nothing was exported") from None
 
 
@@ -97,7 +100,7 @@ def bring_in(root: Path, file: Path, data_root: Path, report: Callable[[str], No
     came = 0
     for job, run in runs:
         folder = root / job.folder / f"seed{run['result']['seed']}"
-        with locked(folder, report):
+        with locked(folder.parent, [run["result"]["seed"]], report):
             there = read_result(folder, job.key, report)
             if there is not None and there["code"] != run["result"]["code"]:
                 report(f"{folder}: replaced, what was there was computed by other code")
@@ -106,16 +109,23 @@ def bring_in(root: Path, file: Path, data_root: Path, report: Callable[[str], No
                     report(f"{folder}: kept as it is; the run of {file.name} has other numbers")
                 continue
             write_config(root / job.folder, job.key, job.names, job.parts, job.data)
-            (folder / METRICS).write_text(run["curve"], encoding="utf-8")
-            write_json(folder / ENVIRONMENT, {**run["environment"], "imported": True})
-            write_json(folder / RESULT, run["result"])
+            _write(folder, run)
             came += 1
     return came, len(runs) - came
 
 
+def _write(folder: Path, run: dict[str, Any]) -> None:
+    """Beside what is there, then in its place."""
+    curve, result = run["curve"].encode(), text_of(run["result"])
+    write_json(folder / (ENVIRONMENT + NEW), {**run["environment"], "imported": True})
+    write_atomic(folder / (METRICS + NEW), lambda out: out.write(curve))
+    write_atomic(folder / (RESULT + NEW), lambda out: out.write(result))
+    put_in_place(folder)
+
+
 def _read(file: Path) -> Iterator[dict[str, Any]]:
     try:
-        lines = [json.loads(line) for line in lzma.decompress(file.read_bytes()).decode().splitlines()]
+        lines = [read_json(line) for line in lzma.decompress(file.read_bytes()).splitlines()]
     except FileNotFoundError:
         raise UserError(f"{file}: no such file") from None
     except (OSError, lzma.LZMAError, EOFError, ValueError):
@@ -169,13 +179,12 @@ def _run(run: dict[str, Any], job: Job, data_root: Path) -> dict[str, Any]:
         own = digest_here(name, data_root)
         if own is not None and own != digest:
             raise UserError(f"{where}: computed from another {name} ({digest[:12]}, here {own[:12]})")
-    rows = [json.loads(row) for row in run["curve"].splitlines()]
-    if not all(isinstance(row, dict) for row in (*rows, run["environment"], result["metrics"])) or result["seed"] < 0:
+    curve = run["curve"].encode()
+    rows_in(curve, job.folder)
+    if parsed(text_of(result)) != result or not isinstance(run["environment"], dict):
         raise ValueError
-    if result["status"] not in ("finished", "diverged") or result["precision"] not in PRECISIONS:
+    if "curve" in result and not is_marked(curve, result["curve"]):
         raise ValueError
-    if not (result["measured"]["wall_seconds"] >= 0 and result["measured"]["seeds_in_batch"] > 0):
-        raise ValueError
-    if any(result[part] != job.names[part] for part in NAMED) or not set(REQUIRED) <= set(result):
+    if any(result[part] != job.names[part] for part in NAMED):
         raise ValueError
     return run

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.judge.own import FILES, OwnJob, OwnRun, Report, read_job
+from bench.judge.own import OwnJob, OwnRun, Report, read_job
 from bench.report.own import Selection
-from bench.run.store import CONFIG, LOCK, held
-
-TEMPORARY = re.compile(
-    rf"\.({'|'.join(map(re.escape, sorted(FILES | {CONFIG})))})\.(\d+)"
-)  # of bench.run.store.write_atomic
-CORRUPT = re.compile(rf"({'|'.join(map(re.escape, sorted(FILES)))})\.corrupt-\d+")  # of bench.run.store.set_aside
+from bench.run.files import CONFIG, CORRUPT, FILES, LOCK, TEMPORARY
+from bench.run.locks import exclusive, held
 
 
 def leftovers(root: Path) -> Iterator[Path]:
@@ -32,9 +25,7 @@ def leftovers(root: Path) -> Iterator[Path]:
 def _in_use(path: Path) -> bool:
     """May a process still be writing this temporary file? One that computes there holds a lock, or lives on this machine."""
     folder = path.parent
-    if (folder / LOCK).exists() and held(folder):
-        return True
-    if any(held(seed) for seed in folder.glob("seed*")):
+    if held(folder) or any(held(seed) for seed in folder.glob("seed*")):
         return True
     found = TEMPORARY.fullmatch(path.name)
     assert found is not None
@@ -67,10 +58,13 @@ class Remover:
             self.report(f"{job.folder}: kept, it is not below {self.root / 'runs'} but behind a link")
             return 0
         gone = sum(self._run(job, run) for run in job.runs)
-        left = set(os.listdir(job.folder)) - {CONFIG}
+        left = set(os.listdir(job.folder)) - {CONFIG, LOCK}
         if gone and not left:
-            (job.folder / CONFIG).unlink(missing_ok=True)
-            job.folder.rmdir()
+            with exclusive(job.folder, None) as free:  # else a process is about to make a seed's folder
+                if free and set(os.listdir(job.folder)) <= {CONFIG, LOCK}:
+                    (job.folder / CONFIG).unlink(missing_ok=True)
+                    (job.folder / LOCK).unlink()
+                    job.folder.rmdir()
         elif gone and not any(name.startswith("seed") for name in left):
             self.report(f"{job.folder}: kept, it holds files that the runner did not write: {_listed(left)}")
         return gone
@@ -88,7 +82,7 @@ class Remover:
         if folder.is_symlink():
             self.report(f"{folder}: kept, it is a link")
             return False
-        with _exclusive(folder) as free:
+        with exclusive(job.folder, run.seed) as free:
             if not free:
                 self.report(f"{folder}: kept, a process holds its lock")
                 return False
@@ -97,7 +91,7 @@ class Remover:
                 return False
             with os.scandir(folder) as entries:
                 own = [entry for entry in entries if _written_by_runner(entry)]
-            for entry in sorted(own, key=lambda e: e.name == LOCK):  # the lock last
+            for entry in own:
                 os.unlink(entry.path)
             foreign = os.listdir(folder)
             if foreign:
@@ -116,18 +110,6 @@ class Remover:
 def _written_by_runner(entry: os.DirEntry[str]) -> bool:
     known = entry.name in FILES or TEMPORARY.fullmatch(entry.name) or CORRUPT.fullmatch(entry.name)
     return bool(known) and entry.is_file(follow_symlinks=False)
-
-
-@contextlib.contextmanager
-def _exclusive(folder: Path) -> Iterator[bool]:
-    """Hold the lock of a run's folder; False if another process has it."""
-    with open(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def _listed(names: list[str] | set[str]) -> str:

@@ -21,8 +21,8 @@ from bench.report.figures import COLOURS, SIZE, Line, canvas_of
 from bench.report.medians import RANGE, median_interval
 from bench.report.naming import name_of, swept
 from bench.report.plotting import STYLE
+from bench.run.curve import read_metrics
 from bench.run.notes import note
-from bench.run.store import read_metrics
 
 OVER = ("step", "epoch", "gradient_evaluations")
 FORMATS = (".svg", ".png", ".pdf")
@@ -85,7 +85,7 @@ def _curves(job: OwnJob, at: Mapping[str, Any], report: Report) -> dict[int, lis
             report(f"{run.folder}: left out, {run.state}")
             continue
         try:
-            rows = read_metrics(run.folder)
+            rows = read_metrics(run.folder, (run.result or {}).get("curve"))
         except (OSError, ValueError) as error:
             report(f"{run.folder}: left out, its curve cannot be read ({error})")
             continue

@@ -25,11 +25,11 @@ from bench.report.naming import name_of
 from bench.run.codehash import code_hash
 from bench.run.compose import hydra
 from bench.run.config import load
+from bench.run.files import CONFIG
 from bench.run.job import Job
 from bench.run.options import SCALES
 from bench.run.options import swept as swept_keys
 from bench.run.paths import ROOT
-from bench.run.store import CONFIG
 
 MOST = 12  # candidates in an error line
 GROUPS = ("model", "schedule")  # whose default comes with the data set

@@ -12,15 +12,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.judge.archive import archive_path, decompressed, paper_of, read_archive
+from bench.judge.archive import archive_path, complain, decompressed, paper_of, read_archive
 from bench.judge.gather import refresh
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned
 from bench.report.coverage import index_page, with_coverage
 from bench.report.places import INDEX, manifest_path, verdict_path
 from bench.run import memo
+from bench.run.atomic import write_atomic
 from bench.run.paths import CONF, ROOT
-from bench.run.store import write_atomic
 
 SCALES = ("mini", "paper")
 LIBRARIES = ("matplotlib", "numpy", "pandas", "scipy", "jinja2", "tabulate")  # what the bytes of the report depend on
@@ -34,12 +34,14 @@ def publish(
     planned: Iterable[Planned],
     scales: Sequence[str] = SCALES,
     say: Say = lambda line: None,
+    report: Say = complain,
 ) -> list[Row]:
     """The report from the runs on disk, where `planned` says anything of a paper, and else from its archive.
 
     Args:
         scales: shown beside those that always are.
         say: gets a line for each paper whose report is made.
+        report: gets a line for each run that is damaged and left out.
 
     Returns:
         The verdicts of all papers.
@@ -48,7 +50,7 @@ def publish(
     ran = {paper_of(run.experiment) for run in planned}
     for name, paper in papers.items():
         if name in ran:
-            refresh(root, name, paper, planned)
+            refresh(root, name, paper, planned, report)
     return write_report(root, papers, shown, say)
 
 

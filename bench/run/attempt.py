@@ -8,13 +8,14 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.run import datafiles
+from bench.run.curve import rows_of
 from bench.run.environment import environment, in_words
 from bench.run.hardware import Device, open_device
 from bench.run.job import Job
 from bench.run.progress import Display, console, say, seeds_in_words
 from bench.run.session import Run, Session
 from bench.run.stopping import Stopped, StopSignal
-from bench.run.store import prepare, read_metrics, write_error, write_result
+from bench.run.store import prepare, write_error, write_result
 from bench.run.tracking import open_mirror
 
 
@@ -60,10 +61,10 @@ def _attempt(
     with contextlib.ExitStack() as ended:
         stop = ended.enter_context(StopSignal())
         numbers = prepare(job, seeds, environment(device))
-        session = ended.enter_context(Session(job, runs, device, stop, display, report))
+        session = Session(job, runs, device, stop, display, report)
         state = session.start()
         for run, number in zip(runs, numbers):
-            mirror = open_mirror(job, run.seed, number, swept, read_metrics(run.folder), report)
+            mirror = open_mirror(job, run.seed, number, swept, rows_of(run.curve), report)
             run.follow = mirror.log
             ended.push(lambda kind, *_, run=run, mirror=mirror: mirror.finish(run.final or {}, failed=kind is not None))
         ended.callback(display.stop)
@@ -86,4 +87,4 @@ def _result(session: Session, k: int, number: int, data: dict[str, str]) -> dict
         "attempt": number,
     }
     metrics = {**(run.final or {}), "gradient_evaluations": session.gradient_evaluations[k]}
-    return write_result(session.job, run.seed, run.status, metrics, data, measured)
+    return write_result(session.job, run.seed, run.status, metrics, data, run.mark(), measured)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.run.atomic import Damaged
 from bench.run.datafiles import unchanged
+from bench.run.files import RESULT
 from bench.run.job import Job
+from bench.run.locks import locked
 from bench.run.progress import ago, path_in_words, say, seeds_in_words
-from bench.run.store import RESULT, locked, read_result
+from bench.run.result import load_result, read_result
+from bench.run.store import settle
 
 
-@contextlib.contextmanager
+@contextmanager
 def claimed(job: Job, report: Callable[[str], None]) -> Iterator[dict[int, dict[str, Any]]]:
     """Hold the folders of all seeds, waiting for whoever computes one of them; the results that are there by seed, said with their age."""
-    with contextlib.ExitStack() as locks:
-        seeds = sorted(job.settings.seeds)
-        for seed in seeds:
-            locks.enter_context(locked(job.seed_folder(seed), report))
+    seeds = sorted(job.settings.seeds)
+    with locked(job.folder, seeds, report):
+        settle(job, report)
         found = {seed: result for seed in seeds if (result := _reusable(job, seed, report)) is not None}
         if found:
             where = f"{path_in_words(job.folder)}, {seeds_in_words(list(found))}"
@@ -34,7 +36,7 @@ def _reusable(job: Job, seed: int, report: Callable[[str], None]) -> dict[str, A
     if job.settings.force is True:
         return None
     folder = job.seed_folder(seed)
-    result = read_result(folder, job.key, report)
+    result = read_result(folder, job.key, report, job.names)
     if result is None:
         return None
     if not _on_these_data(job, result):
@@ -42,7 +44,6 @@ def _reusable(job: Job, seed: int, report: Callable[[str], None]) -> dict[str, A
         return None
     if result["code"] != job.code:
         if job.settings.force == "stale":
-            (folder / RESULT).unlink()
             return None
         report(f"{folder} is stale: it was computed by other code; force=true recomputes it")
     if result["precision"] != job.settings.hardware.precision:
@@ -50,29 +51,19 @@ def _reusable(job: Job, seed: int, report: Callable[[str], None]) -> dict[str, A
     return result
 
 
-def is_done(job: Job, seed: int) -> bool:
-    """Is there a result that `claimed` would take? Changes nothing on disk."""
-    if job.settings.force is True:
-        return False
-    path = job.seed_folder(seed) / RESULT
-    if job.settings.force is False:
-        return path.exists()
-    try:
-        return json.loads(path.read_bytes())["code"] == job.code
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
 def settled(job: Job) -> bool:
     """Is there a result of every seed that `claimed` would take, from the data that are here? Changes nothing on disk."""
-    for seed in job.settings.seeds:
-        if not is_done(job, seed):
-            return False
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            if _on_these_data(job, json.loads((job.seed_folder(seed) / RESULT).read_bytes())):
-                continue
+    return job.settings.force is not True and all(_is_done(job, seed) for seed in job.settings.seeds)
+
+
+def _is_done(job: Job, seed: int) -> bool:
+    try:
+        result = load_result(job.seed_folder(seed), job.key, job.names)
+    except (Damaged, OSError):
         return False
-    return True
+    if result is None or (job.settings.force == "stale" and result["code"] != job.code):
+        return False
+    return _on_these_data(job, result)
 
 
 def _on_these_data(job: Job, result: dict[str, Any]) -> bool:

@@ -35,6 +35,7 @@ def run(hydra_main: Callable[[], None], after_sweep: Callable[[Sequence[Job]], N
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from bench.run.atomic import DISK_FULL, cannot_write
     from bench.run.explain import user_error
     from bench.run.multirun import under_way
     from bench.run.resolvers import register_resolvers
@@ -50,7 +51,8 @@ def run(hydra_main: Callable[[], None], after_sweep: Callable[[Sequence[Job]], N
             print("stopped; run the same command again to go on", file=sys.stderr)
             return 130
         except OSError as error:  # what happens inside a run is caught there
-            _problems.append(UserError(f"results_root: cannot write {error.filename}: {error.strerror}"))
+            line = cannot_write(error, "what was asked for")
+            _problems.append(RunsFailed(line) if error.errno in DISK_FULL else UserError(f"results_root: {line}"))
         except (UserError, RunsFailed) as error:  # from a worker process
             _problems.append(error)
         if jobs and jobs[0].settings.verbose:

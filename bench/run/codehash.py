@@ -18,8 +18,8 @@ from bench.run.signature import imported_from, parse, source_file
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     f"bench/run/{name}.py"
     for name in (
-        "ahead", "build", "checkpoint", "clock", "codehash", "config", "datafiles", "gpu", "identity", "job", "known", "memo", "notes", "options",
-        "paths", "progress", "resolvers", "schema", "signature", "stopping", "store",
+        "ahead", "atomic", "build", "checkpoint", "clock", "codehash", "config", "curve", "datafiles", "files", "gpu", "identity", "job", "known",
+        "locks", "memo", "notes", "options", "paths", "progress", "resolvers", "result", "schema", "signature", "stopping", "store",
     )
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from bench.errors import UserError, allowed_list
 from bench.run.codehash import code_hash
-from bench.run.job import PARTS, Job, config_key
+from bench.run.job import PARTS, Job, key_of
 from bench.run.notes import note
 from bench.run.options import options, task_of
 from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
@@ -142,6 +142,6 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         names=names,
         experiment=None if experiment in (None, "null") else str(experiment),
         settings=settings,
-        asked=config_key(parts),
+        asked=key_of(parts),
         code=code_hash(frozenset(str(node["_target_"]) for node in parts.values())),
     )

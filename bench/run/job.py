@@ -73,11 +73,6 @@ class Job:
         return lookup(path, self.names, self.parts)
 
 
-def config_key(parts: Mapping[str, Any]) -> str:
-    """sha256 of the typed parts."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
 def full_key(asked: str, data: Mapping[str, str]) -> str:
     """A config's key together with the digests of the files it is computed on; without files it is the config's."""
     return hashlib.sha256(f"{asked} {json.dumps(data, sort_keys=True)}".encode()).hexdigest() if data else asked
@@ -97,3 +92,8 @@ def lookup(path: str, names: Mapping[str, str], parts: Mapping[str, Any]) -> Any
     for key in path.split("."):
         node = node.get(key) if isinstance(node, Mapping) else None
     return node
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """The key of typed parts: sha256 of their JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bench.run.atomic import write_atomic
 from bench.run.paths import ROOT
-from bench.run.store import write_atomic
 
 FOLDER = ROOT / "results" / ".cache"
 

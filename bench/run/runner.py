@@ -9,7 +9,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from bench.errors import UserError
 from bench.run.ahead import ahead
+from bench.run.atomic import DISK_FULL, cannot_write
 from bench.run.claim import claimed, settled
 from bench.run.config import load
 from bench.run.identity import located, on_its_data
@@ -63,7 +65,8 @@ def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
         swept: what the job differs in from the others of its sweep, for a tracker's display name.
 
     Raises:
-        UserError: bad input that shows only when the data are read or the method is built.
+        UserError: bad input that shows only when the data are read or the method is built, or results_root cannot be written.
+        RunsFailed: the disk is full.
         Stopped: SIGTERM or Ctrl-C, after a checkpoint.
     """
     report = reporter(job.settings.verbose)
@@ -71,7 +74,11 @@ def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
         job = located(job)
         if not settled(job):
             job = on_its_data(job, built, report)
-        return _execute(job, swept or {}, report)
+        try:
+            return _execute(job, swept or {}, report)
+        except OSError as error:  # before the first step; what happens later is caught there
+            line = cannot_write(error, job.folder)
+            raise (RunsFailed(line) if error.errno in DISK_FULL else UserError(f"results_root: {line}")) from None
 
 
 def _execute(job: Job, swept: Mapping[str, Any], report: Callable[[str], None]) -> Outcome:

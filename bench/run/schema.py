@@ -56,6 +56,13 @@ class Settings(Strict):
             raise ValueError(f"distinct seeds only; {repeated[0]} is repeated")
         return seeds
 
+    @field_validator("results_root")
+    @classmethod
+    def _a_folder(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("names no folder; write results_root=DIR")
+        return text
+
 
 def line(prefix: str, error: ValidationError, allowed: Mapping[str, Any]) -> str:
     """One line for one error (an unknown key before others): key, value, what is allowed, nearest spelling."""

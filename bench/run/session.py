@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.run.atomic import set_aside
 from bench.run.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from bench.run.clock import Clock
+from bench.run.curve import MetricsFile, begins
+from bench.run.files import CHECKPOINT, METRICS, beside
 from bench.run.hardware import Device
 from bench.run.job import Job
 from bench.run.stopping import Stopped, StopSignal
-from bench.run.store import CHECKPOINT, MetricsFile, curve_length
 
 
 class Run:
@@ -20,6 +22,7 @@ class Run:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.folder = seed, folder
+        self.curve = folder / (METRICS + beside(folder))
         self.follow: Callable[[dict[str, Any]], None] = lambda row: None
         self.final: dict[str, Any] | None = None
         self.status = "finished"
@@ -28,12 +31,12 @@ class Run:
 
     def open(self, offset: int) -> None:
         """Start (offset 0) or continue the curve."""
-        self._metrics = MetricsFile(self.folder, offset)
+        self._metrics = MetricsFile(self.curve, offset)
 
-    def offset(self) -> int:
-        """Bytes of the curve on disk."""
+    def mark(self) -> dict[str, Any]:
+        """Bytes, rows and digest of the curve, which is on disk."""
         assert self._metrics is not None
-        return self._metrics.offset()
+        return self._metrics.mark()
 
     def log(self, step: int, **metrics: Any) -> None:
         """One row of the curve, on disk at once; `step` counts iterations of the method."""
@@ -47,10 +50,6 @@ class Run:
         """The final metrics. status: finished, or diverged (a loss or parameter became NaN or infinite)."""
         self.status = status
         self.final = metrics
-
-    def close(self) -> None:
-        if self._metrics:
-            self._metrics.close()
 
 
 class Session:
@@ -66,13 +65,6 @@ class Session:
         self._stop = stop
         self._saved_at = time.monotonic()
 
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for run in self.runs:
-            run.close()
-
     @property
     def seeds(self) -> list[int]:
         return [run.seed for run in self.runs]
@@ -85,11 +77,12 @@ class Session:
         """Open the curves; returns the state of the checkpoint to resume from, or None for a fresh start."""
         found = self._resumable()
         if found is None:
+            self.clear()
             for run in self.runs:
                 run.open(0)
             return None
-        for run, offset, latest in zip(self.runs, found.offsets, found.latest):
-            run.open(offset)
+        for run, mark, latest in zip(self.runs, found.curves, found.latest):
+            run.open(mark["bytes"])
             run.latest = latest
         self.clock = Clock(self.device.synchronize, found.elapsed)
         self.gradient_evaluations, self.examples = found.gradient_evaluations, found.examples
@@ -120,8 +113,10 @@ class Session:
             checkpoint = Checkpoint(
                 key=self.job.key,
                 code=self.job.code,
+                precision=self.job.settings.hardware.precision,
+                forced=self.job.settings.force is True,
                 seeds=self.seeds,
-                offsets=[run.offset() for run in self.runs],
+                curves=[run.mark() for run in self.runs],
                 latest=[run.latest for run in self.runs],
                 elapsed=self.clock.read(),
                 gradient_evaluations=self.gradient_evaluations,
@@ -135,17 +130,27 @@ class Session:
             raise Stopped(128 + self._stop.number)
 
     def clear(self) -> None:
-        """Remove the checkpoint of a finished session."""
+        """Remove the checkpoint: the session has finished, or starts afresh."""
         self._checkpoint.unlink(missing_ok=True)
 
     def _resumable(self) -> Checkpoint | None:
-        """The checkpoint, if it is of this key, these seeds and this code, and the curves it points into are whole."""
-        found = read_checkpoint(self._checkpoint, self.device.device, self.report)
-        if found is None or (found.key, found.seeds) != (self.job.key, self.seeds):
+        """The checkpoint, if it is of this key, these seeds, this code and precision, and the curves are those that it was written with.
+
+        What force=true computes goes on from a checkpoint of force=true alone.
+        """
+        found, settings = read_checkpoint(self._checkpoint, self.device.device, self.report), self.job.settings
+        if found is None or (found.key, found.seeds, found.forced) != (
+            self.job.key,
+            self.seeds,
+            settings.force is True,
+        ):
             return None
-        if any(curve_length(run.folder) < offset for run, offset in zip(self.runs, found.offsets)):
+        if (found.code, found.precision) != (self.job.code, settings.hardware.precision):
+            what = "by other code" if found.code != self.job.code else f"in {found.precision}"
+            self.report(f"{self._checkpoint} was written {what}; starting afresh")
             return None
-        if found.code != self.job.code:
-            self.report(f"{self._checkpoint} was written by other code; starting afresh")
-            return None
-        return found
+        damaged = [run.curve for run, mark in zip(self.runs, found.curves) if not begins(run.curve, mark)]
+        for path in damaged:
+            moved = f"; moved to {set_aside(path).name}" if path.exists() else ""
+            self.report(f"{path} is not the curve of its checkpoint{moved}, starting afresh")
+        return None if damaged else found

@@ -1,125 +1,44 @@
 """A run on disk: one folder a seed, written so that a kill at any moment loses nothing that was finished.
 
-result.json exists = the run is done. It is written last: temporary file, fsync, rename. metrics.jsonl is flushed line by line.
-A lock (flock, released by the kernel when its process dies) keeps two processes from writing one folder.
+result.json exists = the run is done. It is written last: temporary file, fsync, rename. metrics.jsonl is written line by line. Where a
+result is there already, an attempt writes beside it: env.json.new and metrics.jsonl.new, at its end result.json.new; from then on the
+new result stands, and the three are renamed, now or by whoever holds the folder next.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
-import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 
 from bench.errors import UserError
-from bench.run.job import Job
-
-RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, CONFIG, LOCK = (
-    "result.json",
-    "metrics.jsonl",
-    "env.json",
-    "error.json",
-    "checkpoint.pt",
-    "config.yaml",
-    "lock",
+from bench.run.atomic import DISK_FULL, Damaged, plain, read_json, set_aside, write_atomic, write_json
+from bench.run.files import (
+    CHECKPOINT,
+    CONFIG,
+    ENVIRONMENT,
+    ERROR,
+    FILES,
+    METRICS,
+    NEW,
+    REPLACED,
+    RESULT,
+    TEMPORARY,
+    beside,
 )
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-REQUIRED = ("status", "seed", "key", "task", "method", "dataset", "metrics", "measured", "code")
+from bench.run.job import PARTS, Job, full_key, key_of
+from bench.run.result import FORMAT, is_metric, load_result, parsed, text_of
 
-
-def plain(value: Any) -> Any:
-    """JSON without NaN: a non-finite number becomes null (the run's status says that it diverged)."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write_atomic(path: Path, write: Callable[[Any], None]) -> None:
-    """Replace `path` by what `write(file)` writes: all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Atomic, indented, without NaN."""
-    text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
-    write_atomic(path, lambda file: file.write(text.encode()))
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file to `<name>.corrupt-<k>`; nothing is deleted."""
-    for k in range(1, 10_000):
-        target = path.with_name(f"{path.name}.corrupt-{k}")
-        if not target.exists():
-            os.replace(path, target)
-            return target
-    raise UserError(f"{path}: too many damaged copies beside it; remove them")
-
-
-def read_result(
-    folder: Path, key: str | None = None, report: Callable[[str], None] = lambda line: None
-) -> dict[str, Any] | None:
-    """The finished result in `folder`, or None. A damaged one is moved aside and reported."""
-    path = folder / RESULT
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError:
-        text = ""
-    try:
-        result = json.loads(text)
-        damaged = (
-            not isinstance(result, dict)
-            or any(name not in result for name in REQUIRED)
-            or key not in (None, result["key"])
-        )
-    except json.JSONDecodeError:
-        damaged = True
-    if damaged:
-        report(f"{path} is damaged; moved to {set_aside(path).name}, computing it again")
-        return None
-    return result
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The curve: the complete lines of metrics.jsonl."""
-    with contextlib.suppress(FileNotFoundError):
-        lines = (folder / METRICS).read_bytes().split(b"\n")[:-1]
-        return [json.loads(line) for line in lines if line.strip()]
-    return []
-
-
-def curve_length(folder: Path) -> int:
-    """Bytes of metrics.jsonl; 0 without one."""
-    path = folder / METRICS
-    return path.stat().st_size if path.exists() else 0
+ABANDONED = 3600.0  # seconds after which nobody writes a job's temporary file any more
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def write_config(
@@ -132,37 +51,160 @@ def write_config(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `write_config` wrote: {"key": ..., "names": {...}, "data": {...}, "parts": {...}}."""
-    content = OmegaConf.to_container(OmegaConf.load(folder / CONFIG))
-    assert isinstance(content, dict)
-    first = {"key": content.pop("key"), "names": content.pop("names"), "data": content.pop("data", {})}
-    return {**first, "parts": content}
+    """What `write_config` wrote: {"key": ..., "names": {...}, "parts": {...}, "data": {...}}.
+
+    Raises:
+        OSError, ValueError, yaml.YAMLError: config.yaml is missing, cut short or not one of ours.
+    """
+    try:
+        content = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=_Loader)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(content, dict) or not isinstance(content.get("names"), dict) or "key" not in content:
+        raise ValueError("no key and names in it")
+    names = {str(part): str(name) for part, name in content["names"].items()}
+    parts = {part: content[part] for part in PARTS if isinstance(content.get(part), dict)}
+    if not {"task", "method", "dataset"} <= set(names) & set(parts):
+        raise ValueError("no task, method and dataset in it")
+    data = content.get("data", {})
+    if not isinstance(data, dict) or full_key(key_of(parts), data) != content["key"]:
+        raise ValueError("its key is not that of what stands in it")
+    return {"key": content["key"], "names": names, "parts": parts, "data": data}
+
+
+def settle(job: Job, report: Callable[[str], None]) -> None:
+    """Put right what killed processes left in the folders of a job's seeds, which the caller holds: temporary files are removed, a new result
+    that is whole is put in place, the checkpoint of an attempt that has ended goes, a damaged config.yaml is moved aside and written again.
+
+    Raises:
+        UserError: a folder stands in the place of a file.
+    """
+    for seed in job.settings.seeds:
+        folder = job.seed_folder(seed)
+        names = _own_files(folder, 0.0)
+        if RESULT + NEW in names:
+            _settle_new(folder, report)
+        if CHECKPOINT in names:
+            _drop_old_checkpoint(folder)
+    if CONFIG in _own_files(job.folder, ABANDONED):
+        try:
+            same = read_config(job.folder) == {
+                "key": job.key,
+                "names": job.names,
+                "parts": _as_read(job.parts),
+                "data": dict(job.data),
+            }
+        except (OSError, ValueError, yaml.YAMLError):
+            same = False
+        if not same:
+            moved = set_aside(job.folder / CONFIG)
+            report(f"{job.folder / CONFIG} is damaged; moved to {moved.name}, writing it again")
+            write_config(job.folder, job.key, job.names, job.parts, job.data)
+
+
+def _own_files(folder: Path, age: float) -> set[str]:
+    """Names of a folder's files that the runner writes, without temporary ones: those are removed if nothing was written for `age` seconds."""
+    found = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                if time.time() - entry.stat().st_mtime >= age:
+                    os.unlink(entry.path)
+            elif entry.name in FILES or entry.name == CONFIG:
+                if entry.is_dir():
+                    raise UserError(f"{entry.path}: a folder stands where the runner writes a file; move it away")
+                found.add(entry.name)
+    return found
+
+
+def _settle_new(folder: Path, report: Callable[[str], None]) -> None:
+    path = folder / (RESULT + NEW)
+    try:
+        load_result(folder, path=path)
+    except Damaged as damaged:
+        report(f"{path} is damaged ({damaged.reason}); moved to {set_aside(path).name}")
+    else:
+        put_in_place(folder)
+
+
+def _drop_old_checkpoint(folder: Path) -> None:
+    """One from before the result is of the attempt that the result ended; a later one is of an attempt to replace it."""
+    with contextlib.suppress(FileNotFoundError):
+        if (folder / CHECKPOINT).stat().st_mtime_ns < (folder / RESULT).stat().st_mtime_ns:
+            (folder / CHECKPOINT).unlink()
+
+
+def put_in_place(folder: Path) -> None:
+    """The whole new result replaces the old one; a kill between two of the renames is settled by the next process."""
+    for name in REPLACED:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(folder / (name + NEW), folder / name)
+
+
+def _as_read(parts: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(parts))
 
 
 def prepare(job: Job, seeds: list[int], environment: dict[str, Any]) -> list[int]:
-    """Protocol and environment on disk before the first step; a forced run starts from an empty folder. The attempt's number by seed."""
+    """Protocol and environment on disk before the first step, beside those of a result that is there. The attempt's number by seed."""
     write_config(job.folder, job.key, job.names, job.parts, job.data)
     numbers = []
     for folder in map(job.seed_folder, seeds):
-        for name in (RESULT, METRICS, CHECKPOINT) if job.settings.force is True else ():
+        end = beside(folder)
+        for name in (ERROR, *(name + NEW for name in REPLACED if not end)):
             (folder / name).unlink(missing_ok=True)
-        (folder / ERROR).unlink(missing_ok=True)
         numbers.append(_attempts(folder) + 1)
-        write_json(folder / ENVIRONMENT, {"attempt": numbers[-1], "code": job.code, **environment})
+        write_json(folder / (ENVIRONMENT + end), {"attempt": numbers[-1], "code": job.code, **environment})
     return numbers
 
 
 def _attempts(folder: Path) -> int:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads((folder / ENVIRONMENT).read_text())["attempt"])
-    return 0
+    found = [0]
+    for name in (ENVIRONMENT, ENVIRONMENT + NEW):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            found.append(int(read_json((folder / name).read_bytes())["attempt"]))
+    return max(found)
+
+
+def read_environment(folder: Path) -> dict[str, Any]:
+    """env.json; empty where it is missing.
+
+    Raises:
+        Damaged: it is not what was written.
+    """
+    path = folder / ENVIRONMENT
+    try:
+        content = read_json(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except IsADirectoryError:
+        raise Damaged(path, "a folder") from None
+    except ValueError as error:
+        raise Damaged(path, str(error).splitlines()[0]) from None
+    if not isinstance(content, dict) or not isinstance(content.get("speed"), int | float | None):
+        raise Damaged(path, "no environment in it")
+    return content
 
 
 def write_result(
-    job: Job, seed: int, status: str, metrics: dict[str, Any], data: dict[str, str], measured: dict[str, Any]
+    job: Job,
+    seed: int,
+    status: str,
+    metrics: dict[str, Any],
+    data: dict[str, str],
+    curve: dict[str, Any],
+    measured: dict[str, Any],
 ) -> dict[str, Any]:
-    """result.json: everything above `measured` is bit for bit the same however often the run was interrupted."""
+    """result.json: everything above `measured` is bit for bit the same however often the run was interrupted.
+
+    Raises:
+        UserError: a metric is none.
+    """
+    for name, value in metrics.items():
+        if not is_metric(plain(value)):
+            raise UserError(f"{job.title}: metric {name} = {value!r}: a number, null, or a list or mapping of such")
     result = {
+        "format": FORMAT,
         "status": status,
         "task": job.names["task"],
         "method": job.names["method"],
@@ -174,19 +216,21 @@ def write_result(
         "precision": job.settings.hardware.precision,
         "metrics": metrics,
         "data": data,
+        "curve": curve,
         "measured": measured,
     }
-    path = job.seed_folder(seed) / RESULT
-    write_json(path, result)
-    return json.loads(path.read_text())
+    folder, text = job.seed_folder(seed), text_of(result)
+    end = NEW if (folder / (METRICS + NEW)).exists() else ""
+    write_atomic(folder / (RESULT + end), lambda file: file.write(text))
+    if end:
+        put_in_place(folder)
+    return parsed(text)
 
 
 def write_error(job: Job, seeds: list[int], error: Exception) -> str:
     """error.json with the traceback for each seed; returns the line for the person."""
     if isinstance(error, OSError) and error.errno in DISK_FULL:
-        line = (
-            f"disk full ({error.strerror}); free some space and run the same command again, what was finished is kept"
-        )
+        line = f"disk full ({error.filename}: {error.strerror}); free some space and run the same command again, what was finished is kept"
     else:
         line = f"{error.__class__.__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     text = "".join(traceback.format_exception(error))
@@ -194,69 +238,3 @@ def write_error(job: Job, seeds: list[int], error: Exception) -> str:
         with contextlib.suppress(OSError):
             write_json(job.seed_folder(seed) / ERROR, {"seed": seed, "error": line, "traceback": text})
     return line
-
-
-@contextlib.contextmanager
-def locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
-    """Hold the folder's lock; if another process holds it, say so once and wait for it."""
-    said = False
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / LOCK, "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                if not said:
-                    report(f"{folder} is being computed by process {file.read().strip() or '?'}; waiting for it")
-                said = True
-                time.sleep(0.2)
-                continue
-            if not _still_there(file, folder / LOCK):  # who held it has deleted the run
-                continue
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
-            return
-
-
-def _still_there(file: Any, path: Path) -> bool:
-    """Is an open file still the one at its path?"""
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    return False
-
-
-def held(folder: Path) -> bool:
-    """Does a process hold the lock of the run in `folder`?"""
-    try:
-        with open(folder / LOCK) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-class MetricsFile:
-    """metrics.jsonl of one attempt, opened at a byte offset: what lies behind it came after the checkpoint and is dropped."""
-
-    def __init__(self, folder: Path, offset: int = 0) -> None:
-        path = folder / METRICS
-        path.touch()
-        os.truncate(path, offset)
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 closed by close()
-
-    def append(self, row: dict[str, Any]) -> None:
-        """One line, handed to the kernel at once."""
-        self._file.write(json.dumps(plain(row), allow_nan=False).encode() + b"\n")
-
-    def offset(self) -> int:
-        """Bytes written so far, on disk: a checkpoint never points behind the end of the file."""
-        os.fsync(self._file.fileno())
-        return self._file.tell()
-
-    def close(self) -> None:
-        self._file.close()

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bench.run.atomic import plain
 from bench.run.job import Job
 from bench.run.progress import shown
-from bench.run.store import plain
 
 
 class WandbMirror:

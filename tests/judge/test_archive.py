@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from conftest import QUIET
+from conftest import QUIET, edit_result
 from made import run, runs
 
 from bench.errors import UserError
@@ -19,7 +19,7 @@ from bench.judge.plan import Planned, plan
 from bench.judge.readers import Reader
 from bench.run import memo
 from bench.run.compose import compose
-from bench.run.store import read_result
+from bench.run.result import read_result
 
 OVERRIDES = ["tracker=none", "seeds=[0,1]"]
 MACHINE = {"cpu": "a processor", "threads": 2, "versions": {"torch": "2.9"}}
@@ -55,14 +55,14 @@ def test_round_trip_and_the_same_bytes(tmp_path):
         lambda b: b[:-20],
         lambda b: b[:40] + bytes([b[40] ^ 1]) + b[41:],
         lambda b: b"experiments,task\n",
+        lambda b: b"",
+        lambda b: lzma.compress(b""),
         lambda b: lzma.compress(b'{"format": 99}\n'),
-        lambda b: lzma.compress(lzma.decompress(b).replace(b'"seed":1', b'"sead":1')),
         lambda b: lzma.compress(lzma.decompress(b)[:-30]),
         lambda b: lzma.compress(b"[]\n"),
         lambda b: lzma.compress(b'{"format":1}\n' + b"[" * 100_000),
-        lambda b: lzma.compress(lzma.decompress(b).replace(b'"seed":1', b'"seed":0')),
-        lambda b: lzma.compress(lzma.decompress(b).replace(b'"seed":1', b'"seed":"1"')),
-        lambda b: lzma.compress(re.sub(rb'"metrics":{[^}]*}', b'"metrics":[2.0]', lzma.decompress(b))),
+        lambda b: lzma.compress(lzma.decompress(b).replace(b'"job":{', b'"job":[{')),
+        lambda b: lzma.compress(lzma.decompress(b).replace(b'"method":', b'"method\xff":')),
     ],
 )
 def test_a_damaged_file_is_one_line(tmp_path, damage):
@@ -72,6 +72,35 @@ def test_a_damaged_file_is_one_line(tmp_path, damage):
     with pytest.raises(UserError, match=r"ssvr\.jsonl\.xz") as error:
         read_archive(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (rb'"seed":1', b'"sead":1'),
+        (rb'"seed":1', b'"seed":0'),
+        (rb'"seed":1', b'"seed":"1"'),
+        (rb'"seed":1', b'"seed":-1'),
+        (rb'"seed":1', b'"seed":1\xff'),
+        (rb'("metrics":){[^}]*}(.*"seed":1)', rb"\1[2.0]\2"),
+        (rb'("mean_grad_l1":)2.0', rb'\1"2"'),
+        (rb'("mean_grad_l1":)2.0', rb"\1NaN"),
+        (rb'("mean_grad_l1":)2.0', rb"\1" + b"[" * 100_000),
+        (rb'("mean_grad_l1":)2.0(.*)"status":"finished"', rb'\g<1>2.0\2"status":"done"'),
+        (rb'{"run":({"code":"c",[^\n]*"seed":1)', b'{"\xffun":\\1'),
+        (rb'{"run":({"code":"c",[^\n]*"seed":1)', rb'{"run":"\1'),
+    ],
+)
+def test_a_damaged_record_is_named_and_left_out(tmp_path, capsys, old, new):
+    path = archive_path(tmp_path, "ssvr")
+    made = [*runs("a", [1.0, 2.0]), *runs("b", [3.0])]
+    written(path, made)
+    content, damaged = re.subn(old, new, lzma.decompress(path.read_bytes()))
+    assert damaged
+    path.write_bytes(lzma.compress(content))
+    assert read_archive(path) == [made[0], made[2]]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{path}: line 4: left out, a on least_squares")
 
 
 def test_records_follow_the_folders_and_outlive_them(program, tmp_path):
@@ -92,7 +121,7 @@ def test_records_follow_the_folders_and_outlive_them(program, tmp_path):
     assert records() == done, "from what was gathered before"
     folder = next((root / "runs").glob("*/*/seed0"))
     text = (folder / "result.json").read_text()
-    (folder / "result.json").write_text(text.replace('"status": "finished"', '"status": "diverged"'))
+    edit_result(folder, status="diverged")
     assert sorted(r.state for r in records()) == ["diverged", "done", "done", "done"], (
         "a result that changed is read again"
     )

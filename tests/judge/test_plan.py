@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 
 import forks
 import pytest
-from conftest import QUIET, ROOT, clean_env, copy_project, crashing_program, seed_folders
+from conftest import QUIET, ROOT, clean_env, copy_project, crashing_program, edit_result, result_of, seed_folders
 from made import run
 
 from bench.errors import UserError
@@ -18,7 +17,7 @@ from bench.judge.cost import cost, elsewhere
 from bench.judge.plan import counts, experiments, jobs, plan
 from bench.judge.timing import time_missing
 from bench.report.terminal import plan_table
-from bench.run.store import locked
+from bench.run.locks import locked
 
 NAME = "ssvr/identity_signsgd"
 
@@ -40,13 +39,13 @@ def test_missing_done_stale_and_running(program, tmp_path, states):
     assert states(NAME, *seeds) == ["done"] * 4
     assert states(NAME, "seeds=[0,1,2]").count("missing") == 2
     first = seed_folders(tmp_path)[0]
-    result = json.loads((first / "result.json").read_text())
-    (first / "result.json").write_text(json.dumps(result | {"code": "0" * 12}))
+    code = result_of(first)["code"]
+    edit_result(first, code="0" * 12)
     assert sorted(states(NAME, *seeds)) == ["done"] * 3 + ["stale"]
-    (first / "result.json").write_text(json.dumps(result | {"status": "diverged"}))
+    edit_result(first, code=code, status="diverged")
     assert sorted(states(NAME, *seeds)) == ["diverged", *["done"] * 3]
     (first / "result.json").unlink()
-    with locked(first, print):
+    with locked(first.parent, [0], print):
         assert states(NAME, *seeds).count("running") == 1
     assert states(NAME, *seeds).count("missing") == 1
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, clean_env, result_of, seed_folders
+from conftest import ROOT, clean_env, edit_result, result_of, seed_folders
 
 from bench.judge.gather import refresh
 from bench.judge.papers import load_papers
@@ -76,9 +76,7 @@ def test_what_is_there_is_kept(away, tmp_path):
     root = tmp_path / "results"
     script("import", str(away), f"results_root={root}")
     folder = seed_folders(tmp_path)[0]
-    mine = result_of(folder)
-    mine["metrics"]["mean_grad_l1"] = 123.0
-    (folder / "result.json").write_text(json.dumps(mine))
+    edit_result(folder, metrics=result_of(folder)["metrics"] | {"mean_grad_l1": 123.0})
     done = script("import", str(away), f"results_root={root}")
     assert done.returncode == 0
     assert "kept as it is" in done.stderr
@@ -90,7 +88,7 @@ def test_what_other_code_computed_is_replaced(away, tmp_path):
     script("import", str(away), f"results_root={root}")
     folder = seed_folders(tmp_path)[0]
     before = result_of(folder)
-    (folder / "result.json").write_text(json.dumps(before | {"code": "0" * 12}))
+    edit_result(folder, code="0" * 12)
     done = script("import", str(away), f"results_root={root}")
     assert "1 runs imported" in done.stdout
     assert "computed by other code" in done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from own_sweep import age, failed, job_folder, lines_of, make, runs, runs_in_a_p
 
 from bench.report.cleaning import Remover
 from bench.report.own import Selection, select
-from bench.run.store import held
+from bench.run.locks import held, locked
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def test_a_job_without_runs_is_gone_with_its_config(root):
     folders = [job_folder(root, "ssvr", lr) for lr in (1e-3, 1e-4)]
     age(folders[0] / "seed0", 200)
     assert runs("clean", "--older", "7d", "--yes", f"results_root={root}").returncode == 0
-    assert sorted(path.name for path in folders[0].iterdir()) == ["config.yaml", "seed1", "seed2"]
+    assert sorted(path.name for path in folders[0].iterdir()) == ["config.yaml", "lock", "seed1", "seed2"]
     assert runs("clean", "--method", "ssvr", "--yes", f"results_root={root}").returncode == 0
     assert [folder.exists() for folder in folders] == [False, False]
     assert len(lines_of(root)) == 2
@@ -67,12 +66,12 @@ def test_a_job_without_runs_is_gone_with_its_config(root):
 
 def test_a_run_whose_lock_is_held_stays(root):
     folder = job_folder(root, "ssvr", 1e-3)
-    with open(folder / "seed1/lock") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder, [1], pytest.fail):
+        assert held(folder / "seed1")
         done = runs("clean", "--method", "ssvr", "--yes", f"results_root={root}")
     assert done.returncode == 0
     assert done.stderr == f"{folder / 'seed1'}: kept, a process holds its lock\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "seed1"]
+    assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "lock", "seed1"]
     assert (folder / "seed1/result.json").exists()
     assert not held(folder / "seed1")
 
@@ -91,6 +90,7 @@ def test_a_person_s_files_stay(root):
     assert tree(folder) == {
         "README",
         "config.yaml",
+        "lock",
         "seed0",
         "seed0/notes.txt",
         "seed1",
@@ -134,18 +134,18 @@ def test_temporary_files_of_processes_that_are_gone(root):
     before = tree(root)
     done = runs("clean", f"results_root={root}")
     assert "0 runs and 2 temporary files, 8 B" in done.stdout
-    with open(folder / "seed0/lock") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder, [0], pytest.fail):
         assert "nothing to delete" in runs("clean", "--yes", f"results_root={root}").stdout
     assert runs("clean", "--yes", f"results_root={root}").returncode == 0
     assert before - tree(root) == {str(path.relative_to(root)) for path in left}
 
 
 def test_a_run_that_finished_after_it_was_listed_stays(root):
+    finished = (job_folder(root, "ssvr", 1e-4) / "seed1/result.json").read_bytes()
     failed(root)
     wanted, said = Selection(state="failed"), []
     (listed,) = select(root, wanted, pytest.fail)
-    shutil.copy(job_folder(root, "ssvr", 1e-3) / "seed1/result.json", listed.folder / "seed1")
+    (listed.folder / "seed1/result.json").write_bytes(finished)
     assert Remover(root, wanted, said.append).job(listed) == 0
     assert said == [f"{listed.folder / 'seed1'}: kept, it has changed since it was listed"]
     assert (listed.folder / "seed1/result.json").exists()

@@ -13,13 +13,15 @@ import forks
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import QUIET, ROOT, clean_env
+from conftest import QUIET, ROOT, clean_env, edit_result
 from own_sweep import age, failed, job_folder, lines_of, make, one_line, runs, runs_in_a_process, tree
 
 from bench.judge.archive import archive_path, by_experiment, read_archive
 from bench.judge.own import OwnJob, of_jobs, read_jobs
 from bench.report.curves import MARK
 from bench.report.own import of_papers, what_was_set
+from bench.run.job import key_of
+from bench.run.store import read_config, write_config
 
 
 @pytest.fixture(scope="module")
@@ -80,10 +82,14 @@ def test_states_ages_and_filters(root):
 
 def test_results_of_other_code_are_stale_even_where_the_code_is_gone(root):
     assert lines_of(root, "--stale") == []
-    path = job_folder(root, "ssvr", 1e-4) / "seed0/result.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "0" * 12}))
-    config = job_folder(root, "signsgd", 1e-4) / "config.yaml"
-    config.write_text(config.read_text().replace("methods.sign.signsgd.SignSGD", "methods.gone.Gone"))
+    edit_result(job_folder(root, "ssvr", 1e-4) / "seed0", code="0" * 12)
+    folder = job_folder(root, "signsgd", 1e-4)
+    config = read_config(folder)
+    config["parts"]["method"]["_target_"] = "methods.gone.Gone"
+    key = key_of(config["parts"])
+    write_config(folder, key, config["names"], config["parts"])
+    for seed in range(3):
+        edit_result(folder / f"seed{seed}", key=key)
     listed = sorted(line[6] for line in lines_of(root, "--stale"))
     assert listed == ["1 finished, 1 stale", "3 finished, 3 stale"]
 

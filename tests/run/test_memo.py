@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import threading
@@ -10,7 +9,8 @@ import threading
 import pytest
 
 from bench.run import memo
-from bench.run.store import LOCK, locked
+from bench.run.files import LOCK
+from bench.run.locks import exclusive, locked
 
 
 @pytest.fixture
@@ -55,21 +55,22 @@ def test_a_memory_that_cannot_be_written(folder):
 
 def test_a_lock_that_was_deleted_meanwhile_is_taken_anew(tmp_path):
     """Who waits for a run that is deleted holds the lock of a new folder, not of one that nobody else sees."""
-    run, waiting, entered, found = tmp_path / "seed0", threading.Event(), threading.Event(), []
+    job, waiting, entered, found = tmp_path / "job", threading.Event(), threading.Event(), []
 
     def waiter():
-        with locked(run, lambda line: waiting.set()):
-            found.append((run / LOCK).exists())
+        with locked(job, [0], lambda line: waiting.set()):
+            found.append((job / LOCK).exists() and (job / "seed0").is_dir())
             entered.set()
 
     thread = threading.Thread(target=waiter)
-    run.mkdir()
-    with open(run / LOCK, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    job.mkdir()
+    with exclusive(job, 0) as free:
+        assert free
         thread.start()
         assert waiting.wait(10)
-        (run / LOCK).unlink()
-        run.rmdir()
+        (job / "seed0").rmdir()
+        (job / LOCK).unlink()
+        job.rmdir()
     assert entered.wait(10)
     thread.join()
     assert found == [True]

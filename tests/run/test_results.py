@@ -6,7 +6,10 @@ import getpass
 import json
 import os
 import platform
+import re
 import resource
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,8 +17,10 @@ import time
 import pytest
 from conftest import QUIET, ROOT, clean_env, crashing_program, result_of, seed_folders
 
+from bench.run.atomic import write_atomic, write_json
+from bench.run.curve import read_metrics
 from bench.run.progress import ago, seeds_in_words
-from bench.run.store import read_metrics, read_result, write_atomic, write_json
+from bench.run.result import read_result
 
 RUN = ["method=signsgd", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
 
@@ -143,8 +148,6 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_finished(program, tmp_path):
     """The kernel refuses to grow files past 20 kB: the checkpoint cannot be written, finished seeds stay."""
 
     def small_files() -> None:
-        import signal
-
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
@@ -153,6 +156,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_finished(program, tmp_path):
     done = program(*RUN, "checkpoint_every=0.0", preexec_fn=small_files, env={"PYTHONDONTWRITEBYTECODE": "1"})
     assert done.returncode == 1
     assert "disk full" in done.stderr
+    assert "checkpoint.pt: File too large" in done.stderr
     assert "Traceback" not in done.stderr
     folders = seed_folders(tmp_path)
     assert result_of(folders[0]) == before
@@ -160,12 +164,63 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_finished(program, tmp_path):
     assert program(*RUN).returncode == 0, "with space again, the rest is computed"
 
 
-def test_a_results_root_that_cannot_be_made(program, tmp_path):
+@pytest.mark.parametrize(
+    ("below", "words"),
+    [
+        ("", "results_root = '': names no folder"),
+        ("file", "{0}/file: a file or a broken link stands where a folder is needed"),
+        ("file/below", "{0}/file/below: a file or a broken link stands"),
+        ("link", "{0}/link: a file or a broken link stands"),
+        ("link/below", "{0}/link: a file or a broken link stands"),
+        ("/proc/results", "/proc/results: No such file or directory"),
+    ],
+)
+@pytest.mark.parametrize("sweep", [[], ["-m"]])
+def test_a_results_root_that_cannot_be_made(program, tmp_path, below, words, sweep):
     (tmp_path / "file").write_text("")
-    done = program(*RUN, f"results_root={tmp_path / 'file' / 'below'}")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    done = program(*sweep, *RUN, f"results_root={tmp_path / below if below else ''}", "verbose=false")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "results_root" in done.stderr
+    assert words.format(tmp_path) in done.stderr.replace("/sweeps", "")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "lock"])
+def test_no_space_before_the_first_step_is_one_line(program, tmp_path, name):
+    """Not one byte can be written, or (a file system of four nodes, where that may be mounted) no folder made."""
+
+    def no_bytes() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    if name == "config.yaml":
+        done = program(
+            *RUN,
+            "seeds=[0]",
+            preexec_fn=no_bytes,
+            env=env,
+            stdout=subprocess.DEVNULL,
+            capture_output=False,
+            stderr=subprocess.PIPE,
+        )
+        assert f"{name}: File too large" in done.stderr
+    else:
+        (tmp_path / "results").mkdir()
+        small = ["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=4", "none", str(tmp_path / "results")]
+        if shutil.which("mount") is None or subprocess.run(small, capture_output=True, check=False).returncode:
+            pytest.skip("no file system may be mounted here")
+        try:
+            done = program(*RUN, "seeds=[0]", "verbose=false")
+        finally:
+            subprocess.run(["umount", str(tmp_path / "results")], check=True)
+        (line,) = done.stderr.splitlines()
+        assert re.match(r"failed: cannot write .*/runs/.*: No space left on device; free some space", line)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "None" not in done.stderr
 
 
 def test_atomic_write_leaves_the_old_file_when_the_writer_fails(tmp_path):

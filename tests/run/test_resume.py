@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
+import resource
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -12,7 +15,11 @@ from pathlib import Path
 
 import forks
 import pytest
-from conftest import QUIET, clean_env, result_of
+from conftest import QUIET, clean_env, crashing_program, edit_result, result_of
+
+from bench.run.curve import MetricsFile, read_metrics
+from bench.run.locks import held
+from bench.run.result import load_result
 
 RUNS = {
     "ssvr": [
@@ -63,7 +70,7 @@ class Started(forks.Process):
 def lasting(folder: Path) -> dict:
     """result.json and the curve without what is measured by a clock."""
     result = result_of(folder)
-    result.pop("measured")
+    result.pop("measured"), result.pop("checksum")
     return {"result": result, "curve": (folder / "metrics.jsonl").read_bytes()}
 
 
@@ -145,6 +152,160 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path):
         run.until(lambda: "resuming" in run.stderr)
         assert "waiting" not in run.stderr
         assert "resuming" in run.stderr
+
+
+DEADLY = """
+import os, signal
+replace, name, moment = os.replace, {name!r}, {moment!r}
+def deadly(source, target, **more):
+    here = os.path.basename(str(target)) == name
+    if here and moment == "before": os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target, **more)
+    if here: os.kill(os.getpid(), signal.SIGKILL)
+os.replace = deadly
+"""
+FORCED = ["method=signsgd", "dataset=digits", "task.epochs=4"]
+
+
+def worth(folder: Path) -> tuple[dict, list]:
+    """What a reader finds: metrics of the result and the curve that belongs to it."""
+    result = load_result(folder)
+    assert result is not None
+    return result["metrics"], read_metrics(folder, result["curve"])
+
+
+def of_old(folder: Path) -> tuple[dict, list]:
+    """Make the result one of other code with other numbers; what a reader finds of it."""
+    (folder / "metrics.jsonl").unlink()
+    curve = MetricsFile(folder / "metrics.jsonl")
+    curve.append({"step": 1, "train_loss": 0.25})
+    edit_result(folder, code="0" * 12, metrics={"test_accuracy": 0.5}, curve=curve.mark())
+    return worth(folder)
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory) -> Path:
+    results = tmp_path_factory.mktemp("once")
+    with Started(results, *FORCED, "checkpoint_every=1000.0") as run:
+        assert run.wait() == 0, run.stderr
+    return results
+
+
+@pytest.mark.parametrize(
+    ("moment", "name", "found", "force"),
+    [
+        ("after", "env.json.new", "old", "true"),
+        ("before", "checkpoint.pt", "old", "true"),
+        ("after", "checkpoint.pt", "old", "true"),
+        ("after", "checkpoint.pt", "old", "stale"),
+        ("before", "result.json.new", "old", "true"),
+        ("after", "result.json.new", "old", "true"),
+        ("after", "env.json", "old", "true"),
+        ("after", "metrics.jsonl", "new", "true"),
+        ("after", "metrics.jsonl", "new", "stale"),
+        ("before", "result.json", "new", "true"),
+        ("after", "result.json", "new", "true"),
+    ],
+)
+def test_the_old_result_stands_until_the_new_one_is_whole(once, tmp_path, moment, name, found, force):
+    """Killed at each of the renames: a reader finds the old result with its curve or the new one with its own, and so does the next run."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    (folder,) = folders(tmp_path)
+    new, lasts = worth(folder), lasting(folder)
+    old = of_old(folder)
+    environment = (folder / "env.json").read_bytes()
+    arguments = [f"results_root={tmp_path}", *QUIET, "checkpoint_every=0.0", *FORCED, f"force={force}"]
+    killed = forks.run(arguments, clean_env(), prelude=DEADLY.format(name=name, moment=moment))
+    assert killed.returncode == -signal.SIGKILL
+    assert worth(folder) == (old if found == "old" else new)
+    whole = (name, moment) == ("result.json.new", "after") or name in ("env.json", "metrics.jsonl", "result.json")
+    assert whole or (folder / "env.json").read_bytes() == environment
+    with Started(tmp_path, *FORCED, "checkpoint_every=1000.0") as run:
+        assert run.wait() == 0
+    assert worth(folder) == (new if whole else old), "without force what is there is taken"
+    with Started(tmp_path, *FORCED, "checkpoint_every=1000.0", f"force={force}") as run:
+        assert run.wait() == 0
+        gone_on = {("checkpoint.pt", "after"), ("result.json.new", "before")}
+        assert ("resuming" in run.stderr) == ((name, moment) in gone_on)
+    assert lasting(folder) == lasts
+    assert sorted(p.name for p in folder.iterdir()) == ["env.json", "metrics.jsonl", "result.json"]
+
+
+def test_a_forced_run_that_crashes_leaves_the_old_result(once, tmp_path):
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    (folder,) = folders(tmp_path)
+    before, old = lasting(folder), (folder / "env.json").read_bytes()
+    done = crashing_program(*FORCED, *QUIET, f"results_root={tmp_path}", "force=true")
+    assert done.returncode == 1
+    assert "planted" in done.stderr
+    assert (lasting(folder), (folder / "env.json").read_bytes()) == (before, old)
+    assert "planted" in (folder / "error.json").read_text()
+    with Started(tmp_path, *FORCED) as run:
+        assert run.wait() == 0
+        assert "finished, taken" in run.stdout
+    assert lasting(folder) == before
+
+
+def test_temporary_files_of_killed_processes_go_with_the_next_run(once, tmp_path):
+    """Those in a seed's folder under its lock, whoever wrote them; a job's own when they are old; a person's files stay."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    (folder,) = folders(tmp_path)
+    arguments = [f"results_root={tmp_path}", *QUIET, "checkpoint_every=0.0", *FORCED, "force=true"]
+    forks.run(arguments, clean_env(), prelude=DEADLY.format(name="checkpoint.pt", moment="before"))
+    (left,) = folder.glob(".checkpoint.pt.*")
+    assert left.stat().st_size > 10_000
+    old, young = folder.parent / ".config.yaml.1", folder.parent / ".config.yaml.2"
+    for path in (folder / f".result.json.{os.getpid()}", old, young, folder / ".mine.1", folder / "notes.txt"):
+        path.write_text("half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    with Started(tmp_path, *FORCED) as run:
+        assert run.wait() == 0
+        assert "finished, taken" in run.stdout
+    assert [p.name for p in sorted(folder.glob(".*"))] == [".mine.1"]
+    assert (folder / "notes.txt").exists()
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_a_checkpoint_in_another_precision_or_unforced_is_not_gone_on_from(tmp_path):
+    long = ["method=signsgd", "dataset=digits", "task.epochs=4"]
+    for more in (["hardware.precision=bf16"], ["force=true"]):
+        with Started(tmp_path, *long) as run:
+            run.until(lambda: checkpoint_time(tmp_path))
+            run.send_signal(signal.SIGKILL)
+        with Started(tmp_path, *long, *more) as run:
+            assert run.wait() == 0
+            assert "resuming" not in run.stderr
+        shutil.rmtree(tmp_path / "runs")
+
+
+def test_more_seeds_than_files_may_be_open(program, tmp_path):
+    """48 files, 150 seeds that advance together."""
+
+    def few_files() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+
+    seeds = f"seeds=[{','.join(map(str, range(149)))},{10**30}]"
+    arguments = ["method=sgd", "dataset=least_squares", "task.horizons=[2]", seeds, "verbose=false"]
+    done = program(*arguments, preexec_fn=few_files, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list(tmp_path.rglob("result.json"))) == 150
+    assert program(*arguments, preexec_fn=few_files).returncode == 0
+
+
+def test_processes_compute_different_seeds_of_a_job_at_a_time(tmp_path):
+    long = ["method=signsgd", "dataset=digits", "task.epochs=2000"]
+    with Started(tmp_path, *long, "seeds=[0,3]") as first:
+        first.until(lambda: checkpoint_time(tmp_path))
+        with Started(tmp_path, *long, "seeds=[1]") as second:
+            second.until(lambda: len(list(tmp_path.rglob("checkpoint.pt"))) == 2)
+            assert "waiting" not in second.stderr
+            found = {f.name: held(f) for f in folders(tmp_path)}
+            assert found == {"seed0": True, "seed1": True, "seed3": True}
+            with Started(tmp_path, *long, "seeds=[3]") as third:
+                third.until(lambda: "waiting for it" in third.stderr)
+                assert f"{folders(tmp_path)[2]} is being computed by another process; waiting for it" in third.stderr
+        assert not held(folders(tmp_path)[1])
+    assert not held(folders(tmp_path)[0])
 
 
 def test_a_damaged_checkpoint_is_moved_aside(tmp_path):

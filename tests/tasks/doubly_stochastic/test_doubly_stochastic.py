@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from conftest import result_of
 
+from bench.run.curve import read_metrics
 from bench.run.runner import execute
-from bench.run.store import read_metrics
 
 SMALL = [
     "method=doubly_sgd",

@@ -10,7 +10,7 @@ import torch
 from conftest import final, result_of, whole_and_resumed
 
 from bench.errors import UserError
-from bench.run.store import read_metrics
+from bench.run.curve import read_metrics
 
 QUICK = ["dataset=single_index", "dataset.d=[8,12]", "model.width=4", "task.ridge_samples=64", "task.test_samples=64"]
 

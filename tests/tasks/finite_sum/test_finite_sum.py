@@ -11,7 +11,7 @@ import torch
 from conftest import seed_folders
 
 from bench.errors import UserError
-from bench.run.store import read_metrics
+from bench.run.curve import read_metrics
 from datasets.sums.finite_sums import PenalisedLeastSquares, SineQuadratic
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import final, result_of, seed_folders, whole_and_resumed
 
 from bench.errors import UserError
-from bench.run.store import read_metrics
+from bench.run.curve import read_metrics
 
 QUICK = ["dataset=linear_regression", "dataset.n=300", "dataset.dim=4", "seeds=[0,1]"]
 

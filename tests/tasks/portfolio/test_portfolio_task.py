@@ -13,9 +13,9 @@ from conftest import result_of, seed_folders
 from portfolio_books import COSTS, final, relatives
 
 from bench.errors import UserError
+from bench.run.curve import read_metrics
 from bench.run.runner import execute
 from bench.run.session import Session, Stopped
-from bench.run.store import read_metrics
 from bench.tasks.portfolio.books import evaluate
 from methods.portfolio.egab import EGABN
 from methods.portfolio.strategy import Strategy

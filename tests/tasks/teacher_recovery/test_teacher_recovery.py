@@ -8,7 +8,7 @@ import pytest
 from conftest import final, result_of, whole_and_resumed
 
 from bench.errors import UserError
-from bench.run.store import read_metrics
+from bench.run.curve import read_metrics
 
 DATA = "dataset=teacher_student"
 SMALL = [DATA, "dataset.dim=5", "task.width=8"]
