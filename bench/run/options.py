@@ -6,17 +6,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench.run import yaml_files
 from bench.run.paths import CONF
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 SCALES = {"smoke": "seconds, for tests", "mini": "minutes on two CPU cores", "paper": "the paper's own protocol"}
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, plain values alone."""
-    return yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+    """The content of a YAML file of conf, as bench.run.yaml_files.load."""
+    return yaml_files.load(path)
 
 
 @cache
