@@ -23,7 +23,11 @@ def options(group: str) -> dict[str, str]:
     folder = CONF / group
     found = {}
     for path in sorted(folder.rglob("*.yaml")):
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+        lines = [
+            line
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if not line.startswith("# @package")
+        ]
         found[str(path.relative_to(folder).with_suffix(""))] = (
             lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
         )

@@ -41,49 +41,52 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
-def load(path: Path) -> Any:
+def load(path: Path, name: str | None = None) -> Any:
     """The keys and values of a YAML file, plain values alone; None of an empty one.
+
+    Args:
+        name: of the file in error lines; by default as `shown`.
 
     Raises:
         UserError: the file, the line and what is wrong: not readable, not UTF-8, no YAML, a repeated key, no keys at the top, too large.
     """
-    loader = None
+    name, loader = name or shown(path), None
     try:
-        text = _text(path)
+        text = _text(path, name)
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
             return None
-        _bounded(node, path)
+        _bounded(node, name)
         content = loader.construct_document(node)
     except RecursionError:
-        raise UserError(f"{shown(path)}: nested more than {MOST_LEVELS} levels deep") from None
+        raise UserError(f"{name}: nested more than {MOST_LEVELS} levels deep") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise UserError(f"{shown(path)}: line {line}: character {error.character!r} is not allowed") from None
+        raise UserError(f"{name}: line {line}: character {error.character!r} is not allowed") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{shown(path)}: {_said(error, text)}") from None
+        raise UserError(f"{name}: {_said(error, text)}") from None
     finally:
         if loader is not None:
             loader.dispose()
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else f"the value {str(content)[:40]!r}"
-        raise UserError(f"{shown(path)}: line 1: holds {kind}; expected keys with values, as 'name: value'")
+        raise UserError(f"{name}: line 1: holds {kind}; expected keys with values, as 'name: value'")
     return content
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, name: str) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from None
     if len(content) > MOST_BYTES:
-        raise UserError(f"{shown(path)}: {len(content)} bytes; expected at most {MOST_BYTES}")
+        raise UserError(f"{name}: {len(content)} bytes; expected at most {MOST_BYTES}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"{shown(path)}: line {line}: not UTF-8 text; save the file as UTF-8") from None
+        raise UserError(f"{name}: line {line}: not UTF-8 text; save the file as UTF-8") from None
 
 
 def _said(error: yaml.YAMLError, text: str) -> str:
@@ -98,7 +101,7 @@ def _said(error: yaml.YAMLError, text: str) -> str:
     return f"line {mark.line + 1}: {problem}{'; indent with spaces, not tabs' if tab else ''}"
 
 
-def _bounded(top: yaml.Node, path: Path) -> None:
+def _bounded(top: yaml.Node, name: str) -> None:
     """Refuse what would be too large or too deep once each alias stands for all that it names."""
     known: dict[yaml.Node, tuple[int, int]] = {}
 
@@ -112,8 +115,8 @@ def _bounded(top: yaml.Node, path: Path) -> None:
         values, levels = known.get(node, (1, 1))
         if level + levels > MOST_LEVELS:  # an alias within what it names has no end of levels
             place = f"line {node.start_mark.line + 1}"
-            raise UserError(f"{shown(path)}: {place}: nested more than {MOST_LEVELS} levels deep")
+            raise UserError(f"{name}: {place}: nested more than {MOST_LEVELS} levels deep")
         return values, levels
 
     if extent(top, 0)[0] > MOST_VALUES:
-        raise UserError(f"{shown(path)}: more than {MOST_VALUES} values with its aliases; write less")
+        raise UserError(f"{name}: more than {MOST_VALUES} values with its aliases; write less")

@@ -20,4 +20,5 @@ NOTE = TaskNote(
         **COST,
     },
     ("epochs",),
+    {"epoch": "task.epochs"},
 )
