@@ -167,14 +167,14 @@ def _field(where: Iterable[object]) -> str:
 def _line(error: ValidationError) -> str:
     """The first error: field and what is wrong, with the value and the nearest spelling of a word."""
     first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    ours = first["type"] == "value_error"
+    message = first["msg"].removeprefix("Value error, ") if ours else first["msg"][0].lower() + first["msg"][1:]
     if first["type"] == "literal_error":
         words = re.findall(r"'([^']*)'", first["ctx"]["expected"])
         message += f"; not {short(first['input'])}{nearest(first['input'], words)}"
     elif first["type"] == "union_tag_invalid":
         message += nearest(first["ctx"]["tag"], KINDS)
-    elif first["type"] not in ("value_error", "missing", "union_tag_not_found"):
+    elif not ours and first["type"] not in ("missing", "union_tag_not_found"):
         message += f"; not {short(first['input'])}"
     return f"{_field(first['loc'])}: {' '.join(message.split())}"
 

@@ -421,7 +421,7 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
 
 
 def load(path: Path, content: dict) -> Paper:
-    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
     paper = load_paper(path)
     check_decidable({path.stem: paper}, jobs)
     return paper
