@@ -98,7 +98,9 @@ class Figure(Entry):
     only: Runs = Field(default_factory=dict)
     at: Rows = Field(default_factory=dict)
     each: Each = Field(default_factory=dict)
-    theory: dict[str, Theory] = Field(default_factory=dict)  # dashed reference lines by name, as T^-1/2
+    theory: dict[Annotated[str, Field(min_length=1, max_length=40)], Theory] = Field(
+        default_factory=dict
+    )  # dashed reference lines by name, as T^-1/2
     published: Published | None = None
     relative_to: Named = Field(default_factory=dict)
 

@@ -199,8 +199,10 @@ def csv(table: pd.DataFrame) -> str:
 
 
 def _inert(cell: object) -> object:
-    formula = isinstance(cell, str) and cell.startswith(FORMULA) and not NUMBERS.fullmatch(cell)
-    return f"'{cell}" if formula else cell
+    if not isinstance(cell, str):
+        return cell
+    formula = cell.startswith(FORMULA) and not NUMBERS.fullmatch(cell)
+    return ("'" if formula else "") + cell.replace("\r", " ")  # which ends a row for some readers
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -384,6 +384,11 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
         r"no line is called 'svr'; .*did you mean 'ssvr'",
     ),
     (
+        "theory of a long name",
+        figure(theory={"T" * 41: {"of": "ssvr", "slope": -1}}),
+        r"string should have at most 40 char",
+    ),
+    (
         "theory NaN",
         figure(theory={"T": {"of": "ssvr", "slope": float("nan")}}),
         r"theory.T.slope: nan is no finite number",
