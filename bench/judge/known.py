@@ -29,8 +29,14 @@ def problems(paper: Paper) -> Iterator[str]:
         yield from (f"{'audits' if audit else 'claims'}.{name}.check: {found}" for found in _of_claim(claim))
     for name, figure in paper.figures.items():
         yield from (f"figures.{name}: {found}" for found in _of_figure(figure))
+        if figure.published is not None and not figure.published.points:
+            yield f"figures.{name}.published.points: names nothing; expected points"
     for name, table in paper.tables.items():
         yield from (f"tables.{name}: {found}" for found in _of_table(table))
+    for group, entries in (("figures", paper.figures), ("tables", paper.tables)):
+        yield from (
+            f"{group}.{name}.caption: is blank; expected a text" for name, e in entries.items() if not e.caption.strip()
+        )
     yield from _alike(paper)
 
 

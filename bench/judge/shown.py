@@ -49,7 +49,7 @@ class Theory(Entry):
 
 def _points(content: Any) -> dict[str, list[tuple[float, float]]]:
     """Pairs of numbers by the label of a line; each line has some."""
-    if not isinstance(content, dict) or not content:
+    if not isinstance(content, dict):
         raise ValueError(f"{short(content)}: expected pairs by the label of a line, as {{ssvr: [[1, 0.5], [2, 0.3]]}}")
     for name, pairs in content.items():
         if not isinstance(pairs, list) or not pairs:
@@ -87,7 +87,7 @@ class Figure(Entry):
     """
 
     experiment: str
-    caption: Text
+    caption: str
     x: str
     y: str
     value: str | None = None
@@ -146,7 +146,7 @@ class Pivot(Entry):
     """A table of one metric: a row for each value of `split` (a column of the curve) and option of `rows`, a column for each of `columns`."""
 
     experiment: str
-    caption: Text
+    caption: str
     value: str
     split: str
     rows: str = "method"

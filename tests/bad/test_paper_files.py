@@ -399,7 +399,7 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
         figure(published={"source": SOURCE, "points": {"ssvr": [[1, "2"]]}}),
         r"\[1, '2'\] is no pair of finite numbers",
     ),
-    ("no points", figure(published={"source": SOURCE, "points": {}}), r"published.points: \{\}: expected pairs"),
+    ("no points", figure(published={"source": SOURCE, "points": {}}), r"published.points: names nothing"),
     ("relative to no method", figure(relative_to={"method": "sg"}), r"figures.rate: method = 'sg' does not exist"),
     ("relative to nothing", figure(relative_to={}), r"figures.rate.relative_to: names nothing"),
     (
