@@ -98,6 +98,7 @@ def _mode(tracker: Tracker, report: Callable[[str], None]) -> str:
         report(
             f"warning: WANDB_MODE = {said!r}: allowed: {allowed_list(MODES)}{nearest(said, MODES)}; going on offline"
         )
+        os.environ.pop("WANDB_MODE")  # wandb would refuse to start
     return MODES.get(said, "offline")
 
 
