@@ -60,7 +60,9 @@ def main() -> int:
         names = [name for paper in chosen for name in experiments(paper)]
         publish(root, papers, plan(names, SCALES, args.overrides), SCALES, say)
     screen.print(verdict_table(verdicts(root, chosen)))
-    screen.print(str(root / (page_path(args.paper) if args.paper else INDEX)), soft_wrap=True, highlight=False)
+    screen.print(
+        str(root / (page_path(args.paper) if args.paper else INDEX)), soft_wrap=True, highlight=False, markup=False
+    )
     return 0
 
 

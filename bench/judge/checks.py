@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
-from bench.run.schema import Strict
+from bench.judge.words import (
+    OPTIONS,
+    Entry,
+    Group,
+    Named,
+    Number,
+    Positive,
+    Row,
+    Target,
+    Where,
+    finite,
+    is_number,
+    short,
+)
 
 VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "not run")
+KINDS = ("value", "bound", "slope", "better", "ordering", "identity")
 ALPHA = 0.05  # of every test
-OPTIONS = ("method", "dataset", "model", "task")  # config groups, by whose options runs are selected
-Where = dict[str, str | int | float | bool | None]  # {method: ssvr, dataset.num_components: 256}
 
 
 class Run(Protocol):
@@ -20,25 +33,46 @@ class Run(Protocol):
     def get(self, path: str) -> Any: ...
 
 
+def _distinct(field: str, groups: Sequence[object]) -> None:
+    """ValueError where a group would be compared with itself."""
+    for k, group in enumerate(groups):
+        if group in groups[:k]:
+            raise ValueError(f"{field}: {short(group)} would be compared with itself")
+
+
+def _targets(content: Any) -> dict[str | int | float, float]:
+    """Numbers by the value of `over`; at least one."""
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"{short(content)}: expected numbers by the values of over, as {{nyse_o: 14.5}}")
+    for key in content:
+        if not isinstance(key, str) and not is_number(key):
+            raise ValueError(f"{short(key)} is no option and no finite number")
+    return {key: finite(number) for key, number in content.items()}
+
+
 def matches(run: Run, where: Where) -> bool:
     """Is the run among those that `where` selects?"""
     return all(run.get(key) == value for key, value in where.items())
 
 
-class _Check(Strict):
+class _Check(Entry):
     """`of` selects runs; `at` a row of their curve (default: the final metrics).
 
     budget: the metric that the compared runs have in common, as gradient_evaluations, epoch or iterations.
     """
 
     metric: str
-    of: Where
-    at: dict[str, int | float] | None = None
+    of: Group
+    at: Row | None = None
     budget: str = "gradient_evaluations"
 
     def groups(self) -> list[Where]:
         """The groups of runs that the check looks at."""
         return [self.of]
+
+    def rows(self) -> list[tuple[Where, Where | None]]:
+        """(group, row of the curve) of all that the check looks at."""
+        return [(where, self.at) for where in self.groups()]
 
 
 class Value(_Check):
@@ -50,11 +84,11 @@ class Value(_Check):
     """
 
     kind: Literal["value"]
-    target: float | Where | None = None
-    targets: dict[str | int | float, float] | None = None
+    target: Target | None = None
+    targets: Annotated[dict[str | int | float, float], PlainValidator(_targets)] | None = None
     over: str = "dataset"
-    margin: Annotated[float, Field(gt=0)] | None = None
-    relative: Annotated[float, Field(gt=0)] | None = None
+    margin: Positive | None = None
+    relative: Positive | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Value:
@@ -64,6 +98,11 @@ class Value(_Check):
             raise ValueError("exactly one of margin and relative")
         if self.relative is not None and isinstance(self.target, dict):
             raise ValueError("relative: to a number, not to another group; set margin")
+        if self.relative is not None and 0.0 in (self.target, *(self.targets or {}).values()):
+            raise ValueError("relative: a part of 0 is 0, which accepts nothing; set margin")
+        if self.targets is None and "over" in self.model_fields_set:
+            raise ValueError("over: only with targets")
+        _distinct("target", [self.of, self.target])
         return self
 
     def numbers(self) -> list[tuple[Where, dict[str, int | float] | None, float, float]]:
@@ -80,19 +119,24 @@ class Value(_Check):
     def groups(self) -> list[Where]:
         return [self.of, self.target] if isinstance(self.target, dict) else [where for where, *_ in self.numbers()]
 
+    def rows(self) -> list[tuple[Where, Where | None]]:
+        return [(where, at) for where, at, *_ in self.numbers()] or super().rows()
+
 
 class Bound(_Check):
     """The mean is at most or at least a number. curve: the smallest or largest entry of each seed's curve instead of one row."""
 
     kind: Literal["bound"]
-    at_most: float | None = None
-    at_least: float | None = None
+    at_most: Number | None = None
+    at_least: Number | None = None
     curve: Literal["min", "max"] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Bound:
         if (self.at_most is None) == (self.at_least is None):
             raise ValueError("exactly one of at_most and at_least")
+        if self.curve is not None and self.at is not None:
+            raise ValueError("at or curve, not both: one row, or the extreme of all")
         return self
 
 
@@ -104,13 +148,18 @@ class Slope(_Check):
 
     kind: Literal["slope"]
     over: str
-    within: tuple[float, float] = Field(strict=False)
-    below: Where | None = None
+    within: tuple[Number, Number] = Field(strict=False)
+    below: Named | None = None
 
     @model_validator(mode="after")
     def _order(self) -> Slope:
         if not self.within[0] < self.within[1]:
             raise ValueError("within: two increasing numbers")
+        if self.over == self.metric:
+            raise ValueError(f"over: '{self.over}' is the metric itself, the slope is 1")
+        if self.over in (self.at or {}):
+            raise ValueError(f"at: '{self.over}' is what the slope is over; a point has no slope")
+        _distinct("below", [self.of, self.below])
         return self
 
     def groups(self) -> list[Where]:
@@ -124,9 +173,9 @@ class Better(_Check):
     """
 
     kind: Literal["better"]
-    than: Where
-    by: Annotated[float, Field(ge=0)] = 0.0
-    factor: Annotated[float, Field(gt=0)] | None = None
+    than: Group
+    by: Annotated[Number, Field(ge=0)] = 0.0
+    factor: Positive | None = None
     tune: str | None = None
 
     def groups(self) -> list[Where]:
@@ -136,29 +185,44 @@ class Better(_Check):
     def _one(self) -> Better:
         if self.by and self.factor is not None:
             raise ValueError("by or factor, not both")
+        _distinct("than", [self.of, self.than])
         return self
 
 
-class Ordering(Strict):
+class Ordering(Entry):
     """Every group of a tier is better than every group of the tiers after it: all pairs, paired over seeds, Holm."""
 
     kind: Literal["ordering"]
     metric: str
-    tiers: Annotated[list[Annotated[list[Where], Field(min_length=1)]], Field(min_length=2)]
-    at: dict[str, int | float] | None = None
+    tiers: Annotated[list[Annotated[list[Named], Field(min_length=1)]], Field(min_length=2)]
+    at: Row | None = None
     budget: str = "gradient_evaluations"
     tune: str | None = None
 
     def groups(self) -> list[Where]:
         return [group for tier in self.tiers for group in tier]
 
+    def rows(self) -> list[tuple[Where, Where | None]]:
+        """As of the other checks."""
+        return [(where, self.at) for where in self.groups()]
+
+    @model_validator(mode="after")
+    def _order(self) -> Ordering:
+        _distinct("tiers", self.groups())
+        return self
+
 
 class Identity(_Check):
     """Each seed's value equals a number, or that of another group, up to rounding."""
 
     kind: Literal["identity"]
-    equals: float | Where
-    tolerance: Annotated[float, Field(gt=0)]
+    equals: Target
+    tolerance: Positive
+
+    @model_validator(mode="after")
+    def _other(self) -> Identity:
+        _distinct("equals", [self.of, self.equals])
+        return self
 
     def groups(self) -> list[Where]:
         return [self.of, self.equals] if isinstance(self.equals, dict) else [self.of]

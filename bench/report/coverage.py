@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from markupsafe import escape
+
 from bench.judge.checks import VERDICTS
 from bench.judge.papers import Paper
 from bench.report.pages import environment
@@ -38,8 +40,9 @@ def with_coverage(readme: str, papers: Mapping[str, Paper], rows: Sequence[Row])
         found = counts(rows, key)
         for scale in SHOWN:
             numbers = [found[scale, verdict] for verdict in VERDICTS]
-            link = f'<a href="https://arxiv.org/abs/{paper.arxiv}">{paper.arxiv}</a>'
-            cells = (f"{key} ({link})", scale, sum(numbers), *numbers)
+            arxiv = escape(paper.arxiv)
+            link = f'<a href="https://arxiv.org/abs/{arxiv}">{arxiv}</a>'
+            cells = (f"{escape(key)} ({link})", scale, sum(numbers), *numbers)
             lines.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
         lines.append("")
     table = "\n".join([MARKERS[0], *lines, "</table>", MARKERS[1]])

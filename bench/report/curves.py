@@ -20,7 +20,7 @@ from bench.judge.papers import Figure
 from bench.report.figures import COLOURS, SIZE, Line, canvas_of
 from bench.report.medians import RANGE, median_interval
 from bench.report.naming import name_of, swept
-from bench.report.plotting import STYLE
+from bench.report.plotting import STYLE, literal
 from bench.run.curve import read_metrics
 from bench.run.notes import note
 
@@ -176,7 +176,7 @@ def _save(figure: Figure, lines: Sequence[Line], task: str, out: Path) -> None:
     with matplotlib.rc_context(STYLE | {"savefig.transparent": False}):
         canvas = canvas_of(figure, lines, task)
         (axes,) = canvas.axes
-        axes.set_title(figure.caption, loc="left", fontsize=8)
+        axes.set_title(literal(figure.caption), loc="left", fontsize=8)
         for drawn in axes.lines:
             drawn.set_markevery(max(1, len(drawn.get_xdata()) // MARKERS))
         if "x" in figure.log:

@@ -20,7 +20,7 @@ from bench.judge.archive import Record
 from bench.judge.checks import matches
 from bench.judge.groups import differences
 from bench.judge.papers import Figure
-from bench.report.plotting import INK, STYLE, axis_label, group, rows, svg
+from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, svg
 
 COLOURS = (
     "#0077BB",
@@ -165,7 +165,7 @@ def _theory(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
         below = np.exp(y.mean() + theory.slope * (x - x.mean())) * 0.86
         axes.plot(line.x, below, color=INK, linestyle=(0, (4, 3)), linewidth=1, alpha=0.75)
         middle = float(np.exp(x.mean())), float(np.exp(y.mean()) * 0.86)
-        raised = re.sub(r"(\w+)\^(-?[\w/.]+)", r"$\1^{\2}$", name)
+        raised = re.sub(r"([^\W_]+)\^(-?(?:[^\W_]|[/.])+)", r"$\1^{\2}$", literal(name))
         axes.annotate(raised, middle, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=9)
 
 
@@ -191,7 +191,7 @@ def _direct_labels(axes: Axes, found: Sequence[Line], colours: Sequence[str]) ->
             break
     for i, place in zip(order, places):
         axes.annotate(
-            found[i].label,
+            literal(found[i].label),
             (1.0, place),
             xycoords="axes fraction",
             xytext=(6, 0),

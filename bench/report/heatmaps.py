@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from bench.judge.archive import Record
 from bench.judge.papers import Figure
-from bench.report.plotting import INK, STYLE, axis_label, group, rows, svg
+from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, svg
 from bench.run.notes import note
 
 PANEL = (2.9, 2.7)  # inches
@@ -69,7 +69,7 @@ def draw(figure: Figure, found: Sequence[Panel], task: str) -> str:
             bar = canvas.colorbar(image, ax=each, shrink=0.9, pad=0.03)
             bar.ax.tick_params(labelsize=8)
             bar.outline.set_linewidth(0.5)
-            each.set_title(panel.label.replace("_", " "), fontsize=10)
+            each.set_title(literal(panel.label).replace("_", " "), fontsize=10)
             each.set_xlabel(axis_label(figure.x, task))
         axes[0, 0].set_ylabel(axis_label(figure.y, task))
         return svg(canvas)

@@ -73,7 +73,12 @@ def _matches(of: Record | dict[str, Any], where: Mapping[str, Any]) -> bool:
 def axis_label(name: str, task: str) -> str:
     """A metric's label, or the last part of a config key or column in words."""
     metrics = note(task).metrics
-    return metrics[name].label if name in metrics else name.rpartition(".")[2].replace("_", " ")
+    return metrics[name].label if name in metrics else literal(name.rpartition(".")[2].replace("_", " "))
+
+
+def literal(text: str) -> str:
+    """The text as matplotlib shows it letter by letter: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def svg(canvas: Canvas) -> str:

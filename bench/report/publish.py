@@ -12,12 +12,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench.errors import UserError
 from bench.judge.archive import archive_path, complain, decompressed, paper_of, read_archive
 from bench.judge.gather import refresh
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned
 from bench.report.coverage import index_page, with_coverage
-from bench.report.places import INDEX, manifest_path, verdict_path
+from bench.report.places import INDEX, manifest_path, page_path, verdict_path
 from bench.run import memo
 from bench.run.atomic import write_atomic
 from bench.run.paths import CONF, ROOT
@@ -163,17 +164,37 @@ def _manifest(root: Path, name: str) -> dict[str, Any]:
         content = json.loads((root / manifest_path(name)).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    whole = isinstance(content, dict) and all(_texts(content.get(name)) for name in ("files", "drawn"))
+    return content if whole else {}
+
+
+def _texts(content: Any) -> bool:
+    return isinstance(content, dict) and all(isinstance(text, str) for text in content.values())
 
 
 def _replace(root: Path, name: str, files: Mapping[str, str], manifest: dict[str, Any]) -> None:
-    """Write the files that changed, remove those that an earlier report wrote and this one does not, then write the manifest."""
+    """Write the files that changed, remove those that an earlier report wrote and this one does not, then write the manifest.
+
+    Raises:
+        UserError: a file would lie outside of the paper's own folders.
+    """
+    outside = [path for path in files if not _own(name, path)]
+    if outside:
+        raise UserError(f"conf/paper/{name}.yaml: its report would write {outside[0]!r}; rename the figure or table")
     for path in sorted(set(_manifest(root, name).get("files", {})) - set(files)):
-        if (root / path).resolve().is_relative_to(root.resolve()):
+        if _own(name, path):
             (root / path).unlink(missing_ok=True)
     for path, text in files.items():
         _write(root / path, text)
     _write(root / manifest_path(name), json.dumps(manifest, indent=0, sort_keys=True) + "\n")
+
+
+def _own(name: str, path: str) -> bool:
+    """Is this a path of the paper's own report?"""
+    if path in (verdict_path(name), page_path(name)):
+        return True
+    folders = (f"tables/{name}/", f"figures/{name}/")
+    return path.startswith(folders) and ".." not in path.split("/")
 
 
 def _digests(files: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from matplotlib.patches import Circle
 
 from bench.judge.archive import Record
 from bench.judge.papers import Figure
-from bench.report.plotting import INK, STYLE, axis_label, group, rows, svg
+from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, svg
 
 PANEL = (2.2, 2.9)  # inches
 AREA = 90.0  # square points of the largest point of a panel
@@ -66,7 +66,7 @@ def draw(figure: Figure, found: Sequence[Points], task: str) -> str:
             each.scatter(
                 x, y, np.maximum(AREA * np.abs(sizes) / most, LEAST), colours, alpha=0.6, linewidths=0, zorder=3
             )
-            each.set_title(panel.label.replace("_", " "), fontsize=10)
+            each.set_title(literal(panel.label).replace("_", " "), fontsize=10)
             each.set_xlabel(axis_label(figure.x, task), fontsize=9)
             each.set(xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
         axes[0, 0].set_ylabel(axis_label(figure.y, task), fontsize=9)

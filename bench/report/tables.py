@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -17,7 +18,13 @@ from bench.judge.statistics import Interval
 from bench.run.notes import note
 from bench.run.options import swept
 
-LATEX = str.maketrans({c: f"\\{c}" for c in "&%$#_{}"})
+LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
+FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet takes for the start of one
+_NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|inf|nan)"
+NUMBERS = re.compile(rf"{_NUMBER}(?: \[{_NUMBER}, {_NUMBER}\])?", re.IGNORECASE)
 VERDICT_COLUMNS = ["paper", "claim", "audit", "scale", "verdict", "reason"]
 VERDICT_COLUMNS += ["measured", "shown", "estimate", "low", "high", "p", "seeds", "stale_runs", "power"]
 MAIN = 5  # metrics beside the cost in the tables that people read; the csv has all of them
@@ -186,18 +193,29 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
 
 
 def csv(table: pd.DataFrame) -> str:
-    """Ten significant digits: the last ones of a sum depend on the processor."""
+    """Ten significant digits: the last ones of a sum depend on the processor. Text that a spreadsheet would compute gets an apostrophe."""
+    table = table.rename(columns=_inert).map(_inert)
     return table.to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
+def _inert(cell: object) -> object:
+    if not isinstance(cell, str):
+        return cell
+    formula = cell.startswith(FORMULA) and not NUMBERS.fullmatch(cell)
+    return ("'" if formula else "") + cell.replace("\r", " ")  # which ends a row for some readers
+
+
 def markdown(table: pd.DataFrame) -> str:
-    """GitHub's; bars inside of cells are escaped, as in KL(q || q*)."""
+    """GitHub's; bars inside of cells are escaped, as in KL(q || q*), and so are tags and links."""
     table = table.rename(columns=_escaped).map(_escaped)
     return table.to_markdown(index=False, disable_numparse=True) + "\n"
 
 
 def _escaped(cell: object) -> object:
-    return cell.replace("|", "\\|") if isinstance(cell, str) else cell
+    if not isinstance(cell, str):
+        return cell
+    untagged = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(cell.split()))
+    return untagged.replace("](", "]\\(").replace("|", "\\|")
 
 
 def latex(table: pd.DataFrame, caption: str, label: str) -> str:

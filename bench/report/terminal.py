@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from bench.judge.cost import cost
 from bench.judge.plan import STATES, Planned, counts
@@ -30,7 +30,11 @@ def plan_table(
         figures = [found.spent, found.left]
         totals.setdefault(scale, []).append(found.left)
         table.add_row(
-            scale, name, str(len(group)), *(str(number[s] or "") for s in shown), *(_time(f, unit[1]) for f in figures)
+            scale,
+            plain(name),
+            str(len(group)),
+            *(str(number[s] or "") for s in shown),
+            *(_time(f, unit[1]) for f in figures),
         )
     for scale, left in totals.items():
         known = sum(v for v in left if v is not None)
@@ -45,6 +49,11 @@ def _time(seconds: float | None, unit: float) -> str:
     return "?" if seconds is None else f"{seconds / unit:.1f}"
 
 
+def plain(text: str, style: str = "") -> Text:
+    """The text letter by letter: no markup of rich's, no control character reaches the terminal."""
+    return Text("".join(c if c.isprintable() else "\ufffd" for c in text), style)
+
+
 def verdict_table(rows: Iterable[Mapping[str, str]]) -> Table:
     """One line a claim and scale that has runs: verdict, numbers, reason. `rows` are those of verdicts/<paper>.csv."""
     colours = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
@@ -57,8 +66,6 @@ def verdict_table(rows: Iterable[Mapping[str, str]]) -> Table:
         colour = colours.get(row["verdict"], "dim")
         why = row["reason"] + (f" ({row['stale_runs']} runs of other code)" if row["stale_runs"] != "0" else "")
         ours = row["measured"].partition(": ")[2] + f": {row['shown']}" if row["measured"] else ""
-        verdict = f"[{colour}]{row['verdict']}[/]"
-        table.add_row(
-            row["paper"], row["claim"], row["scale"], verdict, escape(ours), row["seeds"], escape(why), row["power"]
-        )
+        cells = (row["paper"], row["claim"], row["scale"], row["verdict"], ours, row["seeds"], why, row["power"])
+        table.add_row(*(plain(cell, colour if k == 3 else "") for k, cell in enumerate(cells)))
     return table

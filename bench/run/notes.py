@@ -6,7 +6,7 @@ A task is a file conf/task/<name>.yaml whose `_target_` lies in a package with a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any, Literal
@@ -29,12 +29,14 @@ class TaskNote:
     """How error lines and reports speak of a task: what its methods do, what its data sets are, what it measures (main metrics first).
 
     length: the task's keys that say how long a run is; runs compared at an equal budget may differ in them.
+    reached: config keys by columns of the curve: the values that a row can have there (a list), or the last of a count (a number).
     """
 
     method: str
     data: str
     metrics: Mapping[str, Metric]
     length: tuple[str, ...] = ()
+    reached: Mapping[str, str] = field(default_factory=dict)
 
 
 COST = {"gradient_evaluations": Metric("gradient evaluations", "lower")}

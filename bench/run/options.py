@@ -6,17 +6,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench.run import yaml_files
 from bench.run.paths import CONF
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 SCALES = {"smoke": "seconds, for tests", "mini": "minutes on two CPU cores", "paper": "the paper's own protocol"}
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, plain values alone."""
-    return yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+    """The content of a YAML file of conf, as bench.run.yaml_files.load."""
+    return yaml_files.load(path)
 
 
 @cache
@@ -25,7 +23,11 @@ def options(group: str) -> dict[str, str]:
     folder = CONF / group
     found = {}
     for path in sorted(folder.rglob("*.yaml")):
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+        lines = [
+            line
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if not line.startswith("# @package")
+        ]
         found[str(path.relative_to(folder).with_suffix(""))] = (
             lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
         )

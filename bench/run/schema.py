@@ -27,11 +27,11 @@ class Hardware(Strict):
 
 
 class Tracker(Strict):
-    """The mirror of the numbers outside the results folder."""
+    """The mirror of the numbers outside the results folder. None: as wandb's environment variables say."""
 
     kind: Literal["wandb", "none"]
-    mode: Literal["offline", "online"] = "offline"
-    project: str = "claimbench"
+    mode: Literal["offline", "online", "disabled"] | None = None
+    project: str | None = None
     entity: str | None = None
 
 

@@ -59,7 +59,7 @@ def test_the_good_file_loads(tmp_path):
 @pytest.mark.parametrize(
     ("place", "value", "line"),
     [
-        (("titel",), "x", "titel: extra inputs"),
+        (("titel",), "x", "unknown key 'titel'; allowed: "),
         (("claims", "better", "source", "reference"), DELETE, "claims.better.source.reference: field required"),
         (("claims", "better", "source"), DELETE, "claims.better.source: field required"),
         (("claims", "better", "source", "how"), "hearsay", "claims.better.source.how: input should be 'read'"),
@@ -73,11 +73,11 @@ def test_the_good_file_loads(tmp_path):
         (("claims", "better", "check", "budget"), "hours", "check.budget 'hours' is not computed"),
         (("claims", "better", "check", "metric"), "iterations", "neither better high nor low"),
         (("claims", "better", "check", "kind"), "nicer", "claims.better.check: input tag 'nicer'"),
-        (("claims", "better", "check", "thn"), {}, "claims.better.check.better.thn: extra inputs"),
-        (("claims", "better", "check", "factor"), -1.0, "claims.better.check.better.factor: input should be greater"),
+        (("claims", "better", "check", "thn"), {}, "claims.better.check: unknown key 'thn'"),
+        (("claims", "better", "check", "factor"), -1.0, "claims.better.check.factor: input should be greater"),
         (
             ("figures",),
-            {"f": {"experiment": "ssvr/digits", "caption": "", "x": "epoch", "y": "loss"}},
+            {"f": {"experiment": "ssvr/digits", "caption": "c", "x": "epoch", "y": "loss"}},
             "figures.f: metric 'loss' is not",
         ),
         (("claims", "better", "scales"), ["huge"], "claims.better.scales.0: input should be 'smoke'"),

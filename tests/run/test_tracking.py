@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 import forks
 import pytest
 from conftest import clean_env, crashing_program, seed_folders
+
+from bench.run.tracking import _id, _tidy
 
 RUN = ["method=signsgd", "dataset=digits", "scale=smoke", "task.epochs=2", "hardware=cpu", "hardware.threads=1"]
 
@@ -141,3 +144,62 @@ def test_another_process_s_wandb_run_does_not_capture_ours(variable, program, tm
     done = program(*RUN, quiet=False, env={variable: "somebody-else"})
     assert done.returncode == 0
     assert [run.name.endswith("-s0-a1") for run in offline_runs(tmp_path)] == [True]
+
+
+@pytest.mark.parametrize(
+    "env", [{"WANDB_MODE": "disabled"}, {"WANDB_DISABLED": "true"}, {"WANDB_DISABLED": "1", "WANDB_MODE": "offline"}]
+)
+def test_wandb_is_off_where_its_environment_says_so(env, program, tmp_path):
+    assert program(*RUN, quiet=False, env=env).returncode == 0
+    assert not (tmp_path / "results" / "wandb").exists()
+    assert program(*RUN, "seeds=[1]", "tracker.mode=offline", quiet=False, env=env).returncode == 0
+    assert len(offline_runs(tmp_path)) == 1, "what is typed comes before the environment"
+
+
+def test_the_environment_names_folder_and_project(program, tmp_path):
+    env = {
+        "WANDB_DIR": str(tmp_path / "else/where"),
+        "WANDB_PROJECT": "mine",
+        "WANDB_ENTITY": "us",
+        "WANDB_SILENT": "false",
+    }
+    assert program(*RUN, quiet=False, env=env).returncode == 0
+    assert not (tmp_path / "results" / "wandb").exists()
+    (folder,) = (tmp_path / "else/where/wandb").glob("offline-run-*")
+    assert [(r["project"], r["entity"]) for r in records(folder, "run")] == [("mine", "us")]
+    assert program(*RUN, "seeds=[1]", "tracker.project=typed", quiet=False, env=env).returncode == 0
+    projects = {r["project"] for f in (tmp_path / "else/where/wandb").glob("offline-run-*") for r in records(f, "run")}
+    assert projects == {"mine", "typed"}
+
+
+def test_online_by_the_environment_goes_on_offline_and_leaves_no_empty_folder(program, tmp_path):
+    env = {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc"), "WANDB_MODE": "online"}
+    done = program(*RUN, quiet=False, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("warning: wandb online could not start") == 1
+    assert [path.name for path in (tmp_path / "results/wandb").iterdir() if path.name.startswith("run-")] == []
+    assert len(offline_runs(tmp_path)) == 1
+
+
+def test_what_a_start_that_failed_left_behind_is_removed(tmp_path):
+    folder = tmp_path / "wandb"
+    for name in ("run-1-mine", "run-1-other"):
+        (folder / name / "logs").mkdir(parents=True)
+    (folder / "latest-run").symlink_to("run-1-mine")
+    _tidy(folder, {folder / "run-1-other"}, "-mine")
+    assert [path.name for path in folder.iterdir()] == ["run-1-other"]
+
+
+def test_an_unknown_mode_of_the_environment_is_one_line(program, tmp_path):
+    done = program(*RUN, quiet=False, env={"WANDB_MODE": "ofline"})
+    assert done.returncode == 0
+    assert "warning: WANDB_MODE = 'ofline': allowed: " in done.stderr
+    assert "did you mean 'offline'?; going on offline" in done.stderr
+    assert len(offline_runs(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("name", ["mine/ssvr-digits", "a:b;c,d#e?f'g", "x" * 300, "é ü"])
+def test_an_id_has_wandb_s_characters_and_length(name):
+    made = _id(name, "-0123456789ab-s3-a1")
+    assert re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", made)
+    assert made.endswith("-0123456789ab-s3-a1")

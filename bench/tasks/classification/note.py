@@ -22,4 +22,5 @@ NOTE = TaskNote(
         **COST,
     },
     ("epochs",),
+    {"epoch": "task.epochs"},
 )

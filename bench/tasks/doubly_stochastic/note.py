@@ -35,4 +35,5 @@ NOTE = TaskNote(
         **COST,
     },
     ("steps",),
+    {"iterations": "task.steps", "epsilon": "task.epsilons"},
 )

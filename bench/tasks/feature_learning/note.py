@@ -39,4 +39,5 @@ NOTE = TaskNote(
         **COST,
     },
     ("grid",),
+    {"dimension": "dataset.d"},
 )

@@ -15,4 +15,5 @@ NOTE = TaskNote(
         **COST,
     },
     ("horizons",),
+    {"iterations": "task.horizons"},
 )

@@ -19,4 +19,5 @@ NOTE = TaskNote(
         **COST,
     },
     ("grid",),  # the best of a whole family against one setting
+    {"iterations": "task.reports"},
 )

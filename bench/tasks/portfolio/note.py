@@ -29,4 +29,5 @@ NOTE = TaskNote(
         "selection",
         "landscape",
     ),  # a whole family, and how one of it is chosen, against a member or a single strategy
+    {"cost": "task.costs"},
 )

@@ -1,0 +1,160 @@
+"""What a paper's file says of its figures and tables, typed and validated; sources of numbers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, model_validator
+
+from bench.judge.words import (
+    Each,
+    Entry,
+    Named,
+    Number,
+    Rows,
+    Runs,
+    Text,
+    check_metric,
+    is_number,
+    not_a_name,
+    short,
+)
+
+Kind = Literal["read", "repository", "secondary", "derived", "recalled"]
+HOW = {
+    "read": "read in the paper",
+    "repository": "from released code or its logs",
+    "secondary": "from a summary of the paper",
+    "derived": "derived here",
+    "recalled": "recalled, unverified",
+}
+
+
+class Source(Entry):
+    """Where a statement stands, how it is known, and in which paper, page or repository."""
+
+    where: Text
+    how: Kind
+    reference: Text
+
+
+class Theory(Entry):
+    """A log-log slope to compare a line with; `of` is the line's label."""
+
+    slope: Number
+    of: Text
+
+
+def _points(content: Any) -> dict[str, list[tuple[float, float]]]:
+    """Pairs of numbers by the label of a line; each line has some."""
+    if not isinstance(content, dict):
+        raise ValueError(f"{short(content)}: expected pairs by the label of a line, as {{ssvr: [[1, 0.5], [2, 0.3]]}}")
+    for name, pairs in content.items():
+        if not isinstance(pairs, list) or not pairs:
+            raise ValueError(f"{short(name)}: expected a list of pairs, as [[1, 0.5], [2, 0.3]]")
+        for pair in pairs:
+            if not isinstance(pair, list) or len(pair) != 2 or not all(map(is_number, pair)):
+                raise ValueError(f"{short(name)}: {short(pair)} is no pair of finite numbers")
+    return {str(name): [(float(x), float(y)) for x, y in pairs] for name, pairs in content.items()}
+
+
+class Published(Entry):
+    """Points of a published figure, by the label of the line that they belong to: open squares behind ours, named in the caption."""
+
+    source: Source
+    points: Annotated[dict[str, list[tuple[float, float]]], PlainValidator(_points)]
+
+    @model_validator(mode="after")
+    def _known(self) -> Published:
+        if self.source.how == "recalled":
+            raise ValueError("source.how = 'recalled': points from memory are not drawn")
+        return self
+
+
+class Figure(Entry):
+    """A figure of an experiment.
+
+    Lines: metric `y` over a column of the curve or a config key, a line for each value of `by`.
+    Heat map, where there is a `value`: that metric over the columns `x` and `y`, a panel for each value of `by`, an option, key or column.
+    Scatter, where there is a `size`: points at the columns `x` and `y` on the unit disc, area and colour by that signed column, panels as
+    above; rays through the rows that have the column `marks`.
+
+    only: runs, by option or config key (a value or a list of them). at: rows of the curve, likewise, as {cost: 0.005}.
+    each: options, as {dataset: [msci, tse]}: a figure for each combination, its caption's "{dataset}" filled in.
+    relative_to: runs, as {method: sgd}: lines show `y` over theirs, seed by seed, of the run that is alike but for these keys.
+    """
+
+    experiment: str
+    caption: str
+    x: str
+    y: str
+    value: str | None = None
+    size: str | None = None
+    marks: str | None = None
+    by: str = "method"
+    log: Literal["", "x", "y", "xy"] = ""
+    only: Runs = Field(default_factory=dict)
+    at: Rows = Field(default_factory=dict)
+    each: Each = Field(default_factory=dict)
+    theory: dict[Annotated[str, Field(min_length=1, max_length=40)], Theory] = Field(
+        default_factory=dict
+    )  # dashed reference lines by name, as T^-1/2
+    published: Published | None = None
+    relative_to: Named = Field(default_factory=dict)
+
+    @property
+    def legend(self) -> str:
+        """The caption, and where the published points come from."""
+        if self.published is None:
+            return self.caption
+        source = self.published.source
+        return f"{self.caption} Open squares: published ({source.where}; {HOW[source.how]})."
+
+    @model_validator(mode="after")
+    def _known(self) -> Figure:
+        check_metric(self.experiment, self.size or self.value or self.y, "metric")
+        if (self.size and self.value) or (self.marks and not self.size):
+            raise ValueError("value makes a heat map, size (and marks) a scatter: one of them")
+        self._named()
+        return self
+
+    def _named(self) -> None:
+        """The caption's braces and the names of the files of `each`."""
+        for text in itertools.chain.from_iterable(self.each.values()):
+            if problem := not_a_name(str(text)):
+                raise ValueError(f"each: it names a file: {problem}")
+        if set(self.each) & set(self.only):
+            raise ValueError(f"each: only says {short(min(set(self.each) & set(self.only)))} already")
+        try:
+            filled = self.caption.format_map(dict.fromkeys(self.each, ""))
+        except (KeyError, ValueError, IndexError, AttributeError, TypeError):
+            filled = None
+        if filled is None or len(filled) > len(self.caption):  # "{method:9999999}" fills a line with blanks
+            raise ValueError(f"caption {short(self.caption)}: braces hold names of 'each' alone")
+
+    def drawn(self, name: str) -> Iterator[tuple[str, Figure]]:
+        """The figures to draw and their names: this one, or one for each combination of `each`."""
+        for values in itertools.product(*self.each.values()):
+            chosen = dict(zip(self.each, values))
+            more = {"only": self.only | chosen, "caption": self.caption.format_map(chosen), "each": {}}
+            yield "_".join([name, *map(str, values)]), self.model_copy(update=more)
+
+
+class Pivot(Entry):
+    """A table of one metric: a row for each value of `split` (a column of the curve) and option of `rows`, a column for each of `columns`."""
+
+    experiment: str
+    caption: str
+    value: str
+    split: str
+    rows: str = "method"
+    columns: str = "dataset"
+
+    @model_validator(mode="after")
+    def _known(self) -> Pivot:
+        check_metric(self.experiment, self.value, "metric")
+        if self.rows == self.columns:
+            raise ValueError(f"rows and columns are both {short(self.rows)}")
+        return self

@@ -1,0 +1,122 @@
+"""YAML files as plain values. What is wrong in one is said in one line with the file and the line of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.errors import UserError
+from bench.run.paths import ROOT
+
+MOST_VALUES = 100_000  # after aliases: an alias bomb of a few lines stands for billions
+MOST_LEVELS = 50
+MOST_BYTES = 5_000_000
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # ten times as fast where libyaml is there
+    """Safe tags alone; a repeated key and a value that is none are errors with a place."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError, OverflowError):  # 5,000 digits, the 31st of February, !!int x
+            text = f"'{str(node.value)[:20]}' is no value of its type"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark) from None
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key_node, _ in node.value:
+                key = self.construct_object(key_node, deep=True) if key_node.tag != "tag:yaml.org,2002:merge" else None
+                if isinstance(key, str | int | float) and key in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is repeated", key_node.start_mark)
+                seen |= {key} if isinstance(key, str | int | float) else set()
+        return super().construct_mapping(node, deep)
+
+
+def shown(path: Path) -> str:
+    """The path as error lines name it: from the project's folder where it lies in it."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def load(path: Path, name: str | None = None) -> Any:
+    """The keys and values of a YAML file, plain values alone; None of an empty one.
+
+    Args:
+        name: of the file in error lines; by default as `shown`.
+
+    Raises:
+        UserError: the file, the line and what is wrong: not readable, not UTF-8, no YAML, a repeated key, no keys at the top, too large.
+    """
+    name, loader = name or shown(path), None
+    try:
+        text = _text(path, name)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _bounded(node, name)
+        content = loader.construct_document(node)
+    except RecursionError:
+        raise UserError(f"{name}: nested more than {MOST_LEVELS} levels deep") from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise UserError(f"{name}: line {line}: character {error.character!r} is not allowed") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{name}: {_said(error, text)}") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if not isinstance(content, dict):
+        kind = "a list" if isinstance(content, list) else f"the value {str(content)[:40]!r}"
+        raise UserError(f"{name}: line 1: holds {kind}; expected keys with values, as 'name: value'")
+    return content
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read: {error.strerror}") from None
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{name}: {len(content)} bytes; expected at most {MOST_BYTES}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(f"{name}: line {line}: not UTF-8 text; save the file as UTF-8") from None
+
+
+def _said(error: yaml.YAMLError, text: str) -> str:
+    """`line 3: found character that cannot start any token; indent with spaces, not tabs`"""
+    problem = " ".join(str(getattr(error, "problem", None) or error).split())
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is None:
+        return problem
+    if problem.startswith("but "):
+        problem = f"{error.context}, {problem}"
+    tab = text[mark.index : mark.index + 1] == "\t"
+    return f"line {mark.line + 1}: {problem}{'; indent with spaces, not tabs' if tab else ''}"
+
+
+def _bounded(top: yaml.Node, name: str) -> None:
+    """Refuse what would be too large or too deep once each alias stands for all that it names."""
+    known: dict[yaml.Node, tuple[int, int]] = {}
+
+    def extent(node: yaml.Node, level: int) -> tuple[int, int]:
+        """(values, levels) of a node."""
+        if node not in known and level <= MOST_LEVELS:
+            parts = [] if isinstance(node, yaml.ScalarNode) else node.value
+            nodes = [n for part in parts for n in (part if isinstance(part, tuple) else (part,))]
+            inner = [extent(n, level + 1) for n in nodes]
+            known[node] = 1 + sum(n for n, _ in inner), 1 + max((deep for _, deep in inner), default=0)
+        values, levels = known.get(node, (1, 1))
+        if level + levels > MOST_LEVELS:  # an alias within what it names has no end of levels
+            place = f"line {node.start_mark.line + 1}"
+            raise UserError(f"{name}: {place}: nested more than {MOST_LEVELS} levels deep")
+        return values, levels
+
+    if extent(top, 0)[0] > MOST_VALUES:
+        raise UserError(f"{name}: more than {MOST_VALUES} values with its aliases; write less")
