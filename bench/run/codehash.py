@@ -18,7 +18,7 @@ from bench.run.signature import imported_from, parse, source_file
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     f"bench/run/{name}.py"
     for name in (
-        "build", "checkpoint", "clock", "codehash", "config", "datafiles", "gpu", "job", "memo", "notes", "options", "paths", "progress",
+        "build", "checkpoint", "clock", "codehash", "config", "datafiles", "gpu", "job", "limits", "memo", "notes", "options", "paths", "progress",
         "resolvers", "schema", "signature", "stopping", "store",
     )
 }  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.numerics import cholesky
 from bench.tasks.inference.gaussian import Gaussian
 from bench.types import PositiveFloat, Probability
 from methods.variational.base import GaussianMethod, per_matrix, per_vector
@@ -21,7 +22,7 @@ class _CholeskyMethod(GaussianMethod):
     """State: m and C."""
 
     def _initial(self, q: Gaussian) -> dict[str, Tensor]:
-        return {"mean": q.mean.clone(), "scale": torch.linalg.cholesky(q.covariance)}
+        return {"mean": q.mean.clone(), "scale": cholesky(q.covariance)}
 
     @property
     def q(self) -> Gaussian:
