@@ -14,7 +14,6 @@ from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probabilit
 from methods.portfolio.forecasts import exponential_average, median_of_prices, moving_average
 from methods.portfolio.strategy import Strategy, project
 
-
 LARGEST_PHI = 1e70
 
 
@@ -96,8 +95,8 @@ class CWMR(Strategy):
         phi: PositiveFloat = 2.0,
         variant: Literal["var", "stdev"] = "var",
     ) -> None:
-        if torch.as_tensor(phi).max() > LARGEST_PHI:
-            raise ValueError(f"phi = {phi}: at most {LARGEST_PHI:g}, as its fourth power is needed")
+        if (largest := float(torch.as_tensor(phi).max())) > LARGEST_PHI:
+            raise ValueError(f"phi = {largest:g}: at most {LARGEST_PHI:g}, as its fourth power is needed")
         super().__init__(seed)
         self.epsilon, self.phi, self.variant = epsilon, phi, variant
 

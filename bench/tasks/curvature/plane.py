@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
 from bench.errors import UserError
+from bench.numerics import eigvalsh
 from bench.tasks.curvature.protocol import Parameterisation
 from bench.tasks.inference.bayes import BayesianModel
 
@@ -49,7 +50,7 @@ class Plane:
     def relative(self, m: Tensor, v: Tensor, found: Tensor) -> Tensor:
         """The smallest eigenvalue of the Hessians relative to the Fisher information, [...]."""
         basis = self.coordinates.basis(m, v) / self.coordinates.fisher(m, v).sqrt()[..., None, :]
-        return torch.linalg.eigvalsh(basis.mT @ found @ basis)[..., 0]
+        return eigvalsh(basis.mT @ found @ basis)[..., 0]
 
     def closed_form_error(self, m: Tensor, v: Tensor, found: Tensor) -> float:
         """The largest entry of the difference, relative to the largest of the Hessian, over all points."""
@@ -77,7 +78,7 @@ class Plane:
         if not points:
             return []
         m, v = torch.tensor(points, dtype=torch.float64, device=self.device).unbind(-1)
-        eigenvalues = torch.linalg.eigvalsh(self.hessians(m, v)).tolist()
+        eigenvalues = eigvalsh(self.hessians(m, v)).tolist()
         return [
             {"m": m, "v": v, "low_eigenvalue": low, "high_eigenvalue": high}
             for (m, v), (low, high) in zip(points, eigenvalues)

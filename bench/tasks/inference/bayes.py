@@ -48,7 +48,9 @@ class BayesianModel:
             UserError: data, variance or precision are no finite numbers.
         """
         if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
-            raise UserError("dataset: its numbers overflow double precision; bring its noise, weights and condition nearer to 1")
+            raise UserError(
+                "dataset: its numbers overflow double precision; bring its noise, weights and condition nearer to 1"
+            )
         if not 0 < prior_variance < math.inf or math.isinf(1 / prior_variance):
             raise UserError(f"dataset.prior_variance = {prior_variance:g}: its inverse overflows; at least 1e-300")
         d = x.shape[-1]
