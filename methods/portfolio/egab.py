@@ -30,7 +30,7 @@ from torch import Tensor
 
 from bench.types import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from methods.portfolio.forecasts import forecasts
-from methods.portfolio.strategy import Strategy
+from methods.portfolio.strategy import Strategy, largest
 
 FLOOR = 1e-10
 LARGEST = 700.0  # exp of it is still finite
@@ -106,7 +106,7 @@ class EGABU(Strategy):
         decay: Fraction = 0.5,
         threshold: NonNegativeFloat | None = None,
     ) -> None:
-        power, step = float(torch.as_tensor(1 - alpha - beta).abs().max()), float(torch.as_tensor(eta).max())
+        power, step = largest(1 - alpha - beta), largest(eta)
         if power > LARGEST_POWER:
             raise ValueError(
                 f"alpha and beta: |1 - alpha - beta| = {power:g}, a power of weights, is at most {LARGEST_POWER:g}"

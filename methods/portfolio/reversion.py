@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
 from methods.portfolio.forecasts import exponential_average, median_of_prices, moving_average
-from methods.portfolio.strategy import Strategy, project
+from methods.portfolio.strategy import Strategy, largest, project
 
 LARGEST_PHI = 1e70
 
@@ -95,8 +95,8 @@ class CWMR(Strategy):
         phi: PositiveFloat = 2.0,
         variant: Literal["var", "stdev"] = "var",
     ) -> None:
-        if (largest := float(torch.as_tensor(phi).max())) > LARGEST_PHI:
-            raise ValueError(f"phi = {largest:g}: at most {LARGEST_PHI:g}, as its fourth power is needed")
+        if largest(phi) > LARGEST_PHI:
+            raise ValueError(f"phi = {largest(phi):g}: at most {LARGEST_PHI:g}, as its fourth power is needed")
         super().__init__(seed)
         self.epsilon, self.phi, self.variant = epsilon, phi, variant
 

@@ -50,6 +50,11 @@ class Strategy:
         raise NotImplementedError
 
 
+def largest(value: float | Tensor) -> float:
+    """The largest size of a hyper-parameter, a float or a tensor of settings."""
+    return float(torch.as_tensor(value, dtype=torch.float64).abs().max())
+
+
 def project(v: Tensor) -> Tensor:
     """Euclidean projection on the probability simplex along the last dimension (Duchi et al., 2008, Figure 1).
 
