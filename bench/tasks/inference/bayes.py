@@ -19,6 +19,7 @@ DAMPING = 0.5
 TOLERANCE = 1e-12
 MOST = 2000  # damped steps
 ROUNDING = 1e-10  # relative, of the ELBO
+RESOLVED = 1e-4  # rounding of the best mean, in its deviations
 SMALLEST_RATE = 2.0**-60  # of a damped step that still moves anything
 
 
@@ -130,7 +131,7 @@ class BayesianModel:
             g, hessian = self.energy_gradients(q)
             change = (hessian - precision).norm() / hessian.norm() + (g[..., None, :] @ q.scale).norm()
             if change < TOLERANCE:
-                return q
+                return self._resolved(q)
             if not torch.isfinite(change) or rate.min() < SMALLEST_RATE:
                 break
             next_precision = precision + rate[..., None] * (hessian - precision)
@@ -154,10 +155,18 @@ class BayesianModel:
         right = (
             self.prior_precision @ self.prior_mean + (self.y[..., None, :] @ self.x)[..., 0, :] / self.likelihood.noise
         )
-        found = Gaussian.from_precision(torch.cholesky_solve(right[..., None], factor)[..., 0], factor)
-        if not (torch.isfinite(found.mean).all() and torch.isfinite(self.elbo(found)).all()):
+        return self._resolved(Gaussian.from_precision(torch.cholesky_solve(right[..., None], factor)[..., 0], factor))
+
+    def _resolved(self, q: Gaussian) -> Gaussian:
+        """The best q, where double precision can tell the q near it from it.
+
+        Raises:
+            UserError: q is not finite, or its mean is rounded by more than a small part of its deviation.
+        """
+        rounded = q.whiten((torch.finfo(q.mean.dtype).eps * q.mean)[..., None]).norm()
+        if not (torch.isfinite(self.elbo(q)).all() and rounded < RESOLVED):
             raise UserError(
-                "posterior of the data set: its precision matrix is not positive definite in double precision, or overflows; "
-                "bring dataset.prior_variance and the noise and condition of the data nearer to 1"
+                "posterior of the data set: too narrow or too wide for double precision; bring dataset.prior_variance and the noise, "
+                "weights and condition of the data nearer to 1"
             )
-        return found
+        return q
