@@ -94,7 +94,7 @@ def l1_median(points: Tensor, iterations: int = 200, tolerance: float = 1e-9) ->
         target = torch.where(total > 0, (x * inverse).sum(1) / total, 0.0)
         pull = (offset * inverse).sum(1).square().sum(-1, keepdim=True).sqrt()
         on_point = (~apart).any(1).to(x.dtype)
-        r = torch.where(pull > 0, (on_point / pull).clamp_max(1), 0.0)
+        r = torch.where(pull > 0, (on_point / pull).clamp_max(1), on_point)
         answer[active] = new = (1 - r) * target + r * y
         active = active[(new - y).abs().sum(-1) > tolerance * y.abs().sum(-1)]
         if not len(active):
