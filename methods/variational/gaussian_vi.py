@@ -108,7 +108,7 @@ class AdamVI(_CholeskyMethod):
     ) -> None:
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
             if (largest := float(torch.as_tensor(beta).max())) >= 1:
-                raise ValueError(f"{name} = {largest:g}: below 1")
+                raise ValueError(f"{name} = {largest}: below 1")
         super().__init__({"beta1": beta1, "beta2": beta2, "eps": eps, "floor": floor}, **shared)
 
     def _initial(self, q: Gaussian) -> dict[str, Tensor]:

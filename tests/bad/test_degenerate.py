@@ -45,8 +45,8 @@ CASES = [  # (data, method and extremes, ending)
     (LINEAR, "adam_vi method.eps=1e-300", FINISHED),
     (LINEAR, "adam_vi method.eps=1e300", FINISHED),
     (LINEAR, "adam_vi method.floor=1e300", DIVERGED),
-    (LINEAR, "adam_vi method.beta1=1.0", "beta1 = 1: below 1"),
-    (LINEAR, "adam_vi method.beta2=0.5 task.grid={beta1:[0.9,1.0]}", "beta1 = 1: below 1"),
+    (LINEAR, "adam_vi method.beta1=1.0", "beta1 = 1.0: below 1"),
+    (LINEAR, "adam_vi method.beta2=0.5 task.grid={beta1:[0.9,1.0]}", "beta1 = 1.0: below 1"),
     (LINEAR, "ngvi method.lr=1e300", FINISHED),  # cap
     (LINEAR, "ngvi method.lr=1e-300", FINISHED),
     (LINEAR, "ngvi method.lr=1e300 method.cap=1e300", DIVERGED),
