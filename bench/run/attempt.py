@@ -12,6 +12,7 @@ from bench.run.curve import rows_of
 from bench.run.environment import environment, in_words
 from bench.run.hardware import Device, open_device
 from bench.run.job import Job
+from bench.run.limits import refusal
 from bench.run.progress import Display, console, say, seeds_in_words
 from bench.run.session import Run, Session
 from bench.run.stopping import Stopped, StopSignal
@@ -41,6 +42,8 @@ def compute(
         except (UserError, Stopped):
             raise
         except Exception as error:  # a bug in a method, a full disk: other seeds and jobs go on
+            if (line := refusal(error, job.parts)) is not None:
+                raise line from error
             line = write_error(job, group, error)
             report(f"{title}: failed: {line}")
             failures |= dict.fromkeys(group, line)

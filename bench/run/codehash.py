@@ -19,7 +19,7 @@ MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     f"bench/run/{name}.py"
     for name in (
         "ahead", "atomic", "build", "checkpoint", "clock", "codehash", "config", "curve", "datafiles", "files", "gpu", "identity", "job", "known",
-        "locks", "memo", "notes", "options", "paths", "progress", "resolvers", "result", "schema", "signature", "stopping", "store",
+        "limits", "locks", "memo", "notes", "options", "paths", "progress", "resolvers", "result", "schema", "signature", "stopping", "store",
     )
 }  # fmt: skip
 

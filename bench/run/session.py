@@ -12,6 +12,7 @@ from bench.run.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from bench.run.clock import Clock
 from bench.run.curve import MetricsFile, begins
 from bench.run.files import CHECKPOINT, METRICS, beside
+from bench.run.finite import broken, finite
 from bench.run.hardware import Device
 from bench.run.job import Job
 from bench.run.stopping import Stopped, StopSignal
@@ -47,8 +48,13 @@ class Run:
         self.follow(row)
 
     def finish(self, status: str = "finished", **metrics: Any) -> None:
-        """The final metrics. status: finished, or diverged (a loss or parameter became NaN or infinite)."""
-        self.status = status
+        """The final metrics. status: finished, or diverged (a loss or parameter became NaN or infinite).
+
+        A run is diverged too where a final metric is None, NaN or infinite, or one of the curve's last row is NaN or infinite, whatever
+        its task says. A metric that a sound run may lack (a time that was never reached) is left out by its task, and its note says when.
+        """
+        sound = finite(metrics) and not any(broken(value) for value in self.latest.values())
+        self.status = status if sound else "diverged"
         self.final = metrics
 
 

@@ -13,6 +13,8 @@ from bench.tasks.inference.bayes import BayesianModel
 from bench.tasks.inference.likelihoods import Bernoulli, Normal, Poisson, Repeated
 from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
 
+LARGEST_RATE = 2.0**53  # counts above it are not exact
+
 
 def linear_regression(
     root: str,
@@ -75,7 +77,10 @@ def poisson_regression(
     """y ~ Poisson(exp(X w)), w ~ weights N(0, I), rows of X scaled by d^(-1/2) so that predictors stay near 1. Arguments as above."""
 
     def targets(predictor: Tensor, stream: torch.Generator) -> Tensor:
-        return torch.poisson(predictor.exp(), generator=stream)
+        rates = predictor.exp()
+        if not rates.max() < LARGEST_RATE:
+            raise ValueError(f"weights = {weights:g}: a Poisson rate of {rates.max():.3g}; choose smaller weights")
+        return torch.poisson(rates, generator=stream)
 
     x, y = _drawn(seeds, n, dim, condition, dim**-0.5, weights, targets)
     return BayesianModel.with_variance(x, y, Poisson(), prior_variance)

@@ -11,12 +11,14 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from bench.errors import UserError
 from bench.tasks.doubly_stochastic.budget import Moments
 from bench.tasks.doubly_stochastic.protocol import Batch
 from bench.types import NonNegativeFloat, PositiveFloat
 from datasets import tables
 from datasets.sums.noisy_sum import NoisySum
 
+GRADIENT = 1e-6  # largest entry at the optimum
 NODES = 32  # of Gauss-Hermite quadrature: exact for polynomials up to degree 63
 
 
@@ -135,4 +137,9 @@ class AugmentedLogistic(NoisySum):
         first = np.full(self.dim, 1e-3)  # |w| has no derivative at 0
         options = {"maxiter": 5000, "maxfun": 20000, "ftol": 0.0, "gtol": 1e-10, "maxcor": 50}
         found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
+        if not np.abs(found.jac).max() <= GRADIENT * (1 + abs(found.fun)):
+            raise UserError(
+                f"optimum of the data set not found (a gradient of {np.abs(found.jac).max():.1e} after {found.nit} steps of L-BFGS): "
+                "bring dataset.noise and dataset.l2 nearer to 1"
+            )
         return torch.from_numpy(found.x).to(self.a)

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from bench.numerics import eigvalsh, solve
 from bench.seeding import generator, stream_seed
 from bench.tasks.doubly_stochastic.budget import Moments
 from bench.tasks.doubly_stochastic.protocol import Batch
@@ -162,10 +163,10 @@ class RandomQuadratics(_Quadratics):
         self.centres = heterogeneity**0.5 * centres.to(device)
         self.mean_hessian = self.hessians.mean(0)
         self.pulls = torch.einsum("nij,nj->ni", self.hessians, self.centres)
-        self.optimum = torch.linalg.solve(self.mean_hessian, self.pulls.mean(0))
+        self.optimum = solve(self.mean_hessian, self.pulls.mean(0))
         self.footprint = dim**2
-        self.smoothness = float(torch.linalg.eigvalsh(self.hessians).max())
-        self.strong_convexity = float(torch.linalg.eigvalsh(self.mean_hessian).min())
+        self.smoothness = float(eigvalsh(self.hessians).max())
+        self.strong_convexity = float(eigvalsh(self.mean_hessian).min())
 
     def batch(self, index: Tensor, noise: Tensor | None) -> Batch:
         """The minibatch's Hessian [..., d, d] and offset [..., d]."""

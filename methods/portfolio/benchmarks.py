@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bench.errors import UserError
+from bench.numerics import solve
 from bench.types import PositiveFloat, PositiveInt
 from methods.portfolio.strategy import Strategy
 
@@ -69,7 +71,7 @@ def best_constant(relatives: Tensor, gap: float = 1e-12) -> Tensor:
         relatives: x [T, m].
         gap: bound on max r - 1 at which it stops.
     Raises:
-        RuntimeError: the gap is not reached in 100 steps.
+        UserError: the gap is not reached in 100 steps.
     """
     periods, m = relatives.shape
     b = relatives.new_full((m,), 1 / m)
@@ -82,14 +84,17 @@ def best_constant(relatives: Tensor, gap: float = 1e-12) -> Tensor:
         mu = 0.1 * (b @ z) / m
         hessian = scaled.T @ scaled / periods + torch.diag(z / b)
         right = torch.stack([r - multiplier + mu / b, torch.ones_like(b)], -1)
-        step, ones = torch.linalg.solve(hessian, right).unbind(-1)
+        step, ones = solve(hessian, right).unbind(-1)
         change = (step.sum() + b.sum() - 1) / ones.sum()
         step = step - change * ones
         dual = (mu - z * step) / b - z
         shrink = torch.cat([-step / b, -dual / z]).max()
         length = min(1.0, 0.99 / shrink.item()) if shrink > 0 else 1.0
         b, z, multiplier = b + length * step, z + length * dual, multiplier + length * change
-    raise RuntimeError(f"best constant portfolio: gap {r.max() - 1:.1e} after 100 steps, wanted {gap:.1e}")
+    raise UserError(
+        f"best constant portfolio of these price relatives, from {relatives.min():.3g} to {relatives.max():.3g}: an optimality gap of "
+        f"{r.max() - 1:.1e} after 100 steps, wanted {gap:.1e}; check the prices for errors"
+    )
 
 
 class UP(Strategy):

@@ -30,10 +30,12 @@ from torch import Tensor
 
 from bench.types import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from methods.portfolio.forecasts import forecasts
-from methods.portfolio.strategy import Strategy
+from methods.portfolio.strategy import Strategy, largest
 
 FLOOR = 1e-10
 LARGEST = 700.0  # exp of it is still finite
+LARGEST_POWER = 30.0  # FLOOR to a higher one is beyond exp(+-LARGEST)
+LARGEST_STEP = 1e12  # eta beyond which steps follow the rounding errors of the gradient
 
 
 class Geometry:
@@ -85,7 +87,12 @@ class EGABU(Strategy):
         decay: of olmar2.
         threshold: cost in the objective, c = threshold * gamma / 2 for the cost gamma, from the held weights (1: to first order the
             growth net of costs); None: no such term, from the weights themselves.
+
+    Raises:
+        ValueError: a power of weights, or a step, that double precision cannot follow.
     """
+
+    one_sided = True  # h has the same sign for all assets, so that a step may ask for infinite factors of all of them
 
     def __init__(
         self,
@@ -99,6 +106,13 @@ class EGABU(Strategy):
         decay: Fraction = 0.5,
         threshold: NonNegativeFloat | None = None,
     ) -> None:
+        power, step = largest(1 - alpha - beta), largest(eta)
+        if power > LARGEST_POWER:
+            raise ValueError(
+                f"alpha and beta: |1 - alpha - beta| = {power:g}, a power of weights, is at most {LARGEST_POWER:g}"
+            )
+        if step > LARGEST_STEP:
+            raise ValueError(f"eta = {step:g}: at most {LARGEST_STEP:g}; larger steps follow rounding errors")
         super().__init__(seed)
         self.parameters = alpha, beta, eta
         self.forecast, self.window, self.decay, self.threshold = forecast, window, decay, threshold
@@ -119,7 +133,10 @@ class EGABU(Strategy):
         h = self.centred(w, log_w, forecast / growth.neg_().unsqueeze(-1))
         if self.threshold is not None:
             h = h - h.clamp(-self.cut, self.cut)
-        return normalised(self.geometry.step(log_w, h))
+        moved = self.geometry.step(log_w, h)
+        if self.one_sided:  # all factors cut at exp(700): nothing is known of what the step would be
+            moved = moved.masked_fill((moved - log_w).amin(-1, keepdim=True) >= LARGEST - 1e-9, torch.nan)
+        return normalised(moved)
 
     def centred(self, w: Tensor, log_w: Tensor, g: Tensor) -> Tensor:
         """h from the gradient g, all [C, K, m]."""
@@ -128,6 +145,8 @@ class EGABU(Strategy):
 
 class EGABN(EGABU):
     """EGAB-N: the gradient of the loss at w / sum w. Arguments as EGABU's."""
+
+    one_sided = False
 
     def centred(self, w: Tensor, log_w: Tensor, g: Tensor) -> Tensor:
         return g + 1  # w . g = -1 for every forecast
@@ -138,6 +157,8 @@ class EGABP(EGABU):
 
     projection: metric, with the multiplier lambda above; euclidean, lambda = mean(g), for every (alpha, beta).
     """
+
+    one_sided = False
 
     def __init__(self, seed: int = 0, *, projection: Literal["metric", "euclidean"] = "metric", **shared: Any) -> None:
         super().__init__(seed, **shared)

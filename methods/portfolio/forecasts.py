@@ -8,6 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bench.errors import UserError
+
+UNSETTLED = (
+    1e-5  # relative change of an L1-median at which its iteration has not settled; on real prices it is below 1e-6
+)
+
 
 def forecasts(name: str, relatives: Tensor, window: int, decay: float | Tensor) -> Tensor:
     """The forecasts by name, [T, m] ([T, K, m] for K values of decay).
@@ -70,6 +76,9 @@ def l1_median(points: Tensor, iterations: int = 200, tolerance: float = 1e-9) ->
         points: X [B, n, m].
         iterations: most steps.
         tolerance: of the relative change.
+
+    Raises:
+        UserError: after the last step one still changes by 1e-5 of itself.
     References:
         Vardi and Zhang, 2000, PNAS 97; the toolbox's l1median_VaZh_z.
     """
@@ -85,9 +94,14 @@ def l1_median(points: Tensor, iterations: int = 200, tolerance: float = 1e-9) ->
         target = torch.where(total > 0, (x * inverse).sum(1) / total, 0.0)
         pull = (offset * inverse).sum(1).square().sum(-1, keepdim=True).sqrt()
         on_point = (~apart).any(1).to(x.dtype)
-        r = torch.where(pull > 0, (on_point / pull).clamp_max(1), 0.0)
+        r = torch.where(pull > 0, (on_point / pull).clamp_max(1), on_point)
         answer[active] = new = (1 - r) * target + r * y
         active = active[(new - y).abs().sum(-1) > tolerance * y.abs().sum(-1)]
         if not len(active):
             break
+    if len(active) and ((new - y).abs().sum(-1) > UNSETTLED * y.abs().sum(-1)).any():
+        raise UserError(
+            f"L1-median of prices: not settled after {iterations} steps; are the prices of one window of very different size? "
+            "Choose a shorter method.window, or check the prices for errors"
+        )
     return answer

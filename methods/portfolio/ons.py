@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bench.errors import UserError
+from bench.numerics import solve
 from bench.types import PositiveFloat, Probability
 from methods.portfolio.strategy import Strategy
 
@@ -69,17 +71,25 @@ def minimise(matrix: Tensor, linear: Tensor, start: Tensor) -> Tensor:
         matrix: A [m, m], positive definite.
         linear: c [m].
         start: a point of the simplex, [m]; near the answer it saves steps.
+    Returns:
+        [m]; NaN where A or c is not finite.
+
     Raises:
-        RuntimeError: no answer after 20 m changes of the support (A not positive definite).
+        UserError: no answer after 20 m changes of the support (A not positive definite in double precision).
     """
     p, support = start.clone(), (start > 0).nonzero().squeeze(-1)
+    unknown = torch.full_like(p, torch.nan)
+    if not len(support):
+        return unknown
     slack = 1e-12 * linear.abs().max()
     for _ in range(20 * len(p)):
         inner = matrix[support][:, support]
         right = torch.stack([linear[support], torch.ones_like(linear[support])], -1)
-        free, ones = torch.linalg.solve(inner, right).unbind(-1)
+        free, ones = solve(inner, right).unbind(-1)
         multiplier = (free.sum() - 1) / ones.sum()
         target, here = free - multiplier * ones, p[support]
+        if not torch.isfinite(target).all():
+            return unknown
         if (target >= 0).all():
             p = torch.zeros_like(p).index_copy_(0, support, target / target.sum())
             dual = matrix @ p - linear + multiplier
@@ -95,4 +105,7 @@ def minimise(matrix: Tensor, linear: Tensor, start: Tensor) -> Tensor:
             keep = torch.arange(len(support), device=p.device) != blocked
             support = support[keep]
             p = torch.zeros_like(p).index_copy_(0, support, moved[keep].clamp_min(0))
-    raise RuntimeError("projection in the norm of A: the active set does not settle; is A positive definite?")
+    raise UserError(
+        "online Newton step: its projection does not settle, as price relatives or method.delta and method.beta are too far from 1 "
+        "for double precision; bring them nearer, or check the prices for errors"
+    )

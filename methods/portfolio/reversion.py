@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
-from methods.portfolio.forecasts import exponential_average, l1_median
-from methods.portfolio.strategy import Strategy, project
+from methods.portfolio.forecasts import exponential_average, median_of_prices, moving_average
+from methods.portfolio.strategy import Strategy, largest, project
+
+LARGEST_PHI = 1e70
 
 
 def centred(v: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,6 +95,8 @@ class CWMR(Strategy):
         phi: PositiveFloat = 2.0,
         variant: Literal["var", "stdev"] = "var",
     ) -> None:
+        if largest(phi) > LARGEST_PHI:
+            raise ValueError(f"phi = {largest(phi):g}: at most {LARGEST_PHI:g}, as its fourth power is needed")
         super().__init__(seed)
         self.epsilon, self.phi, self.variant = epsilon, phi, variant
 
@@ -130,7 +134,9 @@ def _largest_root(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """max(0, real roots of a z^2 + b z + c); 0 where two distinct ones do not exist (or, at a = 0, none does)."""
     discriminant = b.square() - 4 * a * c
     root = discriminant.clamp_min(0).sqrt()
-    two = torch.maximum((root - b) / (2 * a), (-root - b) / (2 * a))
+    near, far = (root - b) / (2 * a), (-root - b) / (2 * a)
+    lost = (discriminant == b.square()) & (b != 0)  # 4 a c is below rounding: -c / b is the small root
+    two = torch.maximum(torch.where(lost & (b > 0), -c / b, near), torch.where(lost & (b < 0), -c / b, far))
     value = torch.where(a != 0, torch.where(discriminant > 0, two, 0.0), torch.where(b != 0, -c / b, 0.0))
     return value.clamp_min(0)
 
@@ -189,13 +195,7 @@ class OLMAR1(Reverting):
         self.window = window
 
     def forecast(self, relatives: Tensor) -> Tensor:
-        phi, inverse = relatives.clone(), torch.ones_like(relatives)
-        total = inverse.clone()
-        for k in range(min(self.window - 1, len(relatives))):
-            inverse[k:] /= relatives[: len(relatives) - k]  # p_{t-k-1} / p_t
-            total += inverse
-        phi[self.window :] = total[self.window :] / self.window
-        return phi
+        return torch.cat([relatives[: self.window], moving_average(relatives, self.window)[self.window :]])
 
 
 class OLMAR2(Reverting):
@@ -239,12 +239,8 @@ class RMR(Reverting):
         self.window = window
 
     def forecast(self, relatives: Tensor) -> Tensor:
-        prices = torch.cat([torch.ones_like(relatives[:1]), relatives[1:]]).cumprod(0)
-        phi = relatives.clone()
-        if len(prices) > self.window:
-            windows = prices[1:].unfold(0, self.window, 1).mT  # [T - w, w, m], the last ends at t = T - 1
-            phi[self.window :] = l1_median(windows) / prices[self.window :]
-        return phi
+        from_first = torch.cat([torch.ones_like(relatives[:1]), relatives[1:]])
+        return torch.cat([relatives[: self.window], median_of_prices(from_first, self.window)[self.window :]])
 
 
 class TCO1(Strategy):

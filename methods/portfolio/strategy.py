@@ -50,17 +50,22 @@ class Strategy:
         raise NotImplementedError
 
 
+def largest(value: float | Tensor) -> float:
+    """The largest size of a hyper-parameter, a float or a tensor of settings."""
+    return float(torch.as_tensor(value, dtype=torch.float64).abs().max())
+
+
 def project(v: Tensor) -> Tensor:
     """Euclidean projection on the probability simplex along the last dimension (Duchi et al., 2008, Figure 1).
 
     The projection does not change when a constant is added to v, so the largest entry is moved to 0 first: the result is exact
-    for entries of any size.
+    for entries of any size; where one is not finite, NaN.
     """
     v = v - v.amax(-1, keepdim=True)
     ordered = v.sort(dim=-1, descending=True).values
     excess = ordered.cumsum(-1) - 1
     k = torch.arange(1, v.shape[-1] + 1, dtype=v.dtype, device=v.device)
     support = (ordered * k > excess).sum(-1, keepdim=True)
-    threshold = excess.gather(-1, support - 1) / support
+    threshold = excess.gather(-1, support.clamp_min(1) - 1) / support
     clipped = (v - threshold).clamp_min_(0)
     return clipped / clipped.sum(-1, keepdim=True)

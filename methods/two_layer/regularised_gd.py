@@ -19,6 +19,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from bench.errors import UserError
+from bench.numerics import solve
 from bench.tasks.teacher_recovery.oracle import Oracle
 from bench.types import NonNegativeFloat, PositiveFloat
 
@@ -52,11 +54,20 @@ class FeatureRegression:
         return step / step.norm(dim=-1, keepdim=True)
 
     def second(self, oracle: Oracle, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Balanced a [K, S, m] and w [K, S, m, d] after stage 2."""
+        """Balanced a [K, S, m] and w [K, S, m, d] after stage 2.
+
+        Raises:
+            UserError: a ridge that rounding hides, so that neurons in excess of the features' rank get arbitrary weights.
+        """
         gram, target = self._regression(oracle, rows)
         ridge = torch.as_tensor(self.ridge, dtype=rows.dtype, device=rows.device).reshape(-1, 1, 1, 1)
         eye = torch.eye(gram.shape[-1], dtype=rows.dtype, device=rows.device)
-        c = torch.linalg.solve(gram + ridge * eye, target[..., None])[..., 0]
+        least = torch.finfo(rows.dtype).eps * float(gram.diagonal(dim1=-2, dim2=-1).sum(-1).max())
+        if ridge.min() < least:
+            raise UserError(
+                f"method.ridge = {float(ridge.min()):g}: lost to rounding beside the features; at least {least:.1e}"
+            )
+        c = solve(gram + ridge * eye, target[..., None])[..., 0]
         root = c.abs().sqrt()
         return c.sign() * root, rows * root[..., None]
 

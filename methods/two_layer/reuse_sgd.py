@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.tasks.feature_learning.protocol import Batch
-from bench.types import Probability
+from bench.types import PositiveInt, Probability
 from methods.two_layer.feature_sgd import FeatureSGD
 from methods.two_layer.first_layer import GradientMethod
 
@@ -30,8 +30,10 @@ class ReuseSGD(GradientMethod):
 
     evaluations = 2
 
-    def __init__(self, *, interpolation: Probability, anneal_from: Probability, **shared: Any) -> None:
-        super().__init__(own={"interpolation": (interpolation, 0.0)}, **shared)
+    def __init__(
+        self, *, interpolation: Probability, anneal_from: Probability, batch_size: PositiveInt, **shared: Any
+    ) -> None:
+        super().__init__(own={"interpolation": (interpolation, 0.0)}, batch_size=batch_size, **shared)
         self.anneal_from = anneal_from
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.numerics import cholesky
 from bench.tasks.inference.gaussian import Gaussian
 from bench.types import PositiveFloat, Probability
 from methods.variational.base import GaussianMethod, per_matrix, per_vector
@@ -21,7 +22,7 @@ class _CholeskyMethod(GaussianMethod):
     """State: m and C."""
 
     def _initial(self, q: Gaussian) -> dict[str, Tensor]:
-        return {"mean": q.mean.clone(), "scale": torch.linalg.cholesky(q.covariance)}
+        return {"mean": q.mean.clone(), "scale": cholesky(q.covariance)}
 
     @property
     def q(self) -> Gaussian:
@@ -106,8 +107,8 @@ class AdamVI(_CholeskyMethod):
         **shared: Any,
     ) -> None:
         for name, beta in (("beta1", beta1), ("beta2", beta2)):
-            if torch.as_tensor(beta).max() >= 1:
-                raise ValueError(f"{name} = {beta}: below 1")
+            if (largest := float(torch.as_tensor(beta).max())) >= 1:
+                raise ValueError(f"{name} = {largest}: below 1")
         super().__init__({"beta1": beta1, "beta2": beta2, "eps": eps, "floor": floor}, **shared)
 
     def _initial(self, q: Gaussian) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bench.numerics import cholesky
 from bench.tasks.inference.gaussian import Gaussian
 from bench.types import NonNegativeFloat, PositiveFloat
 from methods.variational.base import GaussianMethod, per_matrix, per_vector
@@ -18,7 +19,7 @@ class NGVI(GaussianMethod):
     With P = S^-1 and h = P m this is P <- (1 - rate) P + rate H and h <- (1 - rate) h + rate (H m - g): the state is (h, P), and the new
     mean uses the new P. It is mirror descent on omega with the divergence KL(q || q_t). For a conjugate model eta_{t+1} is the average
     (1 - rate) eta_t + rate eta_hat of the old one and the minibatch's exact answer. A step to a P that is not positive definite
-    (possible where H is not) is not taken.
+    (possible where H is not) is not taken; one to a P that is not finite is, and ends in NaN.
 
     Args:
         lr: gamma_0, in (0, 1] for averages; lr = 1, decay = 1/2: gamma_t = 2/(t+2). lr = 1, decay = 1: the plain average, 1/(t+1).
@@ -42,7 +43,7 @@ class NGVI(GaussianMethod):
             "precision": precision,
             "h": (precision @ q.mean[..., None])[..., 0],
             "mean": q.mean.clone(),
-            "factor": torch.linalg.cholesky(precision),
+            "factor": cholesky(precision),
         }
 
     @property
@@ -54,7 +55,9 @@ class NGVI(GaussianMethod):
         precision, h = self._natural(per_vector(gamma), per_matrix(gamma), mean, g, hessian)
         precision = (precision + precision.mT) / 2
         factor, failure = torch.linalg.cholesky_ex(precision)
-        lost = failure != 0
+        overflown = ~torch.isfinite(precision).all(-1).all(-1)
+        lost = (failure != 0) & ~overflown
+        factor = factor.masked_fill(overflown[..., None, None], torch.nan)
         new = {"precision": precision, "h": h, "factor": factor}
         new["mean"] = torch.cholesky_solve(h[..., None], factor)[..., 0]
         for name, value in new.items():
@@ -98,7 +101,7 @@ class SquareRootNGVI(GaussianMethod):
     """
 
     def _initial(self, q: Gaussian) -> dict[str, Tensor]:
-        return {"mean": q.mean.clone(), "scale": torch.linalg.cholesky(q.covariance)}
+        return {"mean": q.mean.clone(), "scale": cholesky(q.covariance)}
 
     @property
     def q(self) -> Gaussian:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import UserError
+from bench.numerics import eigvalsh
 from bench.run.build import build
 from bench.run.session import Session
 from bench.tasks.curvature.plane import Plane
@@ -55,7 +56,7 @@ def run(
     found = plane.hessians(m, v)
     rows = _map_rows(m, v, plane.relative(m, v, found), stride) if stride else []
     rows += plane.point_rows(points)
-    eigenvalues = torch.linalg.eigvalsh(found)
+    eigenvalues = eigvalsh(found)
     negative = eigenvalues[..., 0] < -ROUNDING * eigenvalues[..., 1].abs()
     final = {
         "share_nonconvex": negative.double().mean().item(),

@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
 from bench.errors import UserError
+from bench.numerics import eigvalsh
 from bench.tasks.curvature.protocol import Parameterisation
 from bench.tasks.inference.bayes import BayesianModel
 
+LARGEST = 1e6  # of what cancels in a Hessian
 STEP, REACH = 0.1, 9.0  # the trapezoidal rule over N(0, 1), exact to rounding for functions analytic near the real line
 
 
@@ -19,7 +21,8 @@ class Plane:
     """-ELBO of a model of one weight as a function of the coordinates of N(m, v); on the model's device.
 
     Raises:
-        UserError: the model has more weights, or one data set for each seed.
+        UserError: the model has more weights, or one data set for each seed; or parts of the Hessian that cancel are so large that their
+            rounding errors hide the others.
     """
 
     def __init__(self, coordinates: Parameterisation, model: BayesianModel) -> None:
@@ -28,6 +31,11 @@ class Plane:
         self.coordinates, self.device = coordinates, model.x.device
         self.x, self.y, self.nll = model.x[0, :, 0], model.y[0], model.likelihood.nll
         self.prior_mean, self.prior_precision = model.prior_mean[0], model.prior_precision[0, 0]
+        for name, size in (("1 / dataset.prior_variance", self.prior_precision), ("dataset.y", self.y.abs().max())):
+            if size > LARGEST:
+                raise UserError(
+                    f"task curvature: {name} = {float(size):g}, at most {LARGEST:g}: the Hessian drowns in rounding errors"
+                )
         self.nodes = torch.arange(-REACH, REACH + STEP / 2, STEP, dtype=torch.float64, device=self.device)
         weights = torch.exp(-self.nodes.square() / 2)
         self.weights = weights / weights.sum()
@@ -49,7 +57,7 @@ class Plane:
     def relative(self, m: Tensor, v: Tensor, found: Tensor) -> Tensor:
         """The smallest eigenvalue of the Hessians relative to the Fisher information, [...]."""
         basis = self.coordinates.basis(m, v) / self.coordinates.fisher(m, v).sqrt()[..., None, :]
-        return torch.linalg.eigvalsh(basis.mT @ found @ basis)[..., 0]
+        return eigvalsh(basis.mT @ found @ basis)[..., 0]
 
     def closed_form_error(self, m: Tensor, v: Tensor, found: Tensor) -> float:
         """The largest entry of the difference, relative to the largest of the Hessian, over all points."""
@@ -77,7 +85,7 @@ class Plane:
         if not points:
             return []
         m, v = torch.tensor(points, dtype=torch.float64, device=self.device).unbind(-1)
-        eigenvalues = torch.linalg.eigvalsh(self.hessians(m, v)).tolist()
+        eigenvalues = eigvalsh(self.hessians(m, v)).tolist()
         return [
             {"m": m, "v": v, "low_eigenvalue": low, "high_eigenvalue": high}
             for (m, v), (low, high) in zip(points, eigenvalues)

@@ -20,6 +20,8 @@ from bench.tasks.feature_learning.index_models import IndexModel
 from bench.tasks.feature_learning.protocol import Method
 from bench.tasks.feature_learning.two_layer import Neurons, TwoLayer
 
+MOST_DIGITS = 18  # of a number of samples
+
 
 class Experiment:
     """The cells, one a dimension in rising order, and the method that moves their networks."""
@@ -43,6 +45,8 @@ class Experiment:
         """The cells with their networks at the start; rows are logged at n = samples d^power (ln d), whole batches of them."""
         size, self.cells = self.method.batch_size or 1, []
         for d in sorted(self.model.dims):
+            if (digits := math.log10(max(samples)) + power * math.log10(d)) > MOST_DIGITS:
+                raise UserError(f"task.samples, task.samples_power: 10^{digits:.3g} samples for d = {d}; ask for fewer")
             scale = d**power * (math.log(d) if logarithm else 1.0)
             reports = sorted({max(size, round(each * scale / size) * size) for each in samples})
             self.cells.append(self._cell(d, reports))

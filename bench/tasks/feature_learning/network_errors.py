@@ -12,6 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from bench.numerics import solve
 from bench.tasks.feature_learning.index_models import Target
 from bench.tasks.feature_learning.two_layer import Neurons
 from bench.tasks.teacher_recovery.relu_population import directions, kernel
@@ -104,4 +105,4 @@ def ridge_error(
 
 def _ridge(phi: Tensor, y: Tensor, penalty: float) -> Tensor:
     eye = torch.eye(phi.shape[-1], dtype=phi.dtype, device=phi.device)
-    return torch.linalg.solve(phi.mT @ phi / phi.shape[-2] + penalty * eye, phi.mT @ y / phi.shape[-2])
+    return solve(phi.mT @ phi / phi.shape[-2] + penalty * eye, phi.mT @ y / phi.shape[-2])

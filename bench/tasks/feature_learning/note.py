@@ -8,7 +8,9 @@ NOTE = TaskNote(
     {
         "overlap_mean": Metric("mean overlap of neurons", "higher"),
         "test_error": Metric("test error of the second phase", "lower"),
-        "hitting_time": Metric("samples to recovery", "lower"),
+        "hitting_time": Metric(
+            "samples to recovery", "lower"
+        ),  # left out where it was not reached, as all that follows from it
         "hitting_slope": Metric("log-log slope of samples to recovery over d", "lower"),
         "theory_slope": Metric("exponent of d in theory", "lower"),
         "tuned_hitting_time": Metric("samples to recovery, best setting", "lower"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from bench.errors import UserError
+from bench.numerics import cholesky
 from bench.tasks.inference.gaussian import Gaussian, kl
 from bench.tasks.inference.likelihoods import Likelihood, Normal
 
@@ -16,6 +19,8 @@ DAMPING = 0.5
 TOLERANCE = 1e-12
 MOST = 2000  # damped steps
 ROUNDING = 1e-10  # relative, of the ELBO
+RESOLVED = 1e-4  # rounding of the best mean, in its deviations
+SMALLEST_RATE = 2.0**-60  # of a damped step that still moves anything
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,17 @@ class BayesianModel:
 
     @staticmethod
     def with_variance(x: Tensor, y: Tensor, likelihood: Likelihood, prior_variance: float) -> BayesianModel:
-        """With the prior N(0, prior_variance I)."""
+        """With the prior N(0, prior_variance I).
+
+        Raises:
+            UserError: data, variance or precision are no finite numbers.
+        """
+        if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+            raise UserError(
+                "dataset: its numbers overflow double precision; bring its noise, weights and condition nearer to 1"
+            )
+        if not 0 < prior_variance < math.inf or math.isinf(1 / prior_variance):
+            raise UserError(f"dataset.prior_variance = {prior_variance:g}: its inverse overflows; at least 1e-300")
         d = x.shape[-1]
         precision = torch.eye(d, dtype=x.dtype, device=x.device) / prior_variance
         return BayesianModel(x, y, likelihood, x.new_zeros(d), precision)
@@ -60,7 +75,7 @@ class BayesianModel:
     @property
     def prior(self) -> Gaussian:
         """N(mu0, P0^-1)."""
-        return Gaussian.from_precision(self.prior_mean, torch.linalg.cholesky(self.prior_precision))
+        return Gaussian.from_precision(self.prior_mean, cholesky(self.prior_precision))
 
     @cached_property
     def _squares(self) -> Tensor:
@@ -104,7 +119,7 @@ class BayesianModel:
         halved for good, seed by seed, whenever the ELBO falls.
 
         Raises:
-            RuntimeError: a relative step of 1e-12 is not reached.
+            UserError: a relative step of 1e-12 is not reached, or a posterior is not finite.
         """
         if isinstance(self.likelihood, Normal):
             return self._posterior()
@@ -116,9 +131,11 @@ class BayesianModel:
             g, hessian = self.energy_gradients(q)
             change = (hessian - precision).norm() / hessian.norm() + (g[..., None, :] @ q.scale).norm()
             if change < TOLERANCE:
-                return q
+                return self._resolved(q)
+            if not torch.isfinite(change) or rate.min() < SMALLEST_RATE:
+                break
             next_precision = precision + rate[..., None] * (hessian - precision)
-            factor = torch.linalg.cholesky(next_precision)
+            factor = cholesky(next_precision)
             mean = q.mean - rate * torch.cholesky_solve(g[..., None], factor)[..., 0]
             step = Gaussian.from_precision(mean, factor)
             reached = self.elbo(step)
@@ -127,12 +144,29 @@ class BayesianModel:
             q = Gaussian(torch.where(up, step.mean, q.mean), torch.where(up[..., None], step.scale, q.scale), q.upper)
             precision = torch.where(up[..., None], next_precision, precision)
             elbo = torch.where(up[:, 0], reached, elbo)
-        raise RuntimeError(f"best Gaussian: a relative step of {change:.1e} after {MOST}, wanted {TOLERANCE:.0e}")
+        raise UserError(
+            f"best Gaussian of the data set not found (a relative step of {change:.1e}, wanted {TOLERANCE:.0e}): in double precision "
+            "its posterior is too far from its prior; bring dataset.prior_variance and the scale of the data nearer to 1"
+        )
 
     def _posterior(self) -> Gaussian:
         """P = P0 + X^T X / s^2, P m = P0 mu0 + X^T y / s^2."""
-        factor = torch.linalg.cholesky(self.prior_precision + self.x.mT @ self.x / self.likelihood.noise)
+        factor = cholesky(self.prior_precision + self.x.mT @ self.x / self.likelihood.noise)
         right = (
             self.prior_precision @ self.prior_mean + (self.y[..., None, :] @ self.x)[..., 0, :] / self.likelihood.noise
         )
-        return Gaussian.from_precision(torch.cholesky_solve(right[..., None], factor)[..., 0], factor)
+        return self._resolved(Gaussian.from_precision(torch.cholesky_solve(right[..., None], factor)[..., 0], factor))
+
+    def _resolved(self, q: Gaussian) -> Gaussian:
+        """The best q, where double precision can tell the q near it from it.
+
+        Raises:
+            UserError: q is not finite, or its mean is rounded by more than a small part of its deviation.
+        """
+        rounded = q.whiten((torch.finfo(q.mean.dtype).eps * q.mean)[..., None]).norm()
+        if not (torch.isfinite(self.elbo(q)).all() and rounded < RESOLVED):
+            raise UserError(
+                "posterior of the data set: too narrow or too wide for double precision; bring dataset.prior_variance and the noise, "
+                "weights and condition of the data nearer to 1"
+            )
+        return q

@@ -12,7 +12,7 @@ NOTE = TaskNote(
         "lost_pd": Metric("share of seeds that lost positive-definiteness", "lower"),
         "lost_pd_steps": Metric("steps that lost positive-definiteness", "lower"),
         "gap_error": Metric("ELBO gap minus KL(q || q*), absolute"),
-        "slope": Metric("log-log slope of KL(q || q*)"),
+        "slope": Metric("log-log slope of KL(q || q*)"),  # left out where KL is not above 0 at every report
         "chosen_lr": Metric("step size of the best setting"),
         "chosen_decay": Metric("its decay"),
         "iterations": Metric("iterations"),

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from bench.tasks.portfolio.books import Paths
 
+ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -30,6 +32,7 @@ def metrics(paths: Paths, relatives: Tensor, costs: Tensor, how: Measure) -> lis
     annual_return (APY): S_T^(252 / T) - 1.        annual_std: standard deviation of r (ddof = 1) times sqrt(252).
     sharpe: (APY - 0.04) / annual_std.             max_drawdown: max_t 1 - S_t / max_{s <= t} S_s.
     calmar: APY / max_drawdown.                    turnover: mean over t >= 2 of ||b_t - held_{t-1}||_1, from 0 to 2.
+    sharpe and calmar are left out where they have no divisor: wealth that never falls, or that grows by the same factor.
     simplex_error: max_t of |sum b_t - 1| and of a negative weight.
     excess_return: mean of r_t - r_t of buying and holding all assets evenly (which pays for its purchase), a period.
     """
@@ -58,5 +61,11 @@ def metrics(paths: Paths, relatives: Tensor, costs: Tensor, how: Measure) -> lis
         "log_wealth": log_net[-1],
         "simplex_error": paths.off[..., 0].amax(0),
     }
-    rows = zip(*(column.tolist() for column in columns.values()))
-    return [dict(zip(columns, row)) | {"periods": periods} for row in rows]
+    rows = [dict(zip(columns, row)) for row in zip(*(column.tolist() for column in columns.values()))]
+    return [_defined(row) | {"periods": periods} for row in rows]
+
+
+def _defined(row: dict[str, float]) -> dict[str, float]:
+    """A row without the ratios to a deviation or a drawdown that is zero to rounding."""
+    none = {ratio for ratio, size in (("sharpe", "annual_std"), ("calmar", "max_drawdown")) if row[size] < ROUNDING}
+    return {name: value for name, value in row.items() if name not in none}

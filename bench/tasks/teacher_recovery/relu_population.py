@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.numerics import solve
+
 TINY = 1e-300  # a row of length 0 has mass 0, whatever its direction
 
 
@@ -138,4 +140,4 @@ def small_penalty_constant(teachers: Teachers) -> Tensor:
     blocks[:, same] = eye / 4 - own / (2 * math.pi)
     gram = blocks.permute(0, 1, 3, 2, 4).reshape(seeds, r * d, r * d)
     c = (teachers.weights.sign()[..., None] * v).reshape(seeds, r * d)
-    return (c * torch.linalg.solve(gram, c)).sum(-1) / 2
+    return (c * solve(gram, c)).sum(-1) / 2
