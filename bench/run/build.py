@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
-from hydra.utils import get_object
-
 from bench.errors import UserError
 from bench.run.datafiles import recorded
+from bench.run.loading import load
 
 
 def build(group: str, node: Mapping[str, Any], *supplied: Any, **more: Any) -> Any:
@@ -20,6 +19,6 @@ def build(group: str, node: Mapping[str, Any], *supplied: Any, **more: Any) -> A
     arguments = {name: value for name, value in node.items() if name != "_target_"}
     try:
         with recorded() if group == "dataset" else nullcontext():
-            return get_object(str(node["_target_"]))(*supplied, **more, **arguments)
+            return load(str(node["_target_"]))(*supplied, **more, **arguments)
     except ValueError as error:
         raise UserError(f"{group}: {error}") from error

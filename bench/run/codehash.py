@@ -18,8 +18,8 @@ from bench.run.signature import imported_from, parse, source_file
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     f"bench/run/{name}.py"
     for name in (
-        "build", "checkpoint", "clock", "codehash", "config", "datafiles", "gpu", "job", "memo", "notes", "options", "paths", "progress",
-        "resolvers", "schema", "signature", "stopping", "store",
+        "build", "checkpoint", "clock", "codehash", "config", "crash", "datafiles", "gpu", "job", "loading", "memo", "notes", "options", "paths",
+        "progress", "refusal", "resolvers", "schema", "signature", "stopping", "store", "targets", "yamlfiles",
     )
 }  # fmt: skip
 

@@ -9,14 +9,18 @@ from typing import Any
 import yaml
 
 from bench.run.paths import CONF
+from bench.run.yamlfiles import LOADER, check_yaml
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 SCALES = {"smoke": "seconds, for tests", "mini": "minutes on two CPU cores", "paper": "the paper's own protocol"}
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, plain values alone."""
-    return yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+    """The content of a YAML file, plain values alone.
+
+    Raises:
+        UserError: it is none, with file and row.
+    """
+    return yaml.load(check_yaml(path), LOADER)
 
 
 @cache
@@ -25,7 +29,8 @@ def options(group: str) -> dict[str, str]:
     folder = CONF / group
     found = {}
     for path in sorted(folder.rglob("*.yaml")):
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+        text = path.read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in text.splitlines() if not line.startswith("# @package")]
         found[str(path.relative_to(folder).with_suffix(""))] = (
             lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
         )
@@ -33,7 +38,7 @@ def options(group: str) -> dict[str, str]:
 
 
 def task_of(dataset: str) -> str | None:
-    for line in (CONF / "dataset" / f"{dataset}.yaml").read_text(encoding="utf-8").splitlines():
+    for line in (CONF / "dataset" / f"{dataset}.yaml").read_text(encoding="utf-8", errors="replace").splitlines():
         if "/task@_global_.task:" in line:
             return line.split(":")[-1].strip()
     return None
