@@ -83,7 +83,7 @@ def _composed(hydra_main: Callable[[], None]) -> int | None:
     except Exception as error:
         show_traceback(error)
         if isinstance(error, OSError) and not isinstance(error, HydraException):  # those inside a run are caught there
-            _problems.append(UserError(f"results_root: cannot write {error.filename}: {error.strerror}"))
+            _problems.append(_unwritable(error))
         elif _inside_a_run(error):
             raise
         else:
@@ -105,10 +105,14 @@ def guarded(work: Callable[[], object]) -> None:
 
     try:
         work()
-    except (UserError, RunsFailed) as error:
+    except (UserError, RunsFailed, OSError) as error:
         if os.environ.get("CLAIMBENCH_MAIN") != str(os.getpid()):
             raise
-        _problems.append(error)
+        _problems.append(_unwritable(error) if isinstance(error, OSError) else error)
+
+
+def _unwritable(error: OSError) -> UserError:
+    return UserError(f"results_root: cannot write {error.filename}: {error.strerror}")
 
 
 def one_line(program: Callable[[], int]) -> Callable[[], int]:

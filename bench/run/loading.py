@@ -21,6 +21,8 @@ def load_module(name: str) -> ModuleType:
     except SyntaxError as error:
         raise UserError(f"{shown(error.filename or name)}:{error.lineno}: {error.msg}") from error
     except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}."):
+            raise UserError(f"no such class or function: there is no module '{error.name}'") from None
         hint = f"; install '{error.name}', or correct the import" if isinstance(error, ModuleNotFoundError) else ""
         raise UserError(f"{own_line(error) or name}: {error}{hint}") from error
 

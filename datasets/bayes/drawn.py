@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.seeding import generator
 from bench.tasks.inference.bayes import BayesianModel
 from bench.tasks.inference.likelihoods import Bernoulli, Normal, Poisson, Repeated
-from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
+from bench.types import AtLeastOne, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 def linear_regression(
@@ -20,7 +20,7 @@ def linear_regression(
     *,
     n: PositiveInt = 2000,
     dim: PositiveInt = 10,
-    condition: PositiveFloat = 1.0,
+    condition: AtLeastOne = 1.0,
     noise: PositiveFloat = 1.0,
     prior_variance: PositiveFloat = 1.0,
 ) -> BayesianModel:
@@ -49,7 +49,7 @@ def logistic_regression(
     *,
     n: PositiveInt = 1000,
     dim: PositiveInt = 10,
-    condition: PositiveFloat = 10.0,
+    condition: AtLeastOne = 10.0,
     weights: PositiveFloat = 2.0,
     prior_variance: PositiveFloat = 1.0,
 ) -> BayesianModel:
@@ -68,7 +68,7 @@ def poisson_regression(
     *,
     n: PositiveInt = 1000,
     dim: PositiveInt = 10,
-    condition: PositiveFloat = 1.0,
+    condition: AtLeastOne = 1.0,
     weights: PositiveFloat = 1.0,
     prior_variance: PositiveFloat = 1.0,
 ) -> BayesianModel:

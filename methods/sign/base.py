@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+if TYPE_CHECKING:
+    from bench.types import NonNegativeFloat, PositiveFloat
 
 Closure = Callable[[], Tensor]
 
@@ -44,8 +47,8 @@ class SignOptimizer(Optimizer):
         buffers: Iterable[Tensor] = (),
         own: dict[str, Any] | None = None,
         *,
-        lr: float,
-        weight_decay: float = 0.0,
+        lr: PositiveFloat,
+        weight_decay: NonNegativeFloat = 0.0,
     ) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, **(own or {})}
         check_ranges(defaults)
