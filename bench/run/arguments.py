@@ -41,7 +41,7 @@ def checked(arguments: Sequence[str]) -> list[str]:
     sweep = chosen.multirun or _sweeps(parsed)
     if sweep:
         _check_sweep(parsed)
-    renamed = {o.input_line: _seeds(o) for o in parsed} if sweep else {}
+    renamed = {o.input_line: _in_sweep(o, _swept_groups(parsed)) for o in parsed} if sweep else {}
     return [renamed.get(text, text) for text in ordered]
 
 
@@ -94,6 +94,8 @@ def parsed_override(text: str) -> Override:
 def _check_key(override: Override) -> None:
     """Hydra's settings may not name code; a key is a path of names."""
     key = override.key_or_group
+    if not key:
+        raise UserError(f"{override.input_line}: no key before the equals sign; {GRAMMAR}")
     if key == "hydra" or key.startswith("hydra."):
         value = None if override.is_sweep_override() else override.value()
         if key.startswith("hydra.callbacks"):
@@ -179,12 +181,24 @@ def _check_experiments(override: Override) -> None:
         )
 
 
-def _seeds(override: Override) -> str:
-    """`seeds=0,1` as `seeds=[0],[1]`: jobs of one seed each."""
+def _swept_groups(parsed: Sequence[Override]) -> set[str]:
+    """Config groups of which the jobs have different options."""
+    experiments = [str(o.value()) for o in parsed if o.key_or_group == "experiment" and not o.is_sweep_override()]
+    own = [key for name in experiments if (CONF / "experiment" / f"{name}.yaml").is_file() for key in swept(name)]
+    return {key for key in [*own, *(o.key_or_group for o in parsed if o.is_sweep_override())] if (CONF / key).is_dir()}
+
+
+def _in_sweep(override: Override, groups: set[str]) -> str:
+    """`seeds=0,1` as `seeds=[0],[1]`, jobs of one seed each; `method.lr=1` of a sweep over methods as `method.lr=choice(1)`, which Hydra
+    sets in each job and not, before, in the default method, which may lack the key."""
     text = str(override.input_line)
+    key, _, value = text.partition("=")
+    plain = not (override.is_sweep_override() or override.is_add() or override.is_force_add() or override.is_delete())
+    if plain and value.strip() and "." in key and key.split(".")[0] in groups:
+        return f"{key}=choice({value})"
     if override.key_or_group != "seeds" or not override.is_sweep_override() or isinstance(override.value(), Glob):
         return text
     found = _elements(override)
     if not all(isinstance(one, int) and not isinstance(one, bool) for one in found):
         return text
-    return f"{text.split('=')[0]}={','.join(f'[{one}]' for one in found)}"
+    return f"{key}={','.join(f'[{one}]' for one in found)}"

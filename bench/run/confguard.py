@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
@@ -25,13 +26,14 @@ PACKAGE = re.compile(r"^\s*#\s*@package\b[ \t]*(\S*)")
 @cache
 def guard_hydra() -> None:
     """For this process: Hydra reads files and composes configs with our checks before its own."""
-    load_config, load_configuration = FileConfigSource.load_config, ConfigLoaderImpl.load_configuration
+    load_config, load_configuration = ConfigRepository.load_config, ConfigLoaderImpl.load_configuration
 
     @wraps(load_config)
-    def checked_file(self: FileConfigSource, config_path: str) -> ConfigResult:
-        path = Path(self.path, self._normalize_file_name(config_path))
-        if not path.is_file():
+    def checked_file(self: ConfigRepository, config_path: str) -> ConfigResult | None:
+        source = self._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
+        if source is None or source.scheme() != "file":
             return load_config(self, config_path)
+        path = Path(source.path, source._normalize_file_name(config_path))
         _check_package(path, config_path, check_yaml(path))
         try:
             return load_config(self, config_path)
@@ -45,7 +47,7 @@ def guard_hydra() -> None:
             check_hydra(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
 
-    FileConfigSource.load_config = checked_file
+    ConfigRepository.load_config = checked_file
     ConfigLoaderImpl.load_configuration = checked_configuration
 
 

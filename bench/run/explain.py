@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,7 +16,7 @@ from bench.run.paths import CONF
 GROUPS = [
     p.name for p in CONF.iterdir() if p.is_dir() and p.name not in ("hydra", "paper", "task")
 ]  # on a command line
-MISSING = re.compile(r"(?:In '(?P<file>[^']*)': )?Could not find '(?P<option>[^']+)'")
+MISSING = re.compile(r"(?:In '(?P<file>[^']*)': )?Could not (?:find|load) '(?P<option>[^']+)'")
 GRAMMAR = "write key=value, lists as [a,b], and quote what the shell would split"
 
 
@@ -68,8 +67,7 @@ def _unknown_option(named: str, file: str | None, text: str, arguments: Sequence
         names = options(group)
     allowed = f"; allowed: {allowed_list(names, option)}{nearest(option, names)}" if names else ""
     typed = any(argument.lstrip("+").startswith(f"{group}=") for argument in arguments)
-    path = CONF / f"{file}.yaml" if file else None
-    at = f"{_row(path, option)}: " if path and path.is_file() and not typed else ""
+    at = "" if typed else _place(option, file, arguments)
     return f"{at}{group or 'defaults'} = '{option}': unknown{allowed}"
 
 
@@ -83,11 +81,16 @@ def _plugins(group: str) -> list[str]:
     return [name.removesuffix(".yaml") for name in node]
 
 
-def _row(path: Path, word: str) -> str:
-    """`conf/method/mine.yaml:3`, the first row that has the word."""
-    rows = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = next((number for number, row in enumerate(rows, 1) if word in row), None)
-    return f"{shown(path)}:{found}" if found else shown(path)
+def _place(word: str, file: str | None, arguments: Sequence[str]) -> str:
+    """`conf/method/mine.yaml:3: `, the first row that has the word, in the experiment or in the file that Hydra names."""
+    experiments = [text.replace("=", "/") for text in arguments if text.startswith("experiment=")]
+    for name in (*experiments, *([file] if file else [])):
+        path = CONF / f"{name}.yaml"
+        rows = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        found = next((number for number, row in enumerate(rows, 1) if word in row), None)
+        if found:
+            return f"{shown(path)}:{found}: "
+    return ""
 
 
 def _unknown_key(key: str, arguments: Sequence[str]) -> str:

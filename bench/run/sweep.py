@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -33,6 +34,7 @@ from bench.run.explain import user_error
 from bench.run.gpu import cuda_devices
 from bench.run.job import Job
 from bench.run.paths import CONF, ROOT
+from bench.run.signature import signature
 
 
 @cache
@@ -130,7 +132,21 @@ def _job_of(lines: Sequence[tuple[str, ...]], number: int) -> Job:
             raise UserError(told) from error
         shared = Counter(text for other in lines for text in set(other))
         own = " ".join(text for text in line if shared[text] < len(lines))
-        raise UserError(f"{told} (job {number + 1} of {len(lines)}: {own})") from error
+        raise UserError(f"{told}{_who_has(told, lines)} (job {number + 1} of {len(lines)}: {own})") from error
+
+
+def _who_has(told: str, lines: Sequence[tuple[str, ...]]) -> str:
+    """Of an unknown key: the options of this sweep that have it."""
+    unknown = re.match(r"(\w+)\.(\w+) = .*: unknown key", told)
+    if not unknown:
+        return ""
+    group, key = unknown.groups()
+    have = {}
+    for line in lines:
+        cfg, choices, _ = _config(tuple(text for text in line if not text.lstrip("+").startswith(f"{group}.{key}=")))
+        have[choices.get(group)] = key in signature(cfg[group]["_target_"]).keys
+    names = [str(name) for name, has in have.items() if has]
+    return f"; of this sweep's only {', '.join(names)} has it" if names else ""
 
 
 def constructed(jobs: Sequence[Job]) -> None:
