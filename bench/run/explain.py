@@ -66,7 +66,7 @@ def _unknown_option(named: str, file: str | None, text: str, arguments: Sequence
         option = f"{inner}/{option}" if inner else option
         names = options(group)
     allowed = f"; allowed: {allowed_list(names, option)}{nearest(option, names)}" if names else ""
-    typed = any(argument.lstrip("+").startswith(f"{group}=") for argument in arguments)
+    typed = any(option in text.partition("=")[2] for text in arguments if text.lstrip("+").startswith(f"{group}="))
     at = "" if typed else _place(option, file, arguments)
     return f"{at}{group or 'defaults'} = '{option}': unknown{allowed}"
 
