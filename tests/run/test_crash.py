@@ -33,7 +33,7 @@ def test_one_line_names_the_exception_and_error_json(tmp_path):
     done = crash(tmp_path)
     assert done.returncode == 1
     (folder,) = seed_folders(tmp_path)
-    (line,) = done.stderr.splitlines()
+    line = done.stderr.splitlines()[-1]
     assert line.startswith("failed: seed 0: RuntimeError: planted")
     assert line.endswith(f"; see {folder / 'error.json'}")
     content = json.loads((folder / "error.json").read_text())
