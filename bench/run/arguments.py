@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString, Sweep
 from hydra.errors import HydraException
@@ -64,8 +65,8 @@ def _refuse(message: str) -> NoReturn:
     raise UserError(f"{in_one_line(message)}; `python run.py --help` shows uses")
 
 
-def parsed_override(text: str) -> Override:
-    """An override as Hydra reads it.
+def parsed_override(text: str, loader: ConfigLoader | None = None) -> Override:
+    """An override as Hydra reads it; with a loader, which knows the options, one that can go through those that a glob(...) matches.
 
     Raises:
         UserError: Hydra's parser does not read it, or would not survive it.
@@ -84,7 +85,7 @@ def parsed_override(text: str) -> Override:
     if deepest > DEPTH:
         raise UserError(f"{shown}: brackets nested more than {DEPTH} deep")
     try:
-        return OverridesParser.create().parse_overrides([text])[0]
+        return OverridesParser.create(loader).parse_overrides([text])[0]
     except (HydraException, ValueError, RecursionError, TypeError, AttributeError, ArithmeticError) as error:
         reason = in_one_line(str(error).splitlines()[0]) if str(error) else type(error).__name__
         at = "" if text in reason else f"{shown}: "

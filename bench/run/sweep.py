@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 from hydra import __version__ as hydra_version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
@@ -187,12 +186,8 @@ def _config(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], dict[str
 
 @cache
 def _parsed(text: str) -> Override:
-    parsed_override(text)
     loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
-    (override,) = OverridesParser.create(loader).parse_overrides(
-        [text]
-    )  # Hydra's own, which knows the options that a glob(...) matches
-    return override
+    return parsed_override(text, loader)
 
 
 @cache
