@@ -13,5 +13,13 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Inner = Annotated[float, Field(gt=0, lt=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Correlation = Annotated[float, Field(ge=-1, le=1)]
+AtLeastOne = Annotated[float, Field(ge=1)]
+AtLeastTwo = Annotated[int, Field(ge=2)]
 
-__all__ = ["Fraction", "Literal", "NonNegativeFloat", "NonNegativeInt", "PositiveFloat", "PositiveInt", "Probability"]
+__all__ = [
+    "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "Fraction", "Inner", "Literal", "NonNegativeFloat", "NonNegativeInt",
+    "PositiveFloat", "PositiveInt", "Probability",
+]  # fmt: skip

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sysconfig
-import traceback
 import zipfile
 import zlib
 from collections.abc import Mapping
 from contextlib import nullcontext
-from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from hydra.utils import get_object
-
 from bench.errors import UserError
 from bench.run.ahead import handed
+from bench.run.crash import own_line
 from bench.run.datafiles import recorded
+from bench.run.loading import load
 
 READ = ("dataset", "model")  # the groups whose files are part of the data
 OURS = ("_target_", "verify")  # keys that are no argument
@@ -28,7 +25,6 @@ UNREADABLE = (
     zlib.error,
     UnpicklingError,
 )  # of a file, not of the code
-LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def build(group: str, node: Mapping[str, Any], *supplied: Any, **more: Any) -> Any:
@@ -48,19 +44,11 @@ def _made(group: str, node: Mapping[str, Any], supplied: tuple[Any, ...], more: 
     arguments = {name: value for name, value in node.items() if name not in OURS}
     try:
         with recorded(*arguments.values()) if group in READ else nullcontext():
-            return get_object(str(node["_target_"]))(*supplied, **more, **arguments)
+            return load(str(node["_target_"]))(*supplied, **more, **arguments)
     except ValueError as error:
         raise UserError(f"{group}: {' '.join(str(error).split())}") from error
     except UNREADABLE as error:
         if group != "dataset":
             raise
         said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
-        raise UserError(f"dataset: {type(error).__name__} at {_own_line(error)}: {' '.join(said.split())}") from error
-
-
-def _own_line(error: BaseException) -> str:
-    """`file:line` of the innermost call that is in no library."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(("<", *LIBRARIES))
-    ]
-    return f"{Path(frames[-1].filename)}:{frames[-1].lineno}"
+        raise UserError(f"dataset: {type(error).__name__} at {own_line(error)}: {' '.join(said.split())}") from error

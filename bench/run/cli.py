@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
-from bench.errors import UserError
+from bench.errors import UserError, in_one_line
+from bench.run.crash import FULL, show_traceback
 from bench.run.job import Job
 
 _problems: list[Exception] = []
@@ -19,49 +21,79 @@ def run(hydra_main: Callable[[], None], after_sweep: Callable[[Sequence[Job]], N
     Args:
         after_sweep: told the jobs of a multirun when all have ended, unless it is silent.
     """
-    arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments):
-        from bench.run.help import help_text
-
-        try:
-            print(help_text(), flush=True)
-        except (
-            BrokenPipeError
-        ):  # `| head`: what is still buffered goes nowhere, instead of failing when the interpreter ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        return _help()
     os.environ["CLAIMBENCH_MAIN"] = str(os.getpid())
+    if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
+        os.environ[FULL] = "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed as tracebacks
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from bench.run.atomic import DISK_FULL, cannot_write
-    from bench.run.explain import user_error
     from bench.run.multirun import under_way
+    from bench.run.runner import RunsFailed
+
+    with under_way() as jobs:
+        code = _composed(hydra_main)
+        if code is not None:
+            return code
+        if jobs and jobs[0].settings.verbose:
+            after_sweep(jobs)
+    for problem in _problems:
+        kind = "error" if isinstance(problem, UserError) else "failed"
+        print(f"{kind}: {in_one_line(problem)}", file=sys.stderr)
+    if not _problems:
+        return 0
+    return 1 if any(isinstance(problem, RunsFailed) for problem in _problems) else 2
+
+
+def _help() -> int:
+    from bench.run.help import help_text
+
+    try:
+        print(help_text(), flush=True)
+    except (
+        BrokenPipeError
+    ):  # `| head`: what is still buffered goes nowhere, instead of failing when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _composed(hydra_main: Callable[[], None]) -> int | None:
+    """Run what the command line says; problems are kept. An exit code where the program ends at once."""
+    from hydra.errors import HydraException
+
+    from bench.run.arguments import checked
+    from bench.run.confguard import guard_hydra
+    from bench.run.explain import user_error
     from bench.run.resolvers import register_resolvers
     from bench.run.runner import RunsFailed
 
     register_resolvers()
-    with under_way() as jobs:
-        try:
-            hydra_main()
-        except (HydraException, OmegaConfBaseException) as error:
-            _problems.append(user_error(error, arguments))
-        except KeyboardInterrupt:  # outside a run, or while a launcher's workers write their checkpoints
-            print("stopped; run the same command again to go on", file=sys.stderr)
-            return 130
-        except OSError as error:  # what happens inside a run is caught there
-            line = cannot_write(error, "what was asked for")
-            _problems.append(RunsFailed(line) if error.errno in DISK_FULL else UserError(f"results_root: {line}"))
-        except (UserError, RunsFailed) as error:  # from a worker process
-            _problems.append(error)
-        if jobs and jobs[0].settings.verbose:
-            after_sweep(jobs)
-    for problem in _problems:
-        print(f"error: {problem}" if isinstance(problem, UserError) else f"failed: {problem}", file=sys.stderr)
-    if not _problems:
-        return 0
-    return 1 if any(isinstance(problem, RunsFailed) for problem in _problems) else 2
+    guard_hydra()
+    try:
+        sys.argv[1:] = checked(sys.argv[1:])
+        hydra_main()
+    except KeyboardInterrupt:  # outside a run, or while a launcher's workers write their checkpoints
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return 130
+    except SystemExit as stop:
+        if stop.code == 1:  # Hydra has said in a line what it cannot show
+            return 2
+        raise
+    except (UserError, RunsFailed) as error:  # from a worker process
+        _problems.append(error)
+    except Exception as error:
+        show_traceback(error)
+        if isinstance(error, OSError) and not isinstance(error, HydraException):  # those inside a run are caught there
+            _problems.append(_unwritable(error))
+        elif _inside_a_run(error):
+            raise
+        else:
+            _problems.append(user_error(error, sys.argv[1:]))
+    return None
+
+
+def _inside_a_run(error: Exception) -> bool:
+    """Was the config whole before it was raised? Then it is a fault of the program."""
+    return any(frame.name == "execute" for frame in traceback.extract_tb(error.__traceback__))
 
 
 def guarded(work: Callable[[], object]) -> None:
@@ -73,10 +105,19 @@ def guarded(work: Callable[[], object]) -> None:
 
     try:
         work()
-    except (UserError, RunsFailed) as error:
+    except (UserError, RunsFailed, OSError) as error:
         if os.environ.get("CLAIMBENCH_MAIN") != str(os.getpid()):
             raise
-        _problems.append(error)
+        _problems.append(_unwritable(error) if isinstance(error, OSError) else error)
+
+
+def _unwritable(error: OSError) -> Exception:
+    """What keeps results from being written; a full disk is no bad input."""
+    from bench.run.atomic import DISK_FULL, cannot_write
+    from bench.run.runner import RunsFailed
+
+    line = cannot_write(error, "what was asked for")
+    return RunsFailed(line) if error.errno in DISK_FULL else UserError(f"results_root: {line}")
 
 
 def one_line(program: Callable[[], int]) -> Callable[[], int]:
@@ -95,7 +136,7 @@ def one_line(program: Callable[[], int]) -> Callable[[], int]:
             line = str(user_error(error, sys.argv[1:]))
         except OSError as error:
             line = f"{error.filename}: {error.strerror}"
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {in_one_line(line)}", file=sys.stderr)
         return 2
 
     return guarded_program

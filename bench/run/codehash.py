@@ -18,8 +18,9 @@ from bench.run.signature import imported_from, parse, source_file
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     f"bench/run/{name}.py"
     for name in (
-        "ahead", "atomic", "build", "checkpoint", "clock", "codehash", "config", "curve", "datafiles", "files", "gpu", "identity", "job", "known",
-        "limits", "locks", "memo", "notes", "options", "paths", "progress", "resolvers", "result", "schema", "signature", "stopping", "store",
+        "ahead", "atomic", "build", "checkpoint", "clock", "codehash", "config", "crash", "curve", "datafiles", "files", "gpu", "identity", "job",
+        "known", "limits", "loading", "locks", "memo", "notes", "options", "paths", "progress", "refusal", "resolvers", "result", "schema",
+        "signature", "stopping", "store", "targets", "yaml_files",
     )
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, open_dict
 
+from bench.run.confguard import guard_hydra
 from bench.run.paths import CONF
 from bench.run.resolvers import register_resolvers
 
@@ -42,6 +43,7 @@ def forget_files() -> None:
 def hydra() -> Iterator[None]:
     """hydra.compose works inside, on conf/; Hydra's state of the process is afterwards what it was."""
     register_resolvers()
+    guard_hydra()
     before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -13,32 +14,37 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from bench.errors import UserError, allowed_list
 from bench.run.codehash import code_hash
+from bench.run.crash import shown
 from bench.run.job import PARTS, Job, key_of
 from bench.run.notes import note
 from bench.run.options import options, task_of
+from bench.run.paths import CONF
+from bench.run.refusal import check_plain, line
 from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
-from bench.run.schema import line, settings_of
+from bench.run.schema import settings_of
 from bench.run.signature import REQUIRED, signature
+from bench.run.targets import check_target
 
 
 def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
     """The node's values with the types of its constructor's signature (1 becomes 1.0 for a float), defaults filled in."""
-    target = node.get("_target_")
-    if not isinstance(target, str):
-        raise UserError(
-            f"{group}._target_: missing value; it names the class or function to build ('package.module.Name')"
-        )
+    target, given = node["_target_"], {k: v for k, v in node.items() if k != "_target_"}
     found = signature(target)
-    starless = [key for key in node if key in found.supplied] if not found.keys else []
+    starless = [key for key in given if key in found.supplied] if not found.keys else []
     if starless:
         raise UserError(
             f"{group}.{starless[0]}: {target} has no star in its constructor; keys follow the star: write *, before {starless[0]}"
         )
+    check_plain(group, {k: v for k, v in given.items() if k not in found.keys})
     try:
-        values = _model(target).model_validate({k: v for k, v in node.items() if k != "_target_"})
+        values = _model(target).model_validate(given).model_dump()
     except ValidationError as error:
-        raise UserError(line(group, error, found.keys)) from None
-    return {"_target_": target, **values.model_dump()}
+        raise UserError(line(group, error, given, found.keys)) from None
+    check_plain(group, values)
+    return {"_target_": target, **values}
+
+
+CLOSED = ConfigDict(strict=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 @cache
@@ -46,12 +52,17 @@ def _model(target: str) -> type[BaseModel]:
     """The model that a target's values must fit."""
     keys = signature(target).keys.items()
     fields = {name: (kind, ... if default is REQUIRED else default) for name, (kind, default) in keys}
-    return create_model(target, __config__=ConfigDict(strict=True, extra="forbid", protected_namespaces=()), **fields)
+    return create_model(target, __config__=CLOSED, **fields)
 
 
 def _check_fit(names: Mapping[str, str], tasks: Any) -> None:
     """A method says which tasks it serves, a data set brings its task: they must meet."""
     known, task = options("task"), names["task"]
+    brought = task_of(names["dataset"])
+    if brought not in (None, task):
+        raise UserError(
+            f"task = '{task}': data set '{names['dataset']}' brings its own, '{brought}'; choose another data set instead"
+        )
     if not isinstance(tasks, list) or not tasks or set(tasks) - set(known):
         raise UserError(
             f"method.tasks = {tasks!r}: a list of tasks that '{names['method']}' serves; allowed: {allowed_list(known)}"
@@ -85,9 +96,29 @@ def resolved(cfg: DictConfig, choices: Mapping[str, str], values: Mapping[str, A
             f"{error.full_key or error}: missing value; set it on the command line or in its file"
         ) from None
     except OmegaConfBaseException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
+        told = error.__cause__ or error.__context__
+        while told is not None and not isinstance(told, UserError):
+            told = told.__cause__ or told.__context__
+        if told is not None:
+            raise told from None
+        raise UserError(f"{_row_of(error, choices)}{error.full_key}: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise UserError("an interpolation ${...} that leads back to itself") from None
+
+
+def _row_of(error: OmegaConfBaseException, choices: Mapping[str, str]) -> str:
+    """`conf/method/mine.yaml:3: ` where the interpolation that failed stands in the file of an option, else nothing."""
+    part, _, key = str(error.full_key).partition(".")
+    text = rf"^\s*{re.escape(key.rpartition('.')[2] or part)}\s*:.*\$\{{"
+    options_of = {group: choices.get(group) for group in (part, "experiment") if choices.get(group)}
+    for file in [*(CONF / group / f"{name}.yaml" for group, name in options_of.items()), CONF / "config.yaml"]:
+        rows = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        found = next((number for number, row in enumerate(rows, 1) if re.match(text, row)), None)
+        if found and any(
+            word in rows[found - 1] for word in re.findall(r"'([^']+)'|type (\w+)", str(error)) for word in word if word
+        ):
+            return f"{shown(file)}:{found}: "
+    return ""
 
 
 def _present(node: dict[str, Any]) -> dict[str, Any]:
@@ -127,13 +158,20 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
             f"choices: no option of {allowed_list(unnamed)}; pass Hydra's runtime.choices, or let bench.run.compose.compose make the job"
         )
     names = {part: str(choices[part]) for part in nodes}
+    inner = [part for part, name in names.items() if "/" in name]
+    if inner:
+        raise UserError(
+            f"{inner[0]} = '{names[inner[0]]}': an option's file lies in conf/{inner[0]} itself, not in a folder below"
+        )
     _check_fit(names, nodes["method"].pop("tasks", None))
+    settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
+    for part, node in nodes.items():
+        check_target(part, node.get("_target_"), settings.extensions)
     parts = {part: typed(part, node) for part, node in nodes.items()}
     if not isinstance(verify, bool):
         raise UserError(f"dataset.verify = {verify!r}: true, or false to take a known set's files as they are")
     if not verify:  # another identity, and no key of the data set's function
         parts["dataset"]["verify"] = False
-    settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
     if settings.scale == "auto":
         settings = settings.model_copy(update={"scale": auto_scale()})
     experiment = choices.get("experiment")

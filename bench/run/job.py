@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.run.loading import load_module
 from bench.run.schema import Settings
 
 PARTS = ("task", "method", "dataset", "model", "schedule")  # what defines a result; everything else is how it is run
@@ -61,7 +61,7 @@ class Job:
         Raises:
             UserError: it does not say BATCHES_SEEDS.
         """
-        module = import_module(self.parts["task"]["_target_"].rpartition(".")[0])
+        module = load_module(self.parts["task"]["_target_"].rpartition(".")[0])
         if not hasattr(module, "BATCHES_SEEDS"):
             raise UserError(
                 f"{module.__name__}: needs a line BATCHES_SEEDS = True (a session has all seeds) or False (one at a time)"

@@ -72,7 +72,7 @@ def begin(jobs: Sequence[Job], lines: Sequence[Mapping[str, Any]], workers: int)
     """
     _jobs[:] = jobs
     path = Path(jobs[0].settings.results_root).absolute() / "sweeps" / f"{os.getpid()}.json"
-    content = {"swept": swept(jobs, lines), "to_do": [not _done(job) for job in jobs], "workers": workers}
+    content = {"swept": swept(jobs, lines), "to_do": [not is_over(job) for job in jobs], "workers": workers}
     os.environ.pop(VARIABLE, None)
     with contextlib.suppress(OSError):  # the sweep itself says so when it cannot write there
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,8 +122,9 @@ def note_end(place: Place, seconds: float | None) -> None:
         file.write(entry.encode())
 
 
-def _done(job: Job) -> bool:
-    return job.settings.force is not True and settled(located(job))
+def is_over(job: Job) -> bool:
+    """Are all seeds of a job there, so that nothing of it will be computed?"""
+    return settled(located(job))
 
 
 def _ended(path: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from bench.errors import UserError, allowed_list, nearest
 from bench.run.options import options, read_yaml
 from bench.run.paths import CONF
+from bench.run.targets import check_target
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,11 @@ def note(task: str) -> TaskNote:
     """
     names = options("task")
     if task not in names:
-        raise UserError(f"task = '{task}': unknown; allowed: {allowed_list(names)}{nearest(task, names)}")
+        raise UserError(f"task = '{task}': unknown; allowed: {allowed_list(names, task)}{nearest(task, names)}")
     content: Any = read_yaml(CONF / "task" / f"{task}.yaml")
-    package = str((content or {}).get("_target_", "")).rpartition(".")[0].rpartition(".")[0]
+    target = (content or {}).get("_target_")
+    check_target("task", target, read_yaml(CONF / "config.yaml").get("extensions") or ())
+    package = str(target).rpartition(".")[0].rpartition(".")[0]
     try:
         found = import_module(f"{package}.note").NOTE
     except (ImportError, AttributeError, ValueError) as error:

@@ -35,7 +35,7 @@ def options(group: str) -> dict[str, str]:
 
 
 def task_of(dataset: str) -> str | None:
-    for line in (CONF / "dataset" / f"{dataset}.yaml").read_text(encoding="utf-8").splitlines():
+    for line in (CONF / "dataset" / f"{dataset}.yaml").read_text(encoding="utf-8", errors="replace").splitlines():
         if "/task@_global_.task:" in line:
             return line.split(":")[-1].strip()
     return None

@@ -19,13 +19,15 @@ def auto_scale() -> str:
     return "paper" if cuda_devices() else "mini"
 
 
-def _scaled(smoke: Any, mini: Any, paper: Any, *, _root_: DictConfig) -> Any:
+def _scaled(*values: Any, _root_: DictConfig) -> Any:
+    if len(values) != len(SCALES):
+        raise UserError(f"${{scaled:...}}: {len(values)} values; one for each of {', '.join(SCALES)}")
     scale = _root_.scale
     if scale == "auto":
         scale = auto_scale()
     if scale not in SCALES:
         raise UserError(f"scale = '{scale}': allowed: auto, {allowed_list(SCALES)}{nearest(scale, SCALES)}")
-    return {"smoke": smoke, "mini": mini, "paper": paper}[scale]
+    return dict(zip(SCALES, values))[scale]
 
 
 def _only_for(method: str, value: Any, *, _root_: DictConfig) -> Any:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import os
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bench.errors import UserError, allowed_list, nearest
+from bench.errors import UserError
 from bench.run.gpu import cuda_devices
+from bench.run.refusal import line
 from bench.types import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+THREADS = 16 * (os.cpu_count() or 1)  # more than this only costs memory, and crashes the libraries that start them
+Filled = Annotated[str, Field(min_length=1)]
+Module = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 
 
 class Strict(BaseModel):
@@ -23,7 +28,7 @@ class Hardware(Strict):
     precision: Literal["fp32", "bf16"]
     channels_last: bool
     compile: bool
-    threads: PositiveInt | None
+    threads: Annotated[PositiveInt, Field(le=THREADS)] | None
 
 
 class Tracker(Strict):
@@ -42,11 +47,12 @@ class Settings(Strict):
     scale: Literal["auto", "smoke", "mini", "paper"]
     hardware: Hardware
     tracker: Tracker
-    data_root: str
-    results_root: str
+    data_root: Filled
+    results_root: Filled
     checkpoint_every: NonNegativeFloat
     force: bool | Literal["stale"]
     verbose: bool
+    extensions: list[Module] = Field(default_factory=list)
 
     @field_validator("seeds")
     @classmethod
@@ -64,25 +70,6 @@ class Settings(Strict):
         return text
 
 
-def line(prefix: str, error: ValidationError, allowed: Mapping[str, Any]) -> str:
-    """One line for one error (an unknown key before others): key, value, what is allowed, nearest spelling."""
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in (prefix, *first["loc"]) if part != "")
-    leaf = str(first["loc"][-1]) if first["loc"] else prefix
-    if first["type"] == "extra_forbidden":
-        names = [name for name in allowed if name != leaf]
-        return f"{where} = {first['input']!r}: unknown key; allowed: {allowed_list(names)}{nearest(leaf, names)}"
-    if first["type"] == "missing":
-        return f"{where}: missing value; set it on the command line ({where}=...) or in its file"
-    message = first["msg"].removeprefix("Value error, ")
-    hint = (
-        nearest(first["input"], [p.strip("' ") for p in message.replace(" or ", ",").split(",")])
-        if isinstance(first["input"], str)
-        else ""
-    )
-    return f"{where} = {first['input']!r}: {message[0].lower() + message[1:]}{hint}"
-
-
 def settings_of(values: dict[str, Any]) -> Settings:
     """The runner's own keys, typed.
 
@@ -94,7 +81,7 @@ def settings_of(values: dict[str, Any]) -> Settings:
     except ValidationError as error:
         bad = error.errors()[0]["loc"]
         owner = {"hardware": Hardware, "tracker": Tracker}.get(str(bad[0])) if len(bad) > 1 else Settings
-        raise UserError(line("", error, (owner or Settings).model_fields)) from None
+        raise UserError(line("", error, values, (owner or Settings).model_fields)) from None
     if settings.hardware.device == "cuda" and not cuda_devices():
         raise UserError("hardware.device = 'cuda': no CUDA device is visible here; use hardware=cpu or hardware=auto")
     return settings

@@ -15,10 +15,11 @@ from typing import Any
 
 from bench import types
 from bench.errors import UserError
+from bench.run.crash import LIBRARIES, shown
+from bench.run.loading import load
 from bench.run.paths import ROOT
 
 REQUIRED = object()
-LIBRARIES = {"site-packages", "dist-packages"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,17 @@ def source_file(module: str) -> Path | None:
 
 @cache
 def parse(path: Path) -> ast.Module:
-    """The syntax tree of a file, parsed once per process."""
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    """The syntax tree of a file, parsed once per process.
+
+    Raises:
+        UserError: it is no Python.
+    """
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise UserError(f"{shown(path)}:{error.lineno}: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # bytes that are not UTF-8, a null byte, thousands of brackets
+        raise UserError(f"{shown(path)}: no Python source ({error})") from None
 
 
 def _find(name: str) -> Definition:
@@ -68,6 +78,11 @@ def _find(name: str) -> Definition:
             return Definition(name, node, path)
     origin = _imported_from(path, last, module)
     return _find(origin) if origin else Definition(name)
+
+
+def origin(target: str) -> str:
+    """The full name under which "package.module.Name" was defined, as far as imports of sources that are no library's tell."""
+    return _find(target).name
 
 
 def imported_from(node: ast.ImportFrom, path: Path, module: str) -> str:
@@ -192,13 +207,13 @@ def _imported(target: str) -> Signature:
     """For targets whose source is not readable as ours (a library's class): import it; keys are not typed."""
     import inspect
 
-    from hydra.utils import get_object
-
     try:
-        obj = get_object(target)
+        obj = load(target)
         parameters = list(inspect.signature(obj).parameters.values())[1:]
+    except UserError:
+        raise
     except Exception as error:
-        raise UserError(f"_target_ = '{target}': no such class or function ({error.__class__.__name__})") from None
+        raise UserError(f"_target_ = '{target}': no class or function ({error.__class__.__name__}: {error})") from None
     keys = {
         p.name: (Any, REQUIRED if p.default is p.empty else p.default)
         for p in parameters

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from omegaconf import OmegaConf
 
 from bench.errors import UserError
 from bench.run.atomic import DISK_FULL, Damaged, plain, read_json, set_aside, write_atomic, write_json
+from bench.run.crash import crash_line, show_traceback, traceback_lines
 from bench.run.files import (
     CHECKPOINT,
     CONFIG,
@@ -228,13 +228,16 @@ def write_result(
 
 
 def write_error(job: Job, seeds: list[int], error: Exception) -> str:
-    """error.json with the traceback for each seed; returns the line for the person."""
+    """error.json with the traceback's lines for each seed; the line for the person, which names it."""
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         line = f"disk full ({error.filename}: {error.strerror}); free some space and run the same command again, what was finished is kept"
     else:
-        line = f"{error.__class__.__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    text = "".join(traceback.format_exception(error))
+        line = crash_line(error)
+    show_traceback(error)
+    written = None
     for seed in seeds:
         with contextlib.suppress(OSError):
-            write_json(job.seed_folder(seed) / ERROR, {"seed": seed, "error": line, "traceback": text})
-    return line
+            path = job.seed_folder(seed) / ERROR
+            write_json(path, {"seed": seed, "error": line, "traceback": traceback_lines(error)})
+            written = written or path
+    return f"{line}; see {written}" if written else line

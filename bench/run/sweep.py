@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import __version__ as hydra_version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
@@ -20,14 +23,17 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf import __version__ as omegaconf_version
 from omegaconf.errors import OmegaConfBaseException
 
-from bench.errors import UserError
+from bench.errors import UserError, in_one_line
 from bench.run import memo, multirun
+from bench.run.arguments import parsed_override
 from bench.run.composition import composed, hydra
 from bench.run.config import copied, job_of, load, resolved
+from bench.run.crash import show_traceback
 from bench.run.explain import user_error
 from bench.run.gpu import cuda_devices
 from bench.run.job import Job
 from bench.run.paths import CONF, ROOT
+from bench.run.signature import signature
 
 
 @cache
@@ -70,6 +76,9 @@ def _lines(params: DictConfig | None, arguments: Iterable[str]) -> list[tuple[st
     swept = [f"{key}={value}" for key, value in (params or {}).items()]
     parsed = [_parsed(text) for text in (*swept, *arguments)]
     (lines,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    if not lines:
+        empty = next((o for o in parsed if o.is_sweep_override() and not list(o.sweep_string_iterator())), None)
+        raise UserError(f"{empty.input_line if empty else 'the sweep'}: matches nothing, so that no job would run")
     return [tuple(line) for line in lines]
 
 
@@ -80,12 +89,73 @@ class CheckSweep(Callback):
         """Compose and validate every job; SystemExit(2) after one line where one does not fit."""
         try:
             lines = _lines(config.hydra.sweeper.params, config.hydra.overrides.task)
-            jobs = [_job(line) for line in lines]
-        except (UserError, HydraException, OmegaConfBaseException) as error:
-            print(f"error: {user_error(error, sys.argv[1:])}", file=sys.stderr)
-            raise SystemExit(2) from None
+            jobs = [_job_of(lines, number) for number in range(len(lines))]
+            constructed([job for job in jobs if not multirun.is_over(job)])
+        except Exception as error:
+            _refuse(error)
         overrides = [{o.key_or_group: o.value() for o in map(_parsed, line)} for line in lines]
         multirun.begin(jobs, overrides, _workers(config.hydra.launcher))
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """SystemExit(2) where an experiment sweeps, and only one job of it would run."""
+        if config.hydra.sweeper.params:
+            chosen = config.hydra.runtime.choices.get("experiment")
+            _refuse(
+                UserError(
+                    f"experiment = '{chosen}': sweeps over {', '.join(config.hydra.sweeper.params)}, and one job of it would run; "
+                    f"add -m, or `mode: MULTIRUN` below `hydra:` in conf/experiment/{chosen}.yaml"
+                )
+            )
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """One line and exit code 2: Hydra makes warnings of a callback's exceptions."""
+    show_traceback(error)
+    print(f"error: {in_one_line(user_error(error, sys.argv[1:]))}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def _job_of(lines: Sequence[tuple[str, ...]], number: int) -> Job:
+    """A job of a sweep; an error line speaks of the job's own groups, and names the job where others differ."""
+    line = lines[number]
+    try:
+        return _job(line)
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        told = str(user_error(error, line))
+        if len(lines) == 1:
+            raise UserError(told) from error
+        shared = Counter(text for other in lines for text in set(other))
+        own = " ".join(text for text in line if shared[text] < len(lines))
+        raise UserError(f"{told}{_who_has(told, lines)} (job {number + 1} of {len(lines)}: {own})") from error
+
+
+def _who_has(told: str, lines: Sequence[tuple[str, ...]]) -> str:
+    """Of an unknown key: the options of this sweep that have it."""
+    unknown = re.match(r"(\w+)\.(\w+) = .*: unknown key", told)
+    if not unknown:
+        return ""
+    group, key = unknown.groups()
+    have = {}
+    for line in lines:
+        cfg, choices, _ = _config(tuple(text for text in line if not text.lstrip("+").startswith(f"{group}.{key}=")))
+        have[choices.get(group)] = key in signature(cfg[group]["_target_"]).keys
+    names = [str(name) for name, has in have.items() if has]
+    return f"; of this sweep's only {', '.join(names)} has it" if names else ""
+
+
+def constructed(jobs: Sequence[Job]) -> None:
+    """Build each method that needs nothing but parameters, so that what its constructor refuses is said before a job runs.
+
+    Raises:
+        UserError: the constructor's line.
+    """
+    if not jobs:
+        return
+    from bench.run.trial import try_method  # imports torch
+
+    nodes = {json.dumps(job.parts["method"], sort_keys=True): job.parts["method"] for job in jobs}
+    for node in nodes.values():
+        try_method(node)
 
 
 def _workers(launcher: DictConfig) -> int:
@@ -111,8 +181,8 @@ def _config(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str], dict[str
 
 @cache
 def _parsed(text: str) -> Override:
-    (override,) = OverridesParser.create().parse_overrides([text])
-    return override
+    loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
+    return parsed_override(text, loader)
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from bench.errors import UserError
-from bench.run.paths import ROOT
+from bench.run.crash import shown
 
 MOST_VALUES = 100_000  # after aliases: an alias bomb of a few lines stands for billions
 MOST_LEVELS = 50
@@ -36,16 +36,11 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # ten times as fa
         return super().construct_mapping(node, deep)
 
 
-def shown(path: Path) -> str:
-    """The path as error lines name it: from the project's folder where it lies in it."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
-
-
 def load(path: Path, name: str | None = None) -> Any:
     """The keys and values of a YAML file, plain values alone; None of an empty one.
 
     Args:
-        name: of the file in error lines; by default as `shown`.
+        name: of the file in error lines; by default the path from the project's folder.
 
     Raises:
         UserError: the file, the line and what is wrong: not readable, not UTF-8, no YAML, a repeated key, no keys at the top, too large.

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.seeding import generator
 from bench.tasks.inference.bayes import BayesianModel
 from bench.tasks.inference.likelihoods import Bernoulli, Normal, Poisson, Repeated
-from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
+from bench.types import AtLeastOne, NonNegativeFloat, PositiveFloat, PositiveInt
 
 LARGEST_RATE = 2.0**53  # counts above it are not exact
 
@@ -22,7 +22,7 @@ def linear_regression(
     *,
     n: PositiveInt = 2000,
     dim: PositiveInt = 10,
-    condition: PositiveFloat = 1.0,
+    condition: AtLeastOne = 1.0,
     noise: PositiveFloat = 1.0,
     prior_variance: PositiveFloat = 1.0,
 ) -> BayesianModel:
@@ -51,7 +51,7 @@ def logistic_regression(
     *,
     n: PositiveInt = 1000,
     dim: PositiveInt = 10,
-    condition: PositiveFloat = 10.0,
+    condition: AtLeastOne = 10.0,
     weights: PositiveFloat = 2.0,
     prior_variance: PositiveFloat = 1.0,
 ) -> BayesianModel:
@@ -70,7 +70,7 @@ def poisson_regression(
     *,
     n: PositiveInt = 1000,
     dim: PositiveInt = 10,
-    condition: PositiveFloat = 1.0,
+    condition: AtLeastOne = 1.0,
     weights: PositiveFloat = 1.0,
     prior_variance: PositiveFloat = 1.0,
 ) -> BayesianModel:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.seeding import generator
-from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from bench.types import Inner, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 def _stack(seeds: Sequence[int], chunk: int, draw) -> Tensor:
@@ -38,7 +38,7 @@ class SineQuadratic:
         *,
         dim: PositiveInt = 100,
         noise: NonNegativeFloat = 3.0,
-        rare: Probability = 0.25,
+        rare: Inner = 0.25,
     ) -> None:
         if not 0 < rare < 1:
             raise ValueError(f"rare = {rare}: a probability strictly between 0 and 1")

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from bench.seeding import generator
-from bench.types import PositiveFloat, PositiveInt
+from bench.types import Correlation, PositiveFloat, PositiveInt
 
 Sampling = Literal["without_replacement", "with_replacement", "reshuffling"]
 
@@ -64,7 +64,7 @@ class DoublyStochastic:
         mc_samples: PositiveInt | None = None,
         budget: PositiveInt | None = None,
         exact: bool = False,
-        rho: float = 1.0,
+        rho: Correlation = 1.0,
         sampling: Sampling = "without_replacement",
     ) -> None:
         self.n, self.rho, self.exact, self.sampling = num_components, rho, exact, sampling

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bench.types import PositiveFloat
+from bench.types import Decay, PositiveFloat
 from methods.noisy.base import DoublyStochastic
 
 
@@ -76,8 +76,8 @@ class DoublyAdam(DoublyStochastic):
         strong_convexity: float | None = None,
         *,
         lr: PositiveFloat = 0.01,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
+        beta1: Decay = 0.9,
+        beta2: Decay = 0.999,
         eps: PositiveFloat = 1e-8,
         averaging: PositiveFloat | None = 8.0,
         **shared: Any,

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.types import PositiveInt
+from bench.types import AtLeastTwo
 from methods.portfolio.strategy import Strategy
 
 ENTRIES = 2**21  # of the claim matrices that are held at a time
@@ -45,7 +45,7 @@ class Anticor(Strategy):
 
     reads_accounts = False
 
-    def __init__(self, seed: int = 0, *, max_window: PositiveInt = 30, layers: Literal[1, 2] = 1) -> None:
+    def __init__(self, seed: int = 0, *, max_window: AtLeastTwo = 30, layers: Literal[1, 2] = 1) -> None:
         if max_window < 2:
             raise ValueError(f"max_window = {max_window}: at least 2, a correlation needs two days")
         super().__init__(seed)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from methods.sign.guarded import Guarded, dense
+
+if TYPE_CHECKING:
+    from bench.types import NonNegativeFloat, PositiveFloat
 
 Closure = Callable[[], Tensor]
 
@@ -64,8 +67,8 @@ class SignOptimizer(Guarded):
         buffers: Iterable[Tensor] = (),
         own: dict[str, Any] | None = None,
         *,
-        lr: float,
-        weight_decay: float = 0.0,
+        lr: PositiveFloat,
+        weight_decay: NonNegativeFloat = 0.0,
     ) -> None:
         defaults = {"lr": lr, "weight_decay": weight_decay, **(own or {})}
         self._buffers = list(buffers)

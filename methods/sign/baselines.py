@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from methods.sign.guarded import Guarded, check_ranges, dense
+
+if TYPE_CHECKING:
+    from bench.types import Decay, NonNegativeFloat, PositiveFloat
 
 
 class FusedOptimizer(Guarded):
@@ -61,7 +64,13 @@ class SGD(FusedOptimizer, torch.optim.SGD):
     """
 
     def __init__(
-        self, params: Any, *, lr: float, momentum: float = 0.9, nesterov: bool = False, weight_decay: float = 0.0
+        self,
+        params: Any,
+        *,
+        lr: PositiveFloat,
+        momentum: NonNegativeFloat = 0.9,
+        nesterov: bool = False,
+        weight_decay: NonNegativeFloat = 0.0,
     ) -> None:
         check_ranges({"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
@@ -95,7 +104,13 @@ class AdamW(FusedOptimizer, torch.optim.AdamW):
     """
 
     def __init__(
-        self, params: Any, *, lr: float, beta1: float = 0.9, beta2: float = 0.999, weight_decay: float = 0.0
+        self,
+        params: Any,
+        *,
+        lr: PositiveFloat,
+        beta1: Decay = 0.9,
+        beta2: Decay = 0.999,
+        weight_decay: NonNegativeFloat = 0.0,
     ) -> None:
         check_ranges({"lr": lr, "weight_decay": weight_decay, "betas": (beta1, beta2)})
         super().__init__(params, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay, fused=True)

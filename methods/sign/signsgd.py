@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from methods.sign.base import Closure, Move, SignOptimizer, SnapshotOptimizer, restore_
+
+if TYPE_CHECKING:
+    from bench.types import Fraction
 
 
 class SignSGD(SignOptimizer):
@@ -43,7 +46,7 @@ class SignSGDSIM(SignOptimizer):
     References: Sun et al., 2023, "Momentum Ensures Convergence of SIGNSGD under Weaker Assumptions".
     """
 
-    def __init__(self, params: Any, *, beta: float, **shared: Any) -> None:
+    def __init__(self, params: Any, *, beta: Fraction, **shared: Any) -> None:
         super().__init__(params, (), {"beta": beta}, **shared)
 
     @staticmethod

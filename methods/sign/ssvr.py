@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from methods.sign.base import Closure, Move, SignOptimizer, SnapshotOptimizer
+
+if TYPE_CHECKING:
+    from bench.types import Fraction
 
 
 class SSVR(SignOptimizer):
@@ -37,7 +40,7 @@ class SSVR(SignOptimizer):
         Gains need mean-squared smoothness that is small against the variance; at equal gradient calls momentum can be ahead.
     """
 
-    def __init__(self, params: Any, buffers: Iterable[Tensor] = (), *, beta: float, **shared: Any) -> None:
+    def __init__(self, params: Any, buffers: Iterable[Tensor] = (), *, beta: Fraction, **shared: Any) -> None:
         super().__init__(params, buffers, {"beta": beta}, **shared)
 
     @staticmethod
@@ -108,7 +111,7 @@ class SSVRFS(SnapshotOptimizer):
         params: Any,
         buffers: Iterable[Tensor] = (),
         *,
-        beta: float | None = None,
+        beta: Fraction | None = None,
         form: Literal["storm", "spider"] = "storm",
         **shared: Any,
     ) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.numerics import cholesky
 from bench.tasks.inference.gaussian import Gaussian
-from bench.types import PositiveFloat, Probability
+from bench.types import Decay, PositiveFloat
 from methods.variational.base import GaussianMethod, per_matrix, per_vector
 
 
@@ -100,8 +100,8 @@ class AdamVI(_CholeskyMethod):
     def __init__(
         self,
         *,
-        beta1: Probability = 0.9,
-        beta2: Probability = 0.999,
+        beta1: Decay = 0.9,
+        beta2: Decay = 0.999,
         eps: PositiveFloat = 1e-8,
         floor: PositiveFloat = 1e-3,
         **shared: Any,

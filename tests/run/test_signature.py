@@ -16,6 +16,7 @@ from bench.run import signature as module
 from bench.run.options import options, read_yaml
 from bench.run.paths import CONF
 from bench.run.signature import REQUIRED, signature
+from bench.run.targets import check_hydra, check_target
 from methods.noisy.doubly_sgd import DoublyAdam, DoublySGD
 from methods.portfolio.egab import EGABP
 
@@ -260,3 +261,32 @@ def test_a_name_that_the_file_gives_a_type_is_that_type(job):
             target = read_yaml(CONF / group / f"{name}.yaml")["_target_"]
             untyped = [key for key, (kind, _) in signature(target).keys.items() if kind is Any]
             assert untyped == [], f"{target}: nothing says what these keys may be"
+
+
+def test_a_target_is_checked_by_its_name_before_anything_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "own_evil.py").write_text("raise SystemExit('imported')\n")
+    (tmp_path / "own_relay.py").write_text("from own_evil import Thing\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for target, extensions in (("own_evil.Thing", ()), ("own_relay.Thing", ["own_relay"]), ("own_evil.Thing", ["own"])):
+        with pytest.raises(UserError, match=r"not in bench, .*extensions: \[own_evil\]"):
+            check_target("method", target, extensions)
+    check_target("method", "own_relay.Thing", ["own_relay", "own_evil"])
+    assert "own_evil" not in sys.modules
+    for target in ("methods.sign.base.torch.hub.load", "torch.optim.optimizer.os.system", "bench.run.store.os.kill"):
+        with pytest.raises(UserError, match="no such class or function"):
+            check_target("method", target)
+    check_target("method", "torch.optim.NAdam")
+    check_target("model", "torch.nn.Identity")
+
+
+def test_what_hydra_would_build_is_hydra_s():
+    for node in (
+        {"callbacks": {"x": {"_target_": "os.system", "command": "true"}}},
+        {"launcher": {"_target_": "subprocess.run"}},
+        {"job_logging": {"handlers": {"x": {"()": "os.system"}}}},
+        {"sweeper": {"inner": [{"_target_": 3}]}},
+    ):
+        with pytest.raises(UserError, match=r"^hydra\.(callbacks|launcher|job_logging|sweeper)\..* = "):
+            check_hydra(node)
+    check_hydra({"launcher": {"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}})
+    check_hydra({"job_logging": {"handlers": {"console": {"class": "logging.StreamHandler"}}}})

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from hydra.utils import get_object
 from torch import Tensor, nn
 
 from bench.errors import UserError
 from bench.optimizers import check_constructor, check_members, step
 from bench.run.build import build
+from bench.run.loading import load
 from bench.run.session import Session
 from bench.seeding import stream_seed
 from bench.tasks.classification.augment import Augmenter
@@ -53,6 +53,8 @@ def run(
         raise UserError(f"task.batch_size = {batch_size}: more than the {n} training images; at most {n}")
     if selection == "best_val" and len(data.val_y) == 0:
         raise UserError("task.selection = 'best_val': needs validation images; set dataset.val_size")
+    if crop_padding is not None and crop_padding > size:
+        raise UserError(f"task.crop_padding = {crop_padding}: more than the images' {size} pixels; at most {size}")
     data = data.to(device.device)
     images = Augmenter(
         data.train_x,
@@ -82,7 +84,7 @@ def _model(session: Session, data: LabelledImages) -> nn.Module:
 
 
 def _method(node: dict[str, Any], model: nn.Module) -> Method:
-    takes = inspect.signature(get_object(node["_target_"])).parameters
+    takes = inspect.signature(load(node["_target_"])).parameters
     more = {"buffers": list(model.buffers())} if "buffers" in takes else {}
     check_constructor(node, **more)
     method = build("method", node, list(model.parameters()), **more)

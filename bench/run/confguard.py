@@ -1,0 +1,66 @@
+"""Every file of conf/ is checked as Hydra opens it, and what Hydra would build is checked before it builds it."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.errors import UserError, in_one_line
+from bench.run.crash import shown
+from bench.run.targets import check_hydra
+from bench.run.yaml_files import load
+
+PACKAGE = re.compile(r"^\s*#\s*@package\b[ \t]*(\S*)")
+
+
+@cache
+def guard_hydra() -> None:
+    """For this process: Hydra reads files and composes configs with our checks before its own."""
+    load_config, load_configuration = ConfigRepository.load_config, ConfigLoaderImpl.load_configuration
+
+    @wraps(load_config)
+    def checked_file(self: ConfigRepository, config_path: str) -> ConfigResult | None:
+        source = self._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
+        if source is None or source.scheme() != "file":
+            return load_config(self, config_path)
+        path = Path(source.path, source._normalize_file_name(config_path))
+        if load(path) is None:
+            raise UserError(f"{shown(path)}: the file is empty; a mapping of keys to values was expected")
+        _check_package(path, config_path, path.read_text(encoding="utf-8-sig"))
+        try:
+            return load_config(self, config_path)
+        except (HydraException, OmegaConfBaseException, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise UserError(f"{shown(path)}: {in_one_line(error)}") from error
+
+    @wraps(load_configuration)
+    def checked_configuration(self: ConfigLoaderImpl, *arguments: Any, **more: Any) -> DictConfig:
+        cfg = load_configuration(self, *arguments, **more)
+        if "hydra" in cfg:
+            check_hydra(OmegaConf.to_container(cfg.hydra, resolve=False))
+        return cfg
+
+    ConfigRepository.load_config = checked_file
+    ConfigLoaderImpl.load_configuration = checked_configuration
+
+
+def _check_package(path: Path, config_path: str, text: str) -> None:
+    """An experiment speaks of the whole config, an option of its own group."""
+    group, _, inner = config_path.partition("/")
+    if not inner or group == "hydra":
+        return
+    found = next((match for row in text[:512].splitlines() if (match := PACKAGE.match(row))), None)
+    package = found.group(1) if found else ""
+    if group == "experiment" and package != "_global_":
+        raise UserError(f"{shown(path)}:1: the first line of an experiment must be '# @package _global_'")
+    if package not in ("", "_global_", "_group_", group):
+        raise UserError(f"{shown(path)}:1: '@package {package}' puts its keys where nothing reads them; leave it out")
