@@ -63,16 +63,22 @@ def _attempt(
     runs = [Run(seed, job.seed_folder(seed)) for seed in seeds]
     with contextlib.ExitStack() as ended:
         stop = ended.enter_context(StopSignal())
-        numbers = prepare(job, seeds, environment(device))
         session = Session(job, runs, device, stop, display, report)
-        state = session.start()
-        for run, number in zip(runs, numbers):
-            mirror = open_mirror(job, run.seed, number, swept, rows_of(run.curve), report)
-            run.follow = mirror.log
-            ended.push(lambda kind, *_, run=run, mirror=mirror: mirror.finish(run.final or {}, failed=kind is not None))
+        numbers: list[int] = []
+
+        def open_all() -> None:
+            numbers.extend(prepare(job, seeds, environment(device)))
+            for run, number in zip(runs, numbers):
+                mirror = open_mirror(job, run.seed, number, swept, rows_of(run.curve), report)
+                run.follow = mirror.log
+                ended.push(
+                    lambda kind, *_, run=run, mirror=mirror: mirror.finish(run.final or {}, failed=kind is not None)
+                )
+
+        session.opening = open_all
         ended.callback(display.stop)
         opened = ended.enter_context(datafiles.noted())
-        session.advance(state)
+        session.advance(session.start())
         data = datafiles.digests(datafiles.named(opened, job.settings))
         results = {run.seed: _result(session, k, numbers[k], data) for k, run in enumerate(runs)}
         session.clear()

@@ -68,8 +68,11 @@ class Session:
         self.clock = Clock(device.synchronize)
         self.gradient_evaluations: list[int] = [0] * len(runs)
         self.examples = 0
+        self.opening: Callable[[], None] = lambda: None  # what else is to be written before the first step
         self._stop = stop
         self._saved_at = time.monotonic()
+        self._fresh = True
+        self._lengths: list[int] | None = [0] * len(runs)  # of the curves to go on from; None: they are open
 
     @property
     def seeds(self) -> list[int]:
@@ -80,15 +83,12 @@ class Session:
         return self.runs[0].folder / CHECKPOINT
 
     def start(self) -> dict[str, Any] | None:
-        """Open the curves; returns the state of the checkpoint to resume from, or None for a fresh start."""
+        """The state of the checkpoint to resume from, or None for a fresh start. Nothing is written until the task begins its loop."""
         found = self._resumable()
         if found is None:
-            self.clear()
-            for run in self.runs:
-                run.open(0)
             return None
-        for run, mark, latest in zip(self.runs, found.curves, found.latest):
-            run.open(mark["bytes"])
+        self._fresh, self._lengths = False, [mark["bytes"] for mark in found.curves]
+        for run, latest in zip(self.runs, found.latest):
             run.latest = latest
         self.clock = Clock(self.device.synchronize, found.elapsed)
         self.gradient_evaluations, self.examples = found.gradient_evaluations, found.examples
@@ -101,9 +101,19 @@ class Session:
         self.job.protocol().run(self, state, **keys)
 
     def begin(self, total: int, first: int = 0) -> None:
-        """The task starts its loop: `total` steps in all, `first` of them done before."""
+        """The task starts its loop, as nothing it was given is wrong: `total` steps in all, `first` of them done before."""
+        if self._lengths is not None:
+            self._open(self._lengths)
+            self._lengths = None
         self.progress.start(total, first)
         self.clock.start()
+
+    def _open(self, lengths: list[int]) -> None:
+        if self._fresh:
+            self.clear()
+        for run, length in zip(self.runs, lengths):
+            run.open(length)
+        self.opening()
 
     def due(self) -> bool:
         """Is it time for a checkpoint? Asked at every step; costs a clock reading."""

@@ -11,8 +11,8 @@ from conftest import result_of, seed_folders
 
 from bench.errors import UserError
 from bench.run.config import typed
+from bench.run.curve import read_metrics
 from bench.run.runner import execute
-from bench.run.store import read_metrics
 
 
 class Descent(torch.optim.Optimizer):
