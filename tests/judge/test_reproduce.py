@@ -83,7 +83,7 @@ def test_it_runs_everything_once_and_writes_the_report(project):
 
 
 def test_a_crash_stops_no_other_experiment(project):
-    start = "        for group in self.param_groups:\n            self._descend"
+    start = "        return [Move(group"
     edit(project / "methods/sign/signsgd.py", start, f"        raise RuntimeError('planted')\n{start}")
     done = script(project, "reproduce_all", "--jobs", "2", *ALL)
     assert done.returncode == 1
