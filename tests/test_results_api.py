@@ -149,10 +149,17 @@ def test_a_damaged_folder_is_named_and_left_as_it_is(copied, name, content):
     assert content is None or path.read_bytes() == content
 
 
-def test_a_damaged_curve_is_named(copied):
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda content: b"{]\n", r"left out, .*metrics\.jsonl is damaged: 3 bytes instead of"),
+        (lambda content: b"{]" + content[2:], "its curve cannot be read"),
+    ],
+)
+def test_a_damaged_curve_is_named(copied, damage, said):
     path = sorted(copied.glob("runs/*/ssvr-*/seed0/metrics.jsonl"))[0]
-    path.write_bytes(b"{]\n")
-    with pytest.warns(UserWarning, match="its curve cannot be read"):
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(UserWarning, match=said):
         assert len(results.curves(copied)) == 11
 
 

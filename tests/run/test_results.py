@@ -175,11 +175,11 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_finished(program, tmp_path):
         ("/proc/results", "/proc/results: No such file or directory"),
     ],
 )
-@pytest.mark.parametrize("sweep", [[], ["-m"]])
+@pytest.mark.parametrize("sweep", [[], ["hydra.mode=MULTIRUN"]])
 def test_a_results_root_that_cannot_be_made(program, tmp_path, below, words, sweep):
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    done = program(*sweep, *RUN, f"results_root={tmp_path / below if below else ''}", "verbose=false")
+    done = program(*RUN, *sweep, f"results_root={tmp_path / below if below else ''}", "verbose=false")
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "results_root" in done.stderr
