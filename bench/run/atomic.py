@@ -26,10 +26,14 @@ class Damaged(ValueError):
 
 def cannot_write(error: OSError, path: Path | str) -> str:
     """The line for a person, which names the file that failed, else `path`."""
-    in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
-    reason = "a file or a broken link stands where a folder is needed" if in_the_way else error.strerror
+    failed = Path(error.filename or path)
     full = "; free some space and run the same command again" if error.errno in DISK_FULL else ""
-    return f"cannot write {error.filename or path}: {reason}{full}"
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        in_the_way = (p for p in (*reversed(failed.parents), failed) if not p.is_dir())
+        failed, reason = next(in_the_way, failed), "a file or a broken link stands where a folder is needed"
+    else:
+        reason = error.strerror
+    return f"cannot write {failed}: {reason}{full}"
 
 
 def plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from bench.errors import UserError
 from bench.run.atomic import Damaged, plain, read_json, set_aside
 from bench.run.curve import check_curve, check_length
 from bench.run.files import METRICS, NEW, RESULT
+from bench.run.schema import Seed
 from bench.types import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 FORMAT = 2  # results without a format are older and have neither checksum nor curve
@@ -53,7 +54,7 @@ class Result(_Part):
     task: Name
     method: Name
     dataset: Name
-    seed: NonNegativeInt
+    seed: Seed
     scale: str = ""
     key: Name
     code: Name

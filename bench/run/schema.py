@@ -17,6 +17,9 @@ Filled = Annotated[str, Field(min_length=1)]
 Module = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 
 
+Seed = Annotated[int, Field(ge=0)]  # however large
+
+
 class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -43,7 +46,7 @@ class Tracker(Strict):
 class Settings(Strict):
     """The runner's own keys."""
 
-    seeds: list[NonNegativeInt] = Field(min_length=1)
+    seeds: list[Seed] = Field(min_length=1)
     scale: Literal["auto", "smoke", "mini", "paper"]
     hardware: Hardware
     tracker: Tracker

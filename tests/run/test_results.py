@@ -167,7 +167,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_finished(program, tmp_path):
 @pytest.mark.parametrize(
     ("below", "words"),
     [
-        ("", "results_root = '': names no folder"),
+        ("", "results_root = '': must be a string that is not empty"),
         ("file", "{0}/file: a file or a broken link stands where a folder is needed"),
         ("file/below", "{0}/file/below: a file or a broken link stands"),
         ("link", "{0}/link: a file or a broken link stands"),
@@ -189,18 +189,18 @@ def test_a_results_root_that_cannot_be_made(program, tmp_path, below, words, swe
 
 @pytest.mark.parametrize("name", ["config.yaml", "lock"])
 def test_no_space_before_the_first_step_is_one_line(program, tmp_path, name):
-    """Not one byte can be written, or (a file system of four nodes, where that may be mounted) no folder made."""
+    """No file of a hundred bytes can be written, or (a file system of four nodes, where that may be mounted) no folder made."""
 
-    def no_bytes() -> None:
+    def no_file() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
     if name == "config.yaml":
         done = program(
             *RUN,
             "seeds=[0]",
-            preexec_fn=no_bytes,
+            preexec_fn=no_file,
             env=env,
             stdout=subprocess.DEVNULL,
             capture_output=False,

@@ -85,7 +85,7 @@ def test_the_real_program_prints_the_slope_and_says_what_is_wrong_in_one_line(pr
             "task.estimator = 'exact': a Bernoulli",
         ),
         (["method=ngvi", "dataset=linear_regression", "task.reports=[10,10]"], "task.reports = [10, 10]"),
-        (["method=ngvi", "dataset=linear_regression", "dataset.condition=0.1"], "dataset: condition = 0.1"),
+        (["method=ngvi", "dataset=linear_regression", "dataset.condition=0.1"], "dataset.condition = 0.1"),
         (
             ["method=ngvi", "dataset=linear_regression", "task.grid={floor: [1.0]}"],
             "task.grid.floor: not a real-valued key",
@@ -93,7 +93,7 @@ def test_the_real_program_prints_the_slope_and_says_what_is_wrong_in_one_line(pr
         (["method=ngvi", "dataset=linear_regression", "method.lr=-1.0"], "method.lr = -1.0"),
         (["method=ssvr", "dataset=linear_regression"], "is a Bayesian model"),
         (["method=expectation", "dataset=linear_regression"], "is a parameterisation"),
-        (["method=adam_vi", "method.beta1=1.0", "dataset=diabetes"], "method: beta1 = 1.0"),
+        (["method=adam_vi", "method.beta1=1.0", "dataset=diabetes"], "method.beta1 = 1.0"),
         (["method=ngvi", "dataset=breast_cancer", "dataset.components=99"], "dataset: components = 99"),
         (["method=expectation", "dataset=repeated_datum", "task.points=[[0.0,-1.0]]"], "v > 0"),
         (["method=expectation", "dataset=repeated_datum", "task.means=[0.0]"], "task.means = [0.0]"),

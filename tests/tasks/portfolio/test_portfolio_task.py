@@ -201,7 +201,7 @@ def test_the_program_prints_what_a_reader_asks_for(program, tmp_path):
         (["task.grid={etta:[1.0]}", "task.selection=online"], "task.grid.etta: .*allowed: alpha, .*did you mean 'eta'"),
         (["task.grid={window:[5]}", "task.selection=online"], "task.grid.window: not a real-valued key"),
         (["task.grid={eta:[]}", "task.selection=online"], r"task.grid.eta = \[\]: at least one value"),
-        (["task.grid={eta:[-1.0]}", "task.selection=online"], "method.eta = -1.0: input should be greater than 0"),
+        (["task.grid={eta:[-1.0]}", "task.selection=online"], "method.eta = -1.0: must be greater than 0"),
         (["task.landscape=[alpha,eta]"], "task.landscape = .*two keys of task.grid, with task.selection=hindsight"),
         (["task.landscape=[alpha]", "task.grid={alpha:[1.0]}", "task.selection=hindsight"], "task.landscape = .*two"),
         (["task.max_periods=5"], "5 periods are too few"),
