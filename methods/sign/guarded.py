@@ -64,14 +64,29 @@ class Guarded(Optimizer):
         """Is any entry NaN or infinite? Counts it. On a GPU the answer stays there unless `wait()`, or several take part."""
         if not self.skip_nonfinite or not tensors:
             return False
-        flag = nonfinite(tensors)
-        if at_hand(flag) or wait() or len({t.device for t in tensors}) > 1:
-            if not flag:
-                return False
-            self._skipped = self._skipped + 1
-            return True
-        self._skipped = self._skipped + flag.long()
-        return flag
+        flags = self._flags(tensors)
+        if len(flags) == 1 and not at_hand(flags[0]) and not wait():
+            bad = flags[0].clone()
+            flags[0].zero_()
+            self._skipped = self._skipped + bad.long()
+            return bad
+        for flag in flags:
+            if flag:
+                torch._foreach_zero_(flags)
+                self._skipped = self._skipped + 1
+                return True
+        return False
+
+    def _flags(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """For each device: 1.0 if any entry there is NaN or infinite, else 0.0; float32 [], to be set back to 0."""
+        found: dict[torch.device, tuple[Tensor, Tensor]] = self.__dict__.setdefault("_found", {})
+        kinds = {(t.device, t.dtype) for t in tensors}
+        for device, dtype in kinds:
+            alike = tensors if len(kinds) == 1 else [t for t in tensors if (t.device, t.dtype) == (device, dtype)]
+            if device not in found:
+                found[device] = torch.zeros((), device=device), torch.ones((), device=device)
+            torch._amp_foreach_non_finite_check_and_unscale_(alike, *found[device])  # times 1: leaves them as they are
+        return [found[device][0] for device in {device for device, _ in kinds}]
 
 
 def check_ranges(group: dict[str, Any], scheduled: bool = False) -> None:
@@ -94,23 +109,6 @@ def check_ranges(group: dict[str, Any], scheduled: bool = False) -> None:
             raise ValueError(f"beta{k} = {weight}: a number in [0, 1), the weight of the old moment")
     if group.get("maximize"):
         raise ValueError("maximize = True: not offered; minimise the negative of the objective")
-
-
-def nonfinite(tensors: Sequence[Tensor]) -> Tensor:
-    """1.0 if any entry is NaN or infinite, else 0.0: float32 [], on the tensors' device, without waiting for it."""
-    kinds = {(t.device, t.dtype) for t in tensors}
-    if len(kinds) > 1:
-        return _any([nonfinite([t for t in tensors if (t.device, t.dtype) == kind]) for kind in kinds])
-    ((device, _),) = kinds
-    flag = torch.zeros((), device=device)
-    torch._amp_foreach_non_finite_check_and_unscale_(
-        tensors, flag, torch.ones((), device=device)
-    )  # leaves them as they are: times 1
-    return flag
-
-
-def _any(flags: list[Tensor]) -> Tensor:
-    return torch.stack([flag.to(flags[0].device) for flag in flags]).amax()
 
 
 def at_hand(flag: Tensor) -> bool:
