@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench.errors import UserError
 from bench.run.gpu import cuda_devices
 from bench.run.refusal import line
-from bench.types import NonNegativeFloat, NonNegativeInt, PositiveInt
+from bench.types import NonNegativeFloat, PositiveInt
 
 THREADS = 16 * (os.cpu_count() or 1)  # more than this only costs memory, and crashes the libraries that start them
 Filled = Annotated[str, Field(min_length=1)]

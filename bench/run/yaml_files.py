@@ -10,15 +10,21 @@ import yaml
 from bench.errors import UserError
 from bench.run.crash import shown
 
+PLAIN = {
+    f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge")
+}
 MOST_VALUES = 100_000  # after aliases: an alias bomb of a few lines stands for billions
 MOST_LEVELS = 50
 MOST_BYTES = 5_000_000
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # ten times as fast where libyaml is there
-    """Safe tags alone; a repeated key and a value that is none are errors with a place."""
+    """Plain values alone; a repeated key and a value that is none are errors with a place."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag not in PLAIN:
+            text = f"the tag {node.tag}; only plain values are read"
+            raise yaml.constructor.ConstructorError(None, None, text, node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, KeyError, AttributeError, OverflowError):  # 5,000 digits, the 31st of February, !!int x
@@ -58,15 +64,15 @@ def load(path: Path, name: str | None = None) -> Any:
         raise UserError(f"{name}: nested more than {MOST_LEVELS} levels deep") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise UserError(f"{name}: line {line}: character {error.character!r} is not allowed") from None
+        raise UserError(f"{name}:{line}: character {error.character!r} is not allowed") from None
     except yaml.YAMLError as error:
-        raise UserError(f"{name}: {_said(error, text)}") from None
+        raise UserError(f"{name}{_said(error, text)}") from None
     finally:
         if loader is not None:
             loader.dispose()
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else f"the value {str(content)[:40]!r}"
-        raise UserError(f"{name}: line 1: holds {kind}; expected keys with values, as 'name: value'")
+        raise UserError(f"{name}:1: holds {kind}; expected keys with values, as 'name: value'")
     return content
 
 
@@ -81,19 +87,19 @@ def _text(path: Path, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"{name}: line {line}: not UTF-8 text; save the file as UTF-8") from None
+        raise UserError(f"{name}:{line}: not UTF-8 text; save the file as UTF-8") from None
 
 
 def _said(error: yaml.YAMLError, text: str) -> str:
-    """`line 3: found character that cannot start any token; indent with spaces, not tabs`"""
+    """`:3: found character that cannot start any token; indent with spaces, not tabs`"""
     problem = " ".join(str(getattr(error, "problem", None) or error).split())
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
-        return problem
+        return f": {problem}"
     if problem.startswith("but "):
         problem = f"{error.context}, {problem}"
     tab = text[mark.index : mark.index + 1] == "\t"
-    return f"line {mark.line + 1}: {problem}{'; indent with spaces, not tabs' if tab else ''}"
+    return f":{mark.line + 1}: {problem}{'; indent with spaces, not tabs' if tab else ''}"
 
 
 def _bounded(top: yaml.Node, name: str) -> None:
@@ -109,8 +115,7 @@ def _bounded(top: yaml.Node, name: str) -> None:
             known[node] = 1 + sum(n for n, _ in inner), 1 + max((deep for _, deep in inner), default=0)
         values, levels = known.get(node, (1, 1))
         if level + levels > MOST_LEVELS:  # an alias within what it names has no end of levels
-            place = f"line {node.start_mark.line + 1}"
-            raise UserError(f"{name}: {place}: nested more than {MOST_LEVELS} levels deep")
+            raise UserError(f"{name}:{node.start_mark.line + 1}: nested more than {MOST_LEVELS} levels deep")
         return values, levels
 
     if extent(top, 0)[0] > MOST_VALUES:
