@@ -42,7 +42,10 @@ def locked(job: Path, seeds: Sequence[int], report: Callable[[str], None]) -> It
                     said.add(seed)
                     time.sleep(0.2)
             if _still_there(file, job, seeds):  # else who held a lock has deleted the run
-                yield
+                try:
+                    yield
+                finally:
+                    _leave_nothing_empty(job, seeds)
                 return
 
 
@@ -100,6 +103,16 @@ def _is_taken(file: int, start: int) -> bool:
     except OSError as error:
         return error.errno in TAKEN
     return False
+
+
+def _leave_nothing_empty(job: Path, seeds: Sequence[int]) -> None:
+    """Folders of a run that was refused hold nothing; who waits for the lock makes them again."""
+    with contextlib.suppress(OSError):
+        for seed in seeds:
+            (job / f"seed{seed}").rmdir()
+        if os.listdir(job) == [LOCK]:
+            (job / LOCK).unlink()
+            job.rmdir()
 
 
 def _still_there(file: int, job: Path, seeds: Sequence[int]) -> bool:
