@@ -83,6 +83,8 @@ class Guarded(Optimizer):
         kinds = {(t.device, t.dtype) for t in tensors}
         for device, dtype in kinds:
             alike = tensors if len(kinds) == 1 else [t for t in tensors if (t.device, t.dtype) == (device, dtype)]
+            if dtype == torch.bfloat16 and device.type != "cpu":  # for which torch has no kernel there
+                alike = [t.float() for t in alike]
             if device not in found:
                 found[device] = torch.zeros((), device=device), torch.ones((), device=device)
             torch._amp_foreach_non_finite_check_and_unscale_(alike, *found[device])  # times 1: leaves them as they are
