@@ -39,10 +39,10 @@ def compute(
         title = f"{job.title}, {seeds_in_words(group)}"
         try:
             results |= _attempt(job, group, device, Display(console(job.settings.verbose), title), swept, report)
-        except (UserError, Stopped):
+        except (UserError, Stopped, KeyboardInterrupt):
             raise
-        except Exception as error:  # a bug in a method, a full disk: other seeds and jobs go on
-            if (line := refusal(error, job.parts)) is not None:
+        except BaseException as error:  # a bug in a method, its sys.exit(), a full disk: other seeds and jobs go on
+            if isinstance(error, Exception) and (line := refusal(error, job.parts)) is not None:
                 raise line from error
             line = write_error(job, group, error)
             report(f"{title}: failed: {line}")

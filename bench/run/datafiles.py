@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import site
@@ -21,16 +22,21 @@ from bench.run.schema import Settings
 CODE = {".py", ".pyc", ".so", ".pyd", ".rst"}  # and what describes it
 PACKAGES = {".dist-info", ".egg-info"}  # folders that describe packages, where libraries look for plugins
 SYSTEM = ("/proc/", "/sys/", "/dev/")
+MEMORY = "/dev/shm/"  # a folder like others
+OURS = ("runs", "wandb", "sweeps", "archive", ".cache")  # below results_root
 WRITES = os.O_WRONLY | os.O_RDWR
 LISTINGS = ("os.listdir", "os.scandir")
+EVENTS = {"open", "sqlite3.connect", "subprocess.Popen", *LISTINGS}
 
-_noting: ContextVar[set[str] | None] = ContextVar("noting", default=None)  # of this thread and no other
-_recording: ContextVar[bool] = ContextVar("recording", default=False)
+_noting: ContextVar[set[str] | None] = ContextVar("noting", default=None)
+_recorded: list[
+    set[str]
+] = []  # where paths go now, whichever thread opens them: a data set may read its files in threads of its own
 
 
 @contextmanager
 def noted() -> Iterator[set[str]]:
-    """Paths that are opened for reading inside `recorded()`, inside this; of a folder that is listed, its path and a slash."""
+    """Paths that are opened for reading inside `recorded()`, inside this, in any thread; of a folder that is listed, its path and a slash."""
     paths: set[str] = set()
     token = _noting.set(paths)
     try:
@@ -52,19 +58,26 @@ def recorded(*values: Any) -> Iterator[None]:
     Imports are not, whatever they open.
     """
     _listen()
-    token = _recording.set(True)
-    note(os.path.abspath(value) for value in values if isinstance(value, str) and _is_file(value))
+    noting = _noting.get()
+    if noting is None:
+        yield
+        return
+    noting.update(_files(values))
+    _recorded.append(noting)
     try:
         yield
     finally:
-        _recording.reset(token)
+        _recorded[:] = [paths for paths in _recorded if paths is not noting]
 
 
-def _is_file(text: str) -> bool:
-    try:
-        return os.path.isfile(text)
-    except ValueError:  # a null byte
-        return False
+def _files(values: Iterable[Any]) -> set[str]:
+    """Those that are paths of files."""
+    found = set()
+    for value in values:
+        with contextlib.suppress(ValueError):  # a null byte
+            if isinstance(value, str | bytes | os.PathLike) and os.path.isfile(value):
+                found.add(os.path.abspath(os.fsdecode(value)))
+    return found
 
 
 @cache
@@ -74,16 +87,23 @@ def _listen() -> None:
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if not (event == "open" or event in LISTINGS) or not _recording.get():
-        return
-    paths, path = _noting.get(), arguments[0]
-    if event in LISTINGS and path is None:
-        path = "."
-    if paths is None or not isinstance(path, str | bytes | os.PathLike) or (event == "open" and arguments[2] & WRITES):
+    if not _recorded or event not in EVENTS or (event == "open" and arguments[2] & WRITES):
         return
     if not _importing(sys._getframe(1)):
-        absolute = os.path.abspath(os.fsdecode(path))
-        paths.add(os.path.join(absolute, "") if event in LISTINGS else absolute)
+        found = _opened(event, arguments)
+        for paths in _recorded:
+            paths.update(found)
+
+
+def _opened(event: str, arguments: tuple[Any, ...]) -> set[str]:
+    """The paths that an event is about."""
+    if event == "subprocess.Popen":  # what another program is given to read
+        return _files(arguments[1] if isinstance(arguments[1], list | tuple) else ())
+    path = "." if arguments[0] is None and event in LISTINGS else arguments[0]
+    if not isinstance(path, str | bytes | os.PathLike):
+        return set()
+    absolute = os.path.abspath(os.fsdecode(path))
+    return {os.path.join(absolute, "") if event in LISTINGS else absolute}
 
 
 def _importing(frame: FrameType | None) -> bool:
@@ -155,7 +175,8 @@ def _digest_of(name: str, path: Path) -> str:
 def _is_other(path: Path, results: Path) -> bool:
     own = path.suffix in (".yaml", ".yml") and path.is_relative_to(ROOT)
     code = path.suffix in CODE or path.parent.suffix in PACKAGES
-    return own or code or str(path).startswith(SYSTEM) or path.is_relative_to(results)
+    system = str(path).startswith(SYSTEM) and not str(path).startswith(MEMORY)
+    return own or code or system or any(path.is_relative_to(results / name) for name in OURS)
 
 
 def _name(path: Path) -> str:

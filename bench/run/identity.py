@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 
 import yaml
@@ -13,6 +14,7 @@ from bench.run import known
 from bench.run.ahead import Ahead, DataSetBuilt, only_data
 from bench.run.datafiles import digests, named, unchanged
 from bench.run.job import Job
+from bench.run.notes import note
 from bench.run.store import RESULT, read_config
 
 
@@ -50,9 +52,21 @@ def on_its_data(job: Job, ahead: Ahead, report: Callable[[str], None]) -> Job:
         for opened in (named_in_it, ahead.opened):  # says more of a known set's file than its reader does
             _foreign(job, opened, verify)
         raise
-    except Exception:  # the run meets it again, and keeps what it was
+    except (Exception, SystemExit, GeneratorExit):  # the run meets it again, and keeps what it was
         return job
+    _check_container(job, ahead)
     return job.on(digests(_foreign(job, ahead.opened, verify)))
+
+
+def _check_container(job: Job, ahead: Ahead) -> None:
+    """UserError where a data set's function returns something else than the container that its task's note names."""
+    wanted = note(job.names["task"]).container
+    if ahead.asked is None or not wanted:
+        return
+    module, _, name = wanted.rpartition(".")
+    if not isinstance(ahead.made, getattr(import_module(module), name)):
+        target, kind = job.parts["dataset"]["_target_"], type(ahead.made).__name__
+        raise UserError(f"dataset: {target} returns {kind}; return a {name} ({module})")
 
 
 def _build(job: Job, report: Callable[[str], None]) -> None:

@@ -31,6 +31,7 @@ class TaskNote:
 
     length: the task's keys that say how long a run is; runs compared at an equal budget may differ in them.
     reached: config keys by columns of the curve: the values that a row can have there (a list), or the last of a count (a number).
+    container: "package.module.Name" of what its data sets return; empty: anything that fits its protocol.
     """
 
     method: str
@@ -38,6 +39,7 @@ class TaskNote:
     metrics: Mapping[str, Metric]
     length: tuple[str, ...] = ()
     reached: Mapping[str, str] = field(default_factory=dict)
+    container: str = ""
 
 
 COST = {"gradient_evaluations": Metric("gradient evaluations", "lower")}

@@ -227,7 +227,7 @@ def write_result(
     return parsed(text)
 
 
-def write_error(job: Job, seeds: list[int], error: Exception) -> str:
+def write_error(job: Job, seeds: list[int], error: BaseException) -> str:
     """error.json with the traceback's lines for each seed; the line for the person, which names it."""
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         line = f"disk full ({error.filename}: {error.strerror}); free some space and run the same command again, what was finished is kept"

@@ -75,7 +75,13 @@ def open_mirror(
     mode = _mode(job.settings.tracker, report)
     if mode == "disabled":
         return WandbMirror(None, report)
-    for name in ("WANDB_RUN_ID", "WANDB_SERVICE", "WANDB_RESUME"):  # another process's run must not capture ours
+    empty = [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]  # as good as unset
+    for name in (
+        "WANDB_RUN_ID",
+        "WANDB_SERVICE",
+        "WANDB_RESUME",
+        *empty,
+    ):  # another process's run must not capture ours
         os.environ.pop(name, None)
     started = _start(_identity(job, seed, attempt, swept) | {"dir": _folder(job, report)}, mode, report)
     if started is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import pairwise
 from typing import Literal
 
@@ -42,6 +43,18 @@ COUNTS = {
     "trades",
     "change",
     "market cap",
+    "return",
+    "returns",
+    "ret",
+    "log return",
+    "weekday",
+    "hour",
+    "total",
+    "sum",
+    "risk free",
+    "riskfree",
+    "rf",
+    "aum",
 }
 IDENTIFIERS = {
     "permno",
@@ -58,6 +71,7 @@ IDENTIFIERS = {
     "id",
     "currency",
 }
+FIELDS = (" volume", " vol", " ret", " return", " returns")  # at the end of a name
 LARGEST_STEP = 50.0  # times up or down in one period
 LARGEST_SPIKE = 8.0  # and back in the next
 SHORTEST = 8  # rows from which a pattern in time is judged
@@ -69,11 +83,11 @@ def check_names(table: Table, checked: bool) -> None:
     for column, name in enumerate(table.names):
         if not name:
             raise UserError(f"{header}, column {column + 1} of the assets has no name; name it or remove the column")
-        if name in table.names[:column]:
+        if _alike(name) in map(_alike, table.names[:column]):
             raise UserError(f"{header}: the name {shown(name)} stands twice; rename or remove a column")
     plain = [_plain(name) for name in table.names]
     bars = [name for name, words in zip(table.names, plain) if words in BARS]
-    counts = [name for name, words in zip(table.names, plain) if words in COUNTS or words.endswith(" volume")]
+    counts = [name for name, words in zip(table.names, plain) if words in COUNTS or words.endswith(FIELDS)]
     initials = {"o", "h", "l", "c"} <= set(plain)
     if checked and (len(bars) > 1 or (bars and counts) or initials or _bars_of_an_asset(plain)):
         raise UserError(
@@ -84,6 +98,11 @@ def check_names(table: Table, checked: bool) -> None:
     other = next((n for n, words in zip(table.names, plain) if {words, n.lower()} & no_price or n in counts), None)
     if checked and other is not None:
         raise UserError(f"{header}: column {shown(other)} holds no prices by its name; remove it, {INSIST}")
+
+
+def _alike(name: str) -> str:
+    """A name as a person sees it: without case, spaces and characters that do not show."""
+    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c.isprintable() and not c.isspace())
 
 
 def _plain(name: str) -> str:
@@ -152,7 +171,10 @@ def _has_fractions(table: Table) -> bool:
 
 def check_values(table: Table, values: np.ndarray, kind: Kind) -> None:
     """Raises UserError where values [rows, columns] are not of their kind, jump, repeat another column or are totals."""
+    _check_last_row(table, values)
     _check_jumps(table, values, kind)
+    if kind == "prices":
+        _check_bars(table, values)
     if len(values) < SHORTEST:
         return
     for column in range(1, values.shape[1]):
@@ -171,6 +193,31 @@ def check_values(table: Table, values: np.ndarray, kind: Kind) -> None:
         raise UserError(
             f"{table.path}: columns, as {shown(table.names[0])}, move away from 1 slowly as prices do; "
             "if these are prices, type dataset.kind=prices, or dataset.check=false for relatives"
+        )
+
+
+def _check_last_row(table: Table, values: np.ndarray) -> None:
+    """Raises UserError where the last row is the sum or the mean of the rows above it."""
+    above = values[:-1]
+    for total, word in ((above.sum(0), "sum"), (above.mean(0), "mean")):
+        if len(above) > 2 and np.allclose(values[-1], total, rtol=1e-4, atol=0) and not (above == above[0]).all():
+            raise UserError(
+                f"{table.path}: row {table.lines[-1]} is the {word} of the rows above it, no period; remove it, {INSIST}"
+            )
+
+
+def _check_bars(table: Table, values: np.ndarray) -> None:
+    """Raises UserError where one column is never below and one never above the others, all within a tenth: high and low of one asset."""
+    near = np.abs(np.log(values / np.median(values, 1, keepdims=True))).max(0) < 0.1
+    bars = values[:, near]
+    if bars.shape[1] < 4 or len(values) < SHORTEST:
+        return
+    high, low = (bars >= bars.max(1, keepdims=True)).all(0), (bars <= bars.min(1, keepdims=True)).all(0)
+    if high.any() and low.any() and np.ptp(bars, 1).max() > 0:
+        names = [name for name, close in zip(table.names, near) if close]
+        raise UserError(
+            f"{table.path}: {shown(names[int(high.argmax())])} is the highest and {shown(names[int(low.argmax())])} the lowest of "
+            f"{len(names)} columns in every row, as high and low of one asset are; keep its close alone, {INSIST}"
         )
 
 

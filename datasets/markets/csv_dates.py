@@ -41,6 +41,7 @@ FORMATS = (
 CLOCK = re.compile(r"(.*?\d)(?:[ T]|, )\s*(\d{1,2}):(\d\d)(?::(\d\d)(?:\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?", re.ASCII)
 QUARTER = re.compile(r"(?:(\d{4})[- ]?Q([1-4])|Q([1-4])[- ]?(\d{4}))", re.ASCII)
 # Median days between two dates, and the periods a year that this makes.
+WIDEST_DAYS, WIDEST_TIMES = 200, 60  # a distance of two dates beyond both is a slip
 STANDARD = ((1, 1), (7, 52), (14, 26), (30.5, 12), (91.5, 4), (182.5, 2), (365, 1))
 
 
@@ -114,7 +115,7 @@ def _formatted(table: Table, column: int, date_format: str) -> list[datetime]:
             found.append(datetime.strptime(cell, date_format))
         except (ValueError, re.error) as error:
             raise UserError(
-                f"{table.where(row, column)}: '{on_a_line(cell)}' does not follow dataset.date_format={date_format} ({error})"
+                f"{table.where(row, column)}: '{on_a_line(cell)}' does not follow dataset.date_format={on_a_line(date_format)} ({on_a_line(str(error))})"
             ) from None
     return found
 
@@ -204,6 +205,17 @@ def _clocked(cell: str, name: str) -> datetime:
         hour = hour % 12 + 12 * (clock[5][0] in "Pp")
     date = _of_our_time(datetime.strptime(clock[1].strip(), name))
     return date.replace(hour=hour, minute=int(clock[3]), second=int(clock[4] or 0))
+
+
+def check_gaps(table: Table, text: Sequence[str], dates: Sequence[datetime]) -> None:
+    """Raises UserError where two dates lie years apart among dates that do not: a mistyped year."""
+    gaps = [(b - a) / DAY for a, b in pairwise(dates)]
+    widest, usual = max(range(len(gaps)), key=gaps.__getitem__), median(gaps)
+    if gaps[widest] > max(WIDEST_DAYS, WIDEST_TIMES * usual):
+        raise UserError(
+            f"{table.path}: row {table.lines[widest + 1]}, {text[widest + 1]}, comes {gaps[widest]:.0f} days after {text[widest]}, "
+            f"others {usual:g}; correct the date, or type dataset.check=false to use it as it is"
+        )
 
 
 def periods_in_a_year(dates: Sequence[datetime]) -> int:

@@ -13,7 +13,15 @@ from bench.errors import UserError
 from bench.tasks.portfolio.market import Market
 from bench.types import PositiveInt
 from datasets.markets.csv_checks import check_index, check_names, check_text, check_values, counts_rows
-from datasets.markets.csv_dates import YEARS, is_date_name, looks_like_a_date, on_a_line, periods_in_a_year, read_dates
+from datasets.markets.csv_dates import (
+    YEARS,
+    check_gaps,
+    is_date_name,
+    looks_like_a_date,
+    on_a_line,
+    periods_in_a_year,
+    read_dates,
+)
 from datasets.markets.csv_numbers import MISSING, looks_like_a_number, read_numbers, shown
 from datasets.markets.csv_text import INDEX_NAMES, UNNAMED, Table, read_table
 
@@ -70,6 +78,8 @@ def from_csv(
     dates = dates and Dates(dates.text[first:end], dates.parsed[first:end])
     if check:
         check_values(table, values, kind)
+        if dates:
+            check_gaps(table, dates.text, dates.parsed)
     relatives = values[1:] / values[:-1] if kind == "prices" else values
     about = _about(table, len(relatives), dates, end - first < len(absent), index)
     periods_per_year = periods_per_year or (periods_in_a_year(dates.parsed) if dates else None)

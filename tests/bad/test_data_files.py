@@ -315,7 +315,13 @@ def test_every_layout_is_damaged_in_at_least_sixty_ways():
 @pytest.mark.parametrize(
     ("dataset", "name", "file", "damage", "said"),
     [
-        ("cifar10", "cifar10", f"{BINARY}/data_batch_2.bin", is_(records(20, 1, 77).tobytes()), "data_batch_2.bin is not"),
+        (
+            "cifar10",
+            "cifar10",
+            f"{BINARY}/data_batch_2.bin",
+            is_(records(20, 1, 77).tobytes()),
+            "data_batch_2.bin is not",
+        ),
         ("mnist", "mnist-gz", f"{RAW}/{MNIST[0]}.gz", cut, "train-images-idx3-ubyte.gz"),
         ("mnist", "mnist", f"{RAW}/{MNIST[1]}", is_(idx(LABELS[:, None])), "train-labels-idx1-ubyte"),
         ("djia", "djia", MAT, cut, "djia.mat"),

@@ -15,7 +15,7 @@ from conftest import ROOT, clean_env, final, result_of
 
 from bench.run import memo
 from bench.run.compose import compose
-from bench.run.datafiles import digests, noted, recorded
+from bench.run.datafiles import digests, named, noted, recorded
 
 
 def sha256(path: Path) -> str:
@@ -82,7 +82,7 @@ def test_only_files_read_while_a_data_set_is_built_count(settings, tmp_path):
                 other.join()
     finally:
         sys.path.remove(str(tmp_path))
-    assert digests(paths, settings) == {name: sha256(folder / name) for name in ("raw", "read")}
+    assert digests(named(paths, settings)) == {name: sha256(folder / name) for name in ("raw", "read", "thread")}
 
 
 def test_nothing_is_hashed_twice_and_an_edited_file_is_hashed_again(settings, tmp_path):
@@ -93,7 +93,7 @@ def test_nothing_is_hashed_twice_and_an_edited_file_is_hashed_again(settings, tm
         "import sys, pathlib; from bench.run import datafiles, memo; from bench.run.compose import compose\n"
         "memo.FOLDER = pathlib.Path(sys.argv[2]); hashed = []\n"
         "datafiles._digest = memo.OfFiles('data', '1', lambda path: hashed.append(path) or datafiles._sha256(path))\n"
-        "found = datafiles.digests({sys.argv[1]}, compose().settings); print(len(hashed), *found.values())"
+        "found = datafiles.digests(datafiles.named({sys.argv[1]}, compose().settings)); print(len(hashed), *found.values())"
     )
 
     def run(cache: Path) -> list[str]:
@@ -116,5 +116,5 @@ def test_a_file_of_the_home_folder_does_not_name_its_owner(settings, tmp_path, m
     path = tmp_path / "somebody/x.csv"
     path.parent.mkdir()
     path.write_text("1")
-    assert list(digests({str(path)}, settings)) == ["~/x.csv"]
+    assert list(digests(named({str(path)}, settings))) == ["~/x.csv"]
     assert json.loads(json.dumps(memo.read("nothing", "1"))) is None

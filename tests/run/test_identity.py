@@ -32,6 +32,9 @@ READ = {
     "folder": 'files = sorted((Path(root) / "mine").glob("*.npy")); x = np.stack([np.load(f) for f in files]); '
     "y = np.array([f.stem.startswith('dog') for f in files], dtype=np.int64)",
     "a_file_a_seed": 'z = np.load(f"{root}/mine{seed}.npz"); x, y = z["x"], z["y"]',
+    "thread": 'from concurrent.futures import ThreadPoolExecutor as Pool; z = Pool(1).submit(np.load, f"{root}/{file}").result(); '
+    'x, y = z["x"], z["y"]',
+    "program": 'import io, subprocess; z = np.load(io.BytesIO(subprocess.check_output(["cat", f"{root}/{file}"]))); x, y = z["x"], z["y"]',
     "c_code": 'assert __import__("ctypes").CDLL(None).access(file.encode(), 4) == 0; '
     "x = np.zeros((64, 1, 8, 8), np.uint8); x[::2] = 200; y = np.arange(64) % 2",
 }
@@ -108,6 +111,28 @@ def test_shuffled_labels_are_other_data_and_the_old_result_stays(person):
     np.savez(person.data / "mine.npz", **images())
     assert "taken from" in person.run("dataset=mine_npz").stdout, "the first data are back"
     assert len({result["key"] for result in person.results().values()}) == 2
+
+
+@pytest.mark.parametrize("reader", ["thread", "program"])
+def test_files_that_a_thread_or_another_program_reads_are_noticed(person, reader):
+    person.run(f"dataset=mine_{reader}")
+    assert "taken from" in person.run(f"dataset=mine_{reader}").stdout
+    np.savez(person.data / "mine.npz", **images(shuffled=True))
+    assert "taken from" not in person.run(f"dataset=mine_{reader}").stdout
+
+
+def test_a_data_set_that_returns_something_else_is_one_line(person):
+    path = person.checkout / "datasets/mine_npz.py"
+    text = path.read_text()
+    path.write_text(text.replace("return select(", "return (x, y); select("))
+    done = person.run("dataset=mine_npz", code=2)
+    path.write_text(text)
+    assert (
+        done.stderr
+        == "error: dataset: datasets.mine_npz.mine_npz returns tuple; return a LabelledImages (bench.tasks.classification.images)\n".replace(
+            "mine_npz.mine_npz", "mine_npz.npz"
+        )
+    )
 
 
 def test_another_data_root_with_the_same_content_is_the_same_data(person, tmp_path):

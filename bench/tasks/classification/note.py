@@ -23,4 +23,5 @@ NOTE = TaskNote(
     },
     ("epochs",),
     {"epoch": "task.epochs"},
+    "bench.tasks.classification.images.LabelledImages",
 )

@@ -30,4 +30,5 @@ NOTE = TaskNote(
         "landscape",
     ),  # a whole family, and how one of it is chosen, against a member or a single strategy
     {"cost": "task.costs"},
+    "bench.tasks.portfolio.market.Market",
 )
