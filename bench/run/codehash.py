@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.run.memo import OfFiles
 from bench.run.paths import ROOT
-from bench.run.signature import imported_from, parse, source_file
+from bench.run.signature import imported_from, source_file, tree_of
 
 # How a run is asked for and stored, never what it computes: editing these makes no result stale.
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
@@ -28,12 +28,14 @@ MECHANICS = {"bench/errors.py", "bench/types.py"} | {
 def _facts(path: Path) -> list[object]:
     """What this module needs of a file: the names that it imports, and a digest of its meaning."""
     names: set[str] = set()
-    for node in ast.walk(parse(path)):
+    text = path.read_text(encoding="utf-8")
+    tree = tree_of(text, path)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (module := imported_from(node, path, _module(path))):
             names.update((module, *(f"{module}.{alias.name}" for alias in node.names)))
-    return [sorted(names), hashlib.sha256(meaning(path).encode()).hexdigest()]
+    return [sorted(names), hashlib.sha256(meaning(text, tree).encode()).hexdigest()]
 
 
 def _module(path: Path) -> str:
@@ -42,7 +44,7 @@ def _module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-_of_file = OfFiles("code", "2", _facts)
+_of_file = OfFiles("code", "3", _facts)
 
 
 @cache
@@ -69,15 +71,14 @@ def files_of(modules: Iterable[str]) -> list[Path]:
     return sorted(seen)
 
 
-def meaning(path: Path) -> str:
-    """The source without comments, docstrings and blank lines: editing those makes no result stale."""
-    text = path.read_text(encoding="utf-8")
+def meaning(text: str, tree: ast.Module) -> str:
+    """A source without comments, docstrings and blank lines: editing those makes no result stale."""
     lines = text.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(parse(path)):
+    for node in ast.walk(tree):
         if (
             isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
             and ast.get_docstring(node, clean=False) is not None

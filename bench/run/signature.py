@@ -54,13 +54,18 @@ def source_file(module: str) -> Path | None:
 
 @cache
 def parse(path: Path) -> ast.Module:
-    """The syntax tree of a file, parsed once per process.
+    """The syntax tree of a file as it is when it is first asked for; UserError as `tree_of`."""
+    return tree_of(path.read_text(encoding="utf-8"), path)
+
+
+def tree_of(text: str, path: Path) -> ast.Module:
+    """The syntax tree of a file's text.
 
     Raises:
         UserError: it is no Python.
     """
     try:
-        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+        return ast.parse(text, filename=str(path))
     except SyntaxError as error:
         raise UserError(f"{shown(path)}:{error.lineno}: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # bytes that are not UTF-8, a null byte, thousands of brackets

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
-from conftest import QUIET, ROOT, clean_env
+from conftest import QUIET, ROOT, clean_env, edit_result
 
 from bench.run import codehash, signature
 from bench.run.codehash import files_of, meaning
@@ -41,7 +42,7 @@ def test_comments_docstrings_and_blank_lines_do_not_count(tmp_path: Path):
     for name, text in texts.items():
         path = tmp_path / f"{name}.py"
         path.write_text(text)
-        found[name] = meaning(path)
+        found[name] = meaning(path.read_text(), ast.parse(path.read_text()))
     assert found["a"] == found["b"]
     assert found["a"] != found["c"]
     assert found["d"].strip() == 'x = "# not a comment"'
@@ -49,12 +50,10 @@ def test_comments_docstrings_and_blank_lines_do_not_count(tmp_path: Path):
 
 
 def test_a_result_of_other_code_is_reported_as_stale(program, tmp_path):
-    import json
-
     run = ["method=signsgd", "dataset=digits", "scale=smoke"]
     program(*run)
     path = next((tmp_path / "results").rglob("result.json"))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "0" * 12}))
+    edit_result(path.parent, code="0" * 12)
     again = program(*run)
     assert again.returncode == 0
     assert "is stale" in again.stderr
@@ -91,3 +90,19 @@ def test_a_relative_import_is_followed(tmp_path, monkeypatch):
     monkeypatch.setattr(codehash, "ROOT", tmp_path)
     names = codehash._facts(tmp_path / "pack" / "inner" / "a.py")[0]
     assert {"pack.inner.b", "pack.inner.c", "pack.up"} <= set(names)
+
+
+def test_a_file_edited_while_a_process_runs_is_read_as_it_is_now(tmp_path, monkeypatch):
+    """The syntax tree of before would cut the docstrings of now at other lines, and the wrong digest would be kept."""
+    from bench.run import codehash, signature
+
+    monkeypatch.setattr(codehash, "ROOT", tmp_path)
+    path = tmp_path / "mine.py"
+    path.write_text('"""Mine."""\n\n\nX = 1\n')
+    signature.parse(path)
+    path.write_text('# longer\n\n\n"""Mine."""\nX = 1\n')
+    edited = codehash._facts(path)
+    signature.parse.cache_clear()
+    assert codehash._facts(path) == edited
+    path.write_text('"""Mine."""\n\n\nX = 1\n')
+    assert codehash._facts(path) == edited
