@@ -227,12 +227,17 @@ def _composed(options: Sequence[tuple[str, str]]) -> Job:
     return load(cfg, choices)
 
 
+def _run_name(job: OwnJob) -> str:
+    """What a job's folder is called by, behind its method and data set; `compare` takes it."""
+    return job.folder.name.removeprefix(f"{job.names['method']}-{job.names['dataset']}-")
+
+
 def print_list(jobs: Sequence[OwnJob], screen: Console) -> None:
     """A line a job."""
     papers, now = of_papers(), time.time()
     measured = {job.folder: sum(size(run.folder) for run in job.runs) for job in jobs}
     columns = [
-        Column("run", [job.key[:12] for job in jobs], left=True),
+        Column("run", [_run_name(job) for job in jobs], left=True),
         Column("method", [job.names["method"] for job in jobs], left=True),
         Column("data set", [job.names["dataset"] for job in jobs], left=True),
         Column("set", [what_was_set(job, papers.get(job.key)) for job in jobs], left=True),

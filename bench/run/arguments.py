@@ -89,7 +89,8 @@ def parsed_override(text: str, loader: ConfigLoader | None = None) -> Override:
     except (HydraException, ValueError, RecursionError, TypeError, AttributeError, ArithmeticError) as error:
         reason = in_one_line(str(error).splitlines()[0]) if str(error) else type(error).__name__
         at = "" if text in reason else f"{shown}: "
-        raise UserError(f"{at}{reason.removeprefix('LexerNoViableAltException: ')}; {GRAMMAR}") from None
+        home = "; write $HOME or the full path for ~" if "=~" in text else ""
+        raise UserError(f"{at}{reason.removeprefix('LexerNoViableAltException: ')}; {GRAMMAR}{home}") from None
 
 
 def _check_key(override: Override) -> None:

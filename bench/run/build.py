@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.run.ahead import handed
-from bench.run.crash import own_line
+from bench.run.crash import from_library, own_line
 from bench.run.datafiles import recorded
 from bench.run.loading import load
 
@@ -46,7 +46,8 @@ def _made(group: str, node: Mapping[str, Any], supplied: tuple[Any, ...], more: 
         with recorded(*arguments.values()) if group in READ else nullcontext():
             return load(str(node["_target_"]))(*supplied, **more, **arguments)
     except ValueError as error:
-        raise UserError(f"{group}: {' '.join(str(error).split())}") from error
+        at = f"{type(error).__name__} at {own_line(error)}: " if group == "dataset" and from_library(error) else ""
+        raise UserError(f"{group}: {at}{' '.join(str(error).split())}") from error
     except UNREADABLE as error:
         if group != "dataset":
             raise

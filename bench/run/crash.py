@@ -32,6 +32,12 @@ def own_line(error: BaseException) -> str | None:
     return f"{shown(path)}:{number}"
 
 
+def from_library(error: BaseException) -> bool:
+    """Was it raised by a library's code?"""
+    raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return bool(LIBRARIES & set(raised.parts)) or _standard(raised)
+
+
 def shown(path: str | Path) -> str:
     """A path as error lines name it: from the repository where it lies inside."""
     return str(Path(path).relative_to(ROOT)) if Path(path).is_relative_to(ROOT) else str(path)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from bench.errors import UserError, allowed_list, in_one_line, nearest
 from bench.run.composition import composed, hydra
 from bench.run.crash import shown
+from bench.run.job import PARTS
 from bench.run.options import options
 from bench.run.paths import CONF
 
@@ -100,6 +101,9 @@ def _unknown_key(key: str, arguments: Sequence[str]) -> str:
     names = set(_keys_of(parent, arguments))
     if not parent:
         names |= set(GROUPS)
+        inside = [f"{group}.{leaf}" for group in PARTS if leaf in _keys_of(group, arguments)]
+        if inside:
+            return in_one_line(f"{at}: unknown key; did you mean {' or '.join(inside)}?")
     allowed = f"; allowed: {allowed_list(names, leaf)}{nearest(leaf, names)}" if names else ""
     return in_one_line(f"{at}: unknown key{allowed}")
 

@@ -90,9 +90,10 @@ def read_dates(table: Table, column: int, date_format: str | None) -> list[datet
         dates = readings[0][1]
         row = _first_not_after(dates, table, column)
         newest = "; the newest comes first" if falling else ""
+        cure = "remove one of the two rows" if dates[row] == dates[row - 1] else "sort the file"
         raise UserError(
             f"{table.path}: row {table.lines[row]}, {on_a_line(cells[row])}, is not after {on_a_line(cells[row - 1])}; "
-            f"oldest first, no date twice (a row a period, a column an asset){newest}: sort the file"
+            f"oldest first, no date twice (a row a period, a column an asset){newest}: {cure}"
         )
     return rising[0][1]
 
@@ -115,7 +116,8 @@ def _formatted(table: Table, column: int, date_format: str) -> list[datetime]:
             found.append(datetime.strptime(cell, date_format))
         except (ValueError, re.error) as error:
             raise UserError(
-                f"{table.where(row, column)}: '{on_a_line(cell)}' does not follow dataset.date_format={on_a_line(date_format)} ({on_a_line(str(error))})"
+                f"{table.where(row, column)}: '{on_a_line(cell)}' does not follow dataset.date_format={on_a_line(date_format)} ({on_a_line(str(error))}); "
+                "write strptime's letters, as %d/%m/%Y"
             ) from None
     return found
 

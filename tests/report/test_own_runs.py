@@ -87,7 +87,7 @@ def test_results_of_other_code_are_stale_even_where_the_code_is_gone(root):
     config = read_config(folder)
     config["parts"]["method"]["_target_"] = "methods.gone.Gone"
     key = key_of(config["parts"])
-    write_config(folder, key, config["names"], config["parts"])
+    write_config(folder, key, config["names"], config["parts"], config["data"])
     for seed in range(3):
         edit_result(folder / f"seed{seed}", key=key)
     listed = sorted(line[6] for line in lines_of(root, "--stale"))
