@@ -152,7 +152,7 @@ def test_the_script_measures_what_stands_in_the_manifest(tmp_path):
 def test_every_file_that_a_data_set_opens_has_an_entry(method, name, job):
     """Built as a run builds it; the names are those of a result's data."""
     from bench.run.build import build
-    from bench.run.datafiles import digests, noted
+    from bench.run.datafiles import digests, named, noted
 
     made = job(f"method={method}", f"dataset={name}", f"data_root={DATA}", "scale=smoke")
     node = made.parts["dataset"]
@@ -166,7 +166,7 @@ def test_every_file_that_a_data_set_opens_has_an_entry(method, name, job):
             if "not found" not in str(error):
                 raise
             pytest.skip(str(error))
-    names = digests(opened, made.settings)
+    names = digests(named(opened, made.settings))
     assert len(names) == SETS[method][name]
     assert {file for file in names if manifest().get(file.removesuffix(".gz")) is None} == set()
     assert [difference(file, place(file.removesuffix(".gz"))) for file in names] == [None] * len(names)
