@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -55,7 +56,9 @@ def test_what_a_constructor_refuses_of_one_key_its_type_refuses(method):
                 continue
             try:
                 try_method(changed)
-            except UserError as error:  # what is left concerns two keys
+            except UserError as error:  # what is left concerns two keys, or sizes that double precision cannot hold
+                if re.search(r"at most \d+(\.\d+)?e\+\d+", str(error)):
+                    continue
                 if not any(f"{name} " in str(error) for name in node if name not in (key, "_target_")):
                     refused.append(f"{key} = {value}: {error}")
     assert refused == [], "these fit their types"
