@@ -66,10 +66,10 @@ def test_divergence_is_a_result(go):
     assert {result_of(folder)["status"] for folder in folders} == {"diverged"}
 
 
-def test_the_real_program_prints_the_slope_and_says_what_is_wrong_in_one_line(program, tmp_path):
-    done = program("experiment=ngvi/conjugate_rate", "hydra.mode=RUN", "method=ngvi", "scale=smoke")
+def test_the_real_program_runs_an_experiment_and_says_what_is_wrong_in_one_line(program, tmp_path):
+    done = program("experiment=ngvi/conjugate_rate", "method=ngvi", "dataset.condition=10.0", "scale=smoke")
     assert done.returncode == 0, done.stderr
-    assert "slope" in done.stdout
+    assert "job 1 of 1: ngvi on linear_regression" in done.stdout
     assert len(seed_folders(tmp_path)) == 2
     done = program("method=ngvi", "dataset=energy", "data_root=/nowhere")
     assert done.returncode == 2
