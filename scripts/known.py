@@ -8,7 +8,6 @@ a number that it does not have is not measured. Digests that are not sha256, and
 from __future__ import annotations
 
 import argparse
-import site
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import yaml
 
 from bench.errors import UserError, nearest
 from bench.run.cli import one_line
+from bench.run.datafiles import path_here
 from bench.run.known import MANIFEST, Known, content, digests_of, facts_of
 
 MEASURED = ("bytes", "shape", "labels", "counts")
@@ -46,10 +46,7 @@ def main() -> int:
 
 def _file(name: str, data: Path) -> Path | None:
     """Where a known file lies on this machine, plain or as .gz."""
-    kind, _, rest = name.rpartition(":")
-    folders = [data] if not kind else [Path(folder) for folder in (*site.getsitepackages(), site.getusersitepackages())]
-    places = [folder / f"{rest}{end}" for folder in folders for end in ("", ".gz")]
-    return next((path for path in places if path.is_file()), None)
+    return next((path for end in ("", ".gz") if (path := path_here(f"{name}{end}", data)) is not None), None)
 
 
 def _measured(name: str, path: Path, entry: dict[str, Any]) -> dict[str, Any]:

@@ -94,6 +94,20 @@ def edit_result(folder: Path, **changes: Any) -> None:
     (folder / "result.json").write_bytes(text_of(result_of(folder) | changes))
 
 
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory) -> Path:
+    """The results of a sweep of a person's own, to be read and not changed."""
+    from own_sweep import make
+
+    return make(tmp_path_factory.mktemp("own") / "results")
+
+
+@pytest.fixture
+def copied(swept, tmp_path) -> Path:
+    """The same, to be changed."""
+    return shutil.copytree(swept, tmp_path / "results")
+
+
 @pytest.fixture
 def job() -> Callable:
     """job("method=ssvr", ...) composes, validates and returns the Job, as run.py does."""

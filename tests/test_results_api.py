@@ -11,21 +11,15 @@ import pandas as pd
 import pytest
 from conftest import ROOT, clean_env, edit_result, result_of
 from made import run
-from own_sweep import make
 
 from bench import results
 from bench.errors import UserError
 from bench.judge.archive import archive_path, text_of, write_archive
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("own") / "results")
-
-
 @pytest.fixture
-def copied(root, tmp_path):
-    return shutil.copytree(root, tmp_path / "results")
+def root(swept):
+    return swept
 
 
 def by_hand(root) -> pd.DataFrame:

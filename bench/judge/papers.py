@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bench.errors import UserError, allowed_list, nearest
+from bench.errors import UserError, allowed_list, in_one_line, nearest
 from bench.judge.checks import KINDS, Check, narrowed
 from bench.judge.known import problems
 from bench.judge.reach import check_decidable
@@ -176,7 +176,7 @@ def _line(error: ValidationError) -> str:
         message += nearest(first["ctx"]["tag"], KINDS)
     elif not ours and first["type"] not in ("missing", "union_tag_not_found"):
         message += f"; not {short(first['input'])}"
-    return f"{_field(first['loc'])}: {' '.join(message.split())}"
+    return f"{_field(first['loc'])}: {in_one_line(message)}"
 
 
 def load_papers(name: str | None = None) -> dict[str, Paper]:

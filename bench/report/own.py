@@ -48,11 +48,6 @@ class Selection:
     newer: float | None = None
     stale: bool = False
 
-    @property
-    def of_runs(self) -> bool:
-        """Does it look at single runs, beyond what job they are of?"""
-        return self.stale or not self.state is self.older is self.newer is None
-
     def job(self, job: OwnJob) -> bool:
         """Is it a job of the options asked for?"""
         wanted = {"task": self.task, "method": self.method, "dataset": self.dataset}

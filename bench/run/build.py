@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pickle import UnpicklingError
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import UserError, in_one_line
 from bench.run.ahead import handed
 from bench.run.crash import from_library, own_line
 from bench.run.datafiles import recorded
@@ -47,9 +47,9 @@ def _made(group: str, node: Mapping[str, Any], supplied: tuple[Any, ...], more: 
             return load(str(node["_target_"]))(*supplied, **more, **arguments)
     except ValueError as error:
         at = f"{type(error).__name__} at {own_line(error)}: " if group == "dataset" and from_library(error) else ""
-        raise UserError(f"{group}: {at}{' '.join(str(error).split())}") from error
+        raise UserError(f"{group}: {at}{in_one_line(error)}") from error
     except UNREADABLE as error:
         if group != "dataset":
             raise
         said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
-        raise UserError(f"dataset: {type(error).__name__} at {own_line(error)}: {' '.join(said.split())}") from error
+        raise UserError(f"dataset: {type(error).__name__} at {own_line(error)}: {in_one_line(said)}") from error

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from bench.errors import in_one_line
 from bench.run.memo import OfFiles, digest_of_files
 from bench.run.options import read_yaml
 from bench.run.paths import ROOT
@@ -139,7 +140,7 @@ def _identity(path: Path) -> dict[str, Any]:
     try:
         data = content(path, _limit())
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        return {"damaged": " ".join(str(error).split())}
+        return {"damaged": in_one_line(error)}
     return {"over": True} if len(data) > _limit() else {"bytes": len(data), "digests": digests_of(data)}
 
 

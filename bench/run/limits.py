@@ -16,8 +16,6 @@ OVERFLOWS = (
     "array is too big",
     "Maximum allowed dimension",
 )
-
-
 EXTREME = 1e12  # a number above it, or below its inverse, may be what broke an operation of double precision
 
 

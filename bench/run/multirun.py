@@ -63,16 +63,17 @@ def under_way() -> Iterator[Sequence[Job]]:
                 file.unlink(missing_ok=True)
 
 
-def begin(jobs: Sequence[Job], lines: Sequence[Mapping[str, Any]], workers: int) -> None:
+def begin(jobs: Sequence[Job], lines: Sequence[Mapping[str, Any]], to_do: Sequence[bool], workers: int) -> None:
     """Tell the jobs of each other before the first one starts.
 
     Args:
         lines: the overrides of each job, key to value.
+        to_do: for each job whether anything of it will be computed.
         workers: jobs at a time.
     """
     _jobs[:] = jobs
     path = Path(jobs[0].settings.results_root).absolute() / "sweeps" / f"{os.getpid()}.json"
-    content = {"swept": swept(jobs, lines), "to_do": [not is_over(job) for job in jobs], "workers": workers}
+    content = {"swept": swept(jobs, lines), "to_do": list(to_do), "workers": workers}
     os.environ.pop(VARIABLE, None)
     with contextlib.suppress(OSError):  # the sweep itself says so when it cannot write there
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import compress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -90,11 +91,12 @@ class CheckSweep(Callback):
         try:
             lines = _lines(config.hydra.sweeper.params, config.hydra.overrides.task)
             jobs = [_job_of(lines, number) for number in range(len(lines))]
-            constructed([job for job in jobs if not multirun.is_over(job)])
+            to_do = [not multirun.is_over(job) for job in jobs]
+            constructed(list(compress(jobs, to_do)))
         except Exception as error:
             _refuse(error)
         overrides = [{o.key_or_group: o.value() for o in map(_parsed, line)} for line in lines]
-        multirun.begin(jobs, overrides, _workers(config.hydra.launcher))
+        multirun.begin(jobs, overrides, to_do, _workers(config.hydra.launcher))
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """SystemExit(2) where an experiment sweeps, and only one job of it would run."""

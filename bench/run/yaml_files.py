@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bench.errors import UserError
+from bench.errors import UserError, in_one_line
 from bench.run.crash import shown
 
 PLAIN = {
@@ -92,7 +92,7 @@ def _text(path: Path, name: str) -> str:
 
 def _said(error: yaml.YAMLError, text: str) -> str:
     """`:3: found character that cannot start any token; indent with spaces, not tabs`"""
-    problem = " ".join(str(getattr(error, "problem", None) or error).split())
+    problem = in_one_line(getattr(error, "problem", None) or error)
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
         return f": {problem}"

@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError
+from bench.errors import UserError, in_one_line
 
 if TYPE_CHECKING:
     from datasets.markets.csv_text import Table
@@ -55,11 +55,6 @@ def is_date_name(name: str) -> bool:
     )
 
 
-def on_a_line(date: str) -> str:
-    """A cell that was read as a date, without line breaks in it."""
-    return " ".join(date.split())
-
-
 def looks_like_a_date(cell: str) -> bool:
     """A date by its signs: 2024 alone or 20240102 may be a number and do not count."""
     plain = re.fullmatch(r"[\d.,]*", cell, re.ASCII) and not re.fullmatch(r"\d+\.\d+\.\d{2,4}", cell, re.ASCII)
@@ -83,7 +78,7 @@ def read_dates(table: Table, column: int, date_format: str | None) -> list[datet
     if len(rising) > 1 or (rising and falling and len(cells) > 1):
         names = " and ".join(name for name, _ in readings)
         raise UserError(
-            f"{table.where(0, column)}: '{on_a_line(cells[0])}' and the cells below can be read as {names}; "
+            f"{table.where(0, column)}: '{in_one_line(cells[0])}' and the cells below can be read as {names}; "
             f"type dataset.date_format={readings[0][0]} or another"
         )
     if not rising:
@@ -92,7 +87,7 @@ def read_dates(table: Table, column: int, date_format: str | None) -> list[datet
         newest = "; the newest comes first" if falling else ""
         cure = "remove one of the two rows" if dates[row] == dates[row - 1] else "sort the file"
         raise UserError(
-            f"{table.path}: row {table.lines[row]}, {on_a_line(cells[row])}, is not after {on_a_line(cells[row - 1])}; "
+            f"{table.path}: row {table.lines[row]}, {in_one_line(cells[row])}, is not after {in_one_line(cells[row - 1])}; "
             f"oldest first, no date twice (a row a period, a column an asset){newest}: {cure}"
         )
     return rising[0][1]
@@ -102,7 +97,7 @@ def _first_not_after(dates: Sequence[datetime], table: Table, column: int) -> in
     """The first row whose date is not after the row's above."""
     zoned = next((k for k, date in enumerate(dates) if (date.tzinfo is None) != (dates[0].tzinfo is None)), None)
     if zoned is not None:
-        here, first = (on_a_line(table.columns[column][row]) for row in (zoned, 0))
+        here, first = (in_one_line(table.columns[column][row]) for row in (zoned, 0))
         raise UserError(
             f"{table.path}: row {table.lines[zoned]}, {here}, and row {table.lines[0]}, {first}: one has a time zone, the other none; write all dates alike"
         )
@@ -116,7 +111,7 @@ def _formatted(table: Table, column: int, date_format: str) -> list[datetime]:
             found.append(datetime.strptime(cell, date_format))
         except (ValueError, re.error) as error:
             raise UserError(
-                f"{table.where(row, column)}: '{on_a_line(cell)}' does not follow dataset.date_format={on_a_line(date_format)} ({on_a_line(str(error))}); "
+                f"{table.where(row, column)}: '{in_one_line(cell)}' does not follow dataset.date_format={in_one_line(date_format)} ({in_one_line(error)}); "
                 "write strptime's letters, as %d/%m/%Y"
             ) from None
     return found

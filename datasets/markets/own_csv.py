@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from bench.errors import UserError
+from bench.errors import UserError, in_one_line
 from bench.tasks.portfolio.market import Market
 from bench.types import PositiveInt
 from datasets.markets.csv_checks import check_index, check_names, check_text, check_values, counts_rows
@@ -18,7 +18,6 @@ from datasets.markets.csv_dates import (
     check_gaps,
     is_date_name,
     looks_like_a_date,
-    on_a_line,
     periods_in_a_year,
     read_dates,
 )
@@ -144,7 +143,7 @@ def _without_dates(table: Table, date_format: str | None) -> tuple[Table, Dates 
             f"{table.where(row, column)}: {shown(cell)} is no date, or of another notation than the column; correct it, "
             "remove the row (a total?), or type dataset.date_format='%d.%m.%Y' in strptime's letters"
         )
-    return table.without(column), Dates([on_a_line(cell) for cell in table.columns[column]], parsed)
+    return table.without(column), Dates([in_one_line(cell) for cell in table.columns[column]], parsed)
 
 
 def _all_numbers(table: Table, column: int) -> bool:

@@ -251,9 +251,12 @@ def test_strategies_on_extreme_relatives(name, smallest):
     drawn = torch.rand(12, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     relatives = smallest ** (2 * drawn - 1)  # from `smallest` to its inverse
     try:
-        evaluate(STRATEGIES[name](), relatives, torch.tensor([0.0, 0.01], dtype=torch.float64))
+        paths, _ = evaluate(STRATEGIES[name](), relatives, torch.tensor([0.0, 0.01], dtype=torch.float64))
     except UserError as error:
         _line(error)
+    else:
+        assert paths.net.shape == (12, 2, 1)
+        assert not (paths.net < 0).any(), "wealth, or NaN where there is no answer"
 
 
 def test_ratios_without_a_divisor_are_left_out():

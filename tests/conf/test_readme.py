@@ -47,7 +47,7 @@ def test_the_readme_s_method_and_data_set_run(checkout):
     done = subprocess.run(command, cwd=checkout, env=clean_env(), timeout=300, **options)
     assert done.returncode == 0, done.stderr
     folders = seed_folders(checkout)
-    assert sorted(f.parent.name.rsplit("-", 1)[0] for f in folders) == [
+    assert sorted("-".join(f.parent.name.split("-")[:2]) for f in folders) == [
         "lion-digits",
         "lion-mine",
         "ssvr-digits",

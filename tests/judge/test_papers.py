@@ -133,7 +133,7 @@ def test_checks_that_cannot_decide_are_refused(tmp_path, check, line):
 def test_broken_yaml_is_one_line(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("title: [")
-    with pytest.raises(UserError, match=r"^conf/paper/mine.yaml: [^\n]*$"):
+    with pytest.raises(UserError, match=r"^conf/paper/mine.yaml:2: [^\n]*$"):
         load_paper(path)
 
 

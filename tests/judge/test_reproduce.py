@@ -100,13 +100,17 @@ def test_stopped_and_started_again(project, launcher):
     for name in KEPT[1:]:
         (project / f"conf/experiment/ssvr/{name}.yaml").unlink()
     path = project / "conf/paper/ssvr.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"claims": {}}))
+    paper = yaml.safe_load(path.read_text())
+    claim = paper["claims"]["beta-one"]
+    claim["check"] |= {"metric": "test_accuracy", "tolerance": 1.0, "budget": "epoch"}
+    path.write_text(yaml.safe_dump(paper | {"claims": {"digits": claim | {"experiment": "ssvr/digits"}}}))
     command = [sys.executable, str(project / "scripts/reproduce_all.py"), *launcher, *long, "checkpoint_every=0.5"]
     child = subprocess.Popen(
         command, cwd=project, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     while child.poll() is None and not list((project / "results").rglob("checkpoint.pt")):
         time.sleep(0.05)
+    assert child.poll() is None, child.communicate()[1]
     os.kill(child.pid, signal.SIGINT)
     _, errors = child.communicate(timeout=120)
     assert child.returncode == 130, errors

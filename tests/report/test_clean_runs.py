@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 
 import forks
 import pytest
 from conftest import ROOT, clean_env
-from own_sweep import age, failed, job_folder, lines_of, make, runs, runs_in_a_process, tree
+from own_sweep import age, failed, job_folder, lines_of, runs, runs_in_a_process, tree
 
 from bench.report.cleaning import Remover
 from bench.report.own import Selection, select
 from bench.run.locks import held, locked
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("own") / "results")
-
-
 @pytest.fixture
-def root(swept, tmp_path):
-    return shutil.copytree(swept, tmp_path / "results")
+def root(copied):
+    return copied
 
 
 def test_clean_shows_first_and_deletes_with_yes(root):

@@ -24,14 +24,9 @@ from bench.run.job import key_of
 from bench.run.store import read_config, write_config
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("own") / "results")
-
-
 @pytest.fixture
-def root(swept, tmp_path):
-    return shutil.copytree(swept, tmp_path / "results")
+def root(copied):
+    return copied
 
 
 # ---- list

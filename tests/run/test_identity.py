@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from conftest import DATA, QUIET, ROOT, clean_env, copy_project
 from bench.judge import travel
 
 MINE = """
+from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
 from bench.tasks.classification.images import LabelledImages
@@ -49,6 +51,9 @@ file: mine.npz
 """
 
 
+TRAINING = ("method=adamw", "method.lr=0.01", "task.epochs=8", "task.batch_size=16")
+
+
 class Person:
     """Somebody with a checkout, a data folder and data sets of their own."""
 
@@ -59,9 +64,10 @@ class Person:
             (self.checkout / f"datasets/mine_{name}.py").write_text(MINE.format(name=name, read=read))
             (self.checkout / f"conf/dataset/mine_{name}.yaml").write_text(CONFIG.format(name=name))
 
-    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, code: int = 0, training: Sequence[str] = TRAINING
+    ) -> subprocess.CompletedProcess[str]:
         sweep, more = [a for a in arguments if a == "-m"], [a for a in arguments if a != "-m"]
-        training = ["method=adamw", "method.lr=0.01", "task.epochs=8", "task.batch_size=16"]
         line = [*sweep, "results_root=results", *QUIET, *training, f"data_root={self.data}", *more]
         command = [sys.executable, "run.py", *line]
         done = subprocess.run(
@@ -195,7 +201,7 @@ def test_sweeps_compare_and_lists_find_runs_on_own_data(person):
 def test_runs_on_own_data_travel(person, tmp_path):
     person.run("dataset=mine_npz", "seeds=[0,1]")
     export, root = tmp_path / "runs.xz", tmp_path / "elsewhere"
-    travel.export(person.checkout / "results", lambda result: True, export)
+    travel.export(person.checkout / "results", lambda result: True, export, print)
     text = subprocess.run(
         [sys.executable, "scripts/archive.py", "import", str(export), f"results_root={root}", f"data_root={person.data}"],
         cwd=person.checkout, env=clean_env(), capture_output=True, text=True, check=False,
@@ -212,12 +218,7 @@ def test_a_known_set_s_file_must_be_the_true_one(person):
     line = ["method=ngvi", "dataset=mushrooms", "scale=smoke"]
 
     def run(*more: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "run.py", "results_root=results", *QUIET, f"data_root={person.data}", *line, *more]
-        done = subprocess.run(
-            command, cwd=person.checkout, env=clean_env(), capture_output=True, text=True, timeout=300, check=False
-        )
-        assert done.returncode == code, done.stderr
-        return done
+        return person.run(*more, code=code, training=line)
 
     flipped = [("0" if row[0] == "1" else "1") + row[1:] for row in true]
     path.write_text("\n".join(flipped) + "\n")

@@ -169,7 +169,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_finished(program, tmp_path):
     [
         ("", "results_root = '': must be a string that is not empty"),
         ("file", "{0}/file: a file or a broken link stands where a folder is needed"),
-        ("file/below", "{0}/file/below: a file or a broken link stands"),
+        ("file/below", "{0}/file: a file or a broken link stands"),
         ("link", "{0}/link: a file or a broken link stands"),
         ("link/below", "{0}/link: a file or a broken link stands"),
         ("/proc/results", "/proc/results: No such file or directory"),
