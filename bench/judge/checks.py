@@ -1,4 +1,4 @@
-"""How a claim is decided: the six kinds of checks, typed. bench.judge.claims carries them out."""
+"""How a claim is decided: the seven kinds of checks, typed. bench.judge.claims carries them out."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bench.judge.words import (
     Positive,
     Row,
     Target,
+    Text,
     Where,
     finite,
     is_number,
@@ -23,8 +24,7 @@ from bench.judge.words import (
 )
 
 VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "not run")
-KINDS = ("value", "bound", "slope", "better", "ordering", "identity")
-ALPHA = 0.05  # of every test
+KINDS = ("value", "bound", "slope", "better", "ordering", "share", "identity")
 
 
 class Run(Protocol):
@@ -55,7 +55,39 @@ def matches(run: Run, where: Where) -> bool:
     return all(run.get(key) == value for key, value in where.items())
 
 
-class _Check(Entry):
+class _Law(Entry):
+    """What the check is about, over runs.
+
+    estimand: the median; the mean of a quantity that cannot leave `range`; log_mean, the geometric mean, likewise. symmetric: in place of
+    the range, why the law of the quantity is symmetric about its centre, as that of a paired difference is where the two sides may be swapped.
+    """
+
+    estimand: Literal["median", "mean", "log_mean"] = "median"
+    range: tuple[Number, Number] | None = Field(None, strict=False)
+    symmetric: Text | None = None
+
+    def parts(self) -> int:
+        """How many quantities are tested."""
+        return 1
+
+    @model_validator(mode="after")
+    def _bounded(self) -> _Law:
+        if self.estimand != "median" and self.kind in ("share", "identity"):
+            raise ValueError(f"estimand: a check of kind {self.kind} is about a share of the runs; leave it out")
+        if self.estimand == "median":
+            if self.range or self.symmetric:
+                raise ValueError("range, symmetric: a median needs neither; with estimand mean or log_mean")
+            return self
+        if (self.range is None) == (self.symmetric is None):
+            raise ValueError(
+                f"estimand {self.estimand}: needs the range that the metric cannot leave, or why its law is symmetric"
+            )
+        if self.range and not (self.range[0] < self.range[1] and (self.estimand == "mean" or self.range[0] > 0)):
+            raise ValueError("range: two increasing numbers, positive ones for log_mean")
+        return self
+
+
+class _Check(_Law):
     """`of` selects runs; `at` a row of their curve (default: the final metrics).
 
     budget: the metric that the compared runs have in common, as gradient_evaluations, epoch or iterations.
@@ -76,11 +108,12 @@ class _Check(Entry):
 
 
 class Value(_Check):
-    """The mean equals `target`, a number or another group's mean, within a margin (two one-sided tests, paired over seeds).
+    """It equals `target`, a number or, paired over seeds, another group's, within a margin.
 
     targets: a number for each option of `over`, as {nyse_o: 14.5, tse: 1.61} over dataset, or for each value of a config key or of a
         column of the curve, as {1: 1.97, 2: 1.10} over batch_size; all of them must hold.
-    margin, relative: half the width of what is accepted, in the metric's units or as a part of the number.
+    margin, relative: half the width of what is accepted, in the metric's units or as a part of the number; of another group's number the
+        ratio lies between 1 / (1 + relative) and 1 + relative.
     """
 
     kind: Literal["value"]
@@ -96,8 +129,6 @@ class Value(_Check):
             raise ValueError("exactly one of target and targets")
         if (self.margin is None) == (self.relative is None):
             raise ValueError("exactly one of margin and relative")
-        if self.relative is not None and isinstance(self.target, dict):
-            raise ValueError("relative: to a number, not to another group; set margin")
         if self.relative is not None and 0.0 in (self.target, *(self.targets or {}).values()):
             raise ValueError("relative: a part of 0 is 0, which accepts nothing; set margin")
         if self.targets is None and "over" in self.model_fields_set:
@@ -119,12 +150,15 @@ class Value(_Check):
     def groups(self) -> list[Where]:
         return [self.of, self.target] if isinstance(self.target, dict) else [where for where, *_ in self.numbers()]
 
+    def parts(self) -> int:
+        return max(1, len(self.numbers()))
+
     def rows(self) -> list[tuple[Where, Where | None]]:
         return [(where, at) for where, at, *_ in self.numbers()] or super().rows()
 
 
 class Bound(_Check):
-    """The mean is at most or at least a number. curve: the smallest or largest entry of each seed's curve instead of one row."""
+    """It is at most or at least a number. curve: the smallest or largest entry of each seed's curve instead of one row."""
 
     kind: Literal["bound"]
     at_most: Number | None = None
@@ -141,7 +175,7 @@ class Bound(_Check):
 
 
 class Slope(_Check):
-    """The log-log slope of the metric over `over` (a column of the curve or a config key) lies within an interval, for the mean over seeds.
+    """The log-log slope of the metric over `over` (a column of the curve or a config key), one a seed, lies within an interval.
 
     below: another group whose slope, seed by seed, is to be larger.
     """
@@ -165,9 +199,14 @@ class Slope(_Check):
     def groups(self) -> list[Where]:
         return [self.of] if self.below is None else [self.of, self.below]
 
+    def parts(self) -> int:
+        return len(self.groups())
+
 
 class Better(_Check):
     """Paired over seeds: `of` is better than `than` by more than `by`, or better than `factor` times the other's number.
+
+    A factor that lets `of` be worse ("no worse than") is tested the other way round as well: what holds both ways is equality, a `value`.
 
     tune: a config key; the first half of the seeds chooses its value for each group, the other half is judged.
     """
@@ -189,8 +228,8 @@ class Better(_Check):
         return self
 
 
-class Ordering(Entry):
-    """Every group of a tier is better than every group of the tiers after it: all pairs, paired over seeds, Holm."""
+class Ordering(_Law):
+    """Every group of a tier is better than every group of the tiers after it: all pairs, paired over seeds."""
 
     kind: Literal["ordering"]
     metric: str
@@ -202,6 +241,10 @@ class Ordering(Entry):
     def groups(self) -> list[Where]:
         return [group for tier in self.tiers for group in tier]
 
+    def parts(self) -> int:
+        sizes = [len(tier) for tier in self.tiers]
+        return sum(a * b for i, a in enumerate(sizes) for b in sizes[i + 1 :])
+
     def rows(self) -> list[tuple[Where, Where | None]]:
         """As of the other checks."""
         return [(where, self.at) for where in self.groups()]
@@ -212,12 +255,34 @@ class Ordering(Entry):
         return self
 
 
+class Share(_Check):
+    """The share of runs whose number is at least `above`, or at most `below`, is at least or at most a number: how "always" and "never" are said."""
+
+    kind: Literal["share"]
+    above: Number | None = None
+    below: Number | None = None
+    at_least: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    at_most: Annotated[Number, Field(gt=0, lt=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Share:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("exactly one of above and below: what is counted")
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("exactly one of at_least and at_most: how large the share is, between 0 and 1")
+        return self
+
+
 class Identity(_Check):
-    """Each seed's value equals a number, or that of another group, up to rounding."""
+    """Each run's value equals a number, or that of another group, up to rounding; one that does not refutes it.
+
+    share: of the runs at large, for which it has to be shown.
+    """
 
     kind: Literal["identity"]
     equals: Target
     tolerance: Positive
+    share: Annotated[Number, Field(gt=0, lt=1)] = 0.5
 
     @model_validator(mode="after")
     def _other(self) -> Identity:
@@ -228,7 +293,7 @@ class Identity(_Check):
         return [self.of, self.equals] if isinstance(self.equals, dict) else [self.of]
 
 
-Check = Annotated[Value | Bound | Slope | Better | Ordering | Identity, Field(discriminator="kind")]
+Check = Annotated[Value | Bound | Slope | Better | Ordering | Share | Identity, Field(discriminator="kind")]
 
 
 def narrowed(check: Check, to: Where) -> Check:

@@ -1,7 +1,7 @@
-"""Claims against runs: one verdict each, by tests that stand in conf/paper before the runs. Functions of records alone; imports no torch.
+"""Claims against runs: one verdict each, by intervals of a level that stood before the runs. Functions of records alone; imports no torch.
 
-A verdict is "reproduced" when the claim's own test rejects its opposite at the 5 % level, "not reproduced" when the opposite's test
-rejects the claim, else "inconclusive": not significant is never called reproduced.
+A verdict is "reproduced" when the interval of what the claim speaks of lies inside of what it accepts, "not reproduced" when it lies outside,
+else "inconclusive". A run that diverged counts against the side that claims to win.
 """
 
 from __future__ import annotations
@@ -15,40 +15,37 @@ import numpy as np
 
 from bench.judge import statistics as stats
 from bench.judge.archive import Record, by_experiment
-from bench.judge.checks import ALPHA, Better, Bound, Identity, Ordering, Slope, Value
-from bench.judge.groups import (
-    Diverged,
-    Group,
-    Undecided,
-    check_comparable,
-    differences,
-    per_seed,
-    row,
-    rows_at,
-    select,
-    tuned,
-)
+from bench.judge.checks import Better, Bound, Check, Identity, Ordering, Share, Slope, Value
+from bench.judge.groups import Group, Undecided, check_comparable, differences, per_seed, row, rows_at, select, tuned
 from bench.judge.papers import Claim, Paper
-from bench.judge.parts import Part, Planner, Tests, interval, p_text, planner
-from bench.judge.statistics import Interval
-from bench.run.notes import Metric, note
+from bench.judge.parts import Part, Planner, Quantity, planner
+from bench.judge.registration import Standing, standing
+from bench.judge.statistics import SIDE, Interval
+from bench.run.notes import note
+from bench.run.registry import Registration, registrations
 
-IDENTITY = "largest difference"
+FULL = "paper"  # the scale that is nobody's reduction
+REDUCED = 4  # keys that are named in which runs fall short of it
+ANY = (-math.inf, math.inf)  # what is known of a run whose rival diverged
 
 
 @dataclass(frozen=True)
 class Tested:
-    """What a check came to: its parts, the groups compared with a number a seed for each, and what else there is to say."""
+    """What a check came to: its quantities, the groups compared with a number a seed for each, and what else there is to say.
 
-    parts: Sequence[Part]
+    reversed: the quantities of the opposite of a "no worse than", none of which may hold as well.
+    """
+
+    quantities: Sequence[Quantity]
     groups: Sequence[Group]
-    values: Sequence[np.ndarray]
+    values: Sequence[Sequence[float | None]]
     notes: Sequence[str] = ()
+    reversed: Sequence[Quantity] = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say of a claim at a scale. `groups` are the means of what was compared; `stale` counts runs of other code."""
+    """What the runs say of a claim at a scale. `groups` are the medians of what was compared; `stale` counts runs of other code."""
 
     verdict: str
     reason: str
@@ -61,7 +58,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim of a paper with its verdict at one scale."""
+    """A claim of a paper with its verdict on the runs of one scale, or of several that the same runs serve.
+
+    reduced: what the runs have less of than the full protocol; empty where they are the full protocol.
+    """
 
     paper: str
     name: str
@@ -69,106 +69,218 @@ class Judged:
     audit: bool
     scale: str
     verdict: Verdict
+    standing: Standing
+    reduced: str = ""
+
+    @property
+    def protocol(self) -> str:
+        """Whose protocol the runs follow, or in what they fall short of it."""
+        if self.reduced:
+            return f"reduced: {self.reduced}"
+        return "own protocol" if self.claim.source.tier == "ours" else "paper protocol"
+
+    @property
+    def counts(self) -> bool:
+        """Is it one of the claims that headlines count: of a source other than us, registered, and with something that refutes it?"""
+        return self.standing.registered and self.claim.source.tier != "ours" and bool(self.claim.refuted_by)
 
 
-def judge_all(papers: Mapping[str, Paper], records: Iterable[Record], scales: Sequence[str]) -> list[Judged]:
-    """Every claim and audit of every paper at every scale."""
+def judge_all(
+    papers: Mapping[str, Paper],
+    records: Iterable[Record],
+    scales: Sequence[str],
+    entries: Sequence[Registration] | None = None,
+) -> list[Judged]:
+    """Every claim and audit of every paper, once for each set of runs that its scales have.
+
+    Args:
+        entries: the registry; None: the project's.
+    """
     runs = by_experiment(records)
+    entries = registrations() if entries is None else entries
     return [
-        Judged(paper, name, claim, audit, scale, judge(claim, runs.get(f"{claim.experiment}@{scale}", []), scale))
+        Judged(
+            paper,
+            name,
+            claim,
+            audit,
+            " ".join(together),
+            judge(claim, found, together[0], stands),
+            stands,
+            _reduced(claim, found, runs, together),
+        )
         for paper, content in papers.items()
         for name, claim, audit in content.judged()
-        for scale in scales
+        for together, found in _protocols(claim, runs, scales)
+        for stands in [standing(claim, together[0], found, entries)]
     ]
 
 
-def judge(claim: Claim, runs: Sequence[Record], scale: str) -> Verdict:
-    """The verdict on one claim from its experiment's runs at `scale`."""
+def _protocols(
+    claim: Claim, runs: Mapping[str, Sequence[Record]], scales: Sequence[str]
+) -> list[tuple[list[str], Sequence[Record]]]:
+    """The claim's scales among `scales`, those of the same runs together."""
+    found: dict[frozenset[tuple[str, int]], list[str]] = {}
+    for scale in scales:
+        if scale in claim.scales:
+            of = runs.get(f"{claim.experiment}@{scale}", [])
+            found.setdefault(frozenset((r.key, r.seed) for r in of), []).append(scale)
+    return [(together, runs.get(f"{claim.experiment}@{together[0]}", [])) for together in found.values()]
+
+
+def _reduced(
+    claim: Claim, found: Sequence[Record], runs: Mapping[str, Sequence[Record]], together: Sequence[str]
+) -> str:
+    """What the runs have less of than those at paper scale: `epochs 4 of 200, 5 of 10 seeds`."""
+    full = runs.get(f"{claim.experiment}@{FULL}", [])
+    if FULL in together or not found or not full:
+        return ""
+    a, b = found[0], next((r for r in full if (r.method, r.dataset) == (found[0].method, found[0].dataset)), full[0])
+    keys = differences(a, b)
+    said = [f"{key.rpartition('.')[2]} {a.get(key)} of {b.get(key)}" for key in keys[:REDUCED]]
+    said += [f"{len(keys) - REDUCED} keys more"] if len(keys) > REDUCED else []
+    seeds = [len({r.seed for r in of}) for of in (found, full)]
+    return ", ".join([*said, *([f"{seeds[0]} of {seeds[1]} seeds"] if seeds[0] != seeds[1] else [])]) or "other runs"
+
+
+def judge(claim: Claim, runs: Sequence[Record], scale: str, stands: Standing | None = None) -> Verdict:
+    """The verdict on one claim from its experiment's runs at `scale`.
+
+    Args:
+        stands: which of the runs count, and at which level; None: all of them, at 95 %.
+    """
     if scale not in claim.scales:
         return Verdict("not comparable", f"decided at {' and '.join(claim.scales)} scale only")
+    stands = stands or Standing(False, "", runs)
+    runs = stands.runs
     if not any(r.ended for r in runs):
         crashed = sum(r.state == "failed" for r in runs)
         return Verdict("not run", f"no run has ended{f', {crashed} crashed' if crashed else ''}")
-    stale = sum(r.state == "stale" for r in runs)
-    metric = note(runs[0].task).metrics[claim.check.metric]
-    tests = Tests(claim.deterministic)
+    if stands.lacking:
+        return Verdict("not run", stands.lacking)
+    better = note(runs[0].task).metrics[claim.check.metric].better
+    found = decide(claim.checks(), runs, better, stands.side, claim.deterministic)
+    return replace(found, stale=sum(r.state == "stale" for r in runs))
+
+
+def decide(
+    checks: Sequence[Check], runs: Sequence[Record], better: str | None, side: float = SIDE, deterministic: bool = False
+) -> Verdict:
+    """The verdict on checks that all have to hold.
+
+    Args:
+        better: "higher" or "lower", where the metric has a better direction.
+        deterministic: the numbers involve no randomness: runs have to agree, and are then taken as they are.
+    """
     try:
-        found = _decide([_KINDS[check.kind](check, runs, metric, tests) for check in claim.checks()])
-    except Diverged as error:
-        subjects = [getattr(check, "of", None) for check in claim.checks()]
-        verdict = "not reproduced" if error.where in subjects else error.verdict
-        return Verdict(verdict, error.reason, stale=stale)
+        return _decide([_KINDS[check.kind](check, runs, better) for check in checks], side, deterministic)
     except Undecided as error:
-        return Verdict(error.verdict, error.reason, stale=stale)
-    return replace(found, stale=stale)
+        return Verdict(error.verdict, error.reason)
 
 
 # ---- the kinds
 
 
-def _value(check: Value, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
+def _quantity(
+    check: Any, label: str, pairs: Iterable[tuple[float, float]], accept: tuple[float, float], **more: Any
+) -> Quantity:
+    """With the estimand of the check; `pairs` are the two ends of what is known of each run."""
+    low, high = np.array(list(pairs), float).reshape(-1, 2).T
+    law = {"law": check.estimand, "bounds": check.range}
+    return Quantity(label, low, high, accept, **(law | more))
+
+
+def _value(check: Value, runs: Sequence[Record], better: str | None) -> Tested:
     groups = [select(where, runs) for where in check.groups()]
     if isinstance(check.target, dict):
         values = _numbers(groups, check.budget, check.metric, check.at)
-        name = f"{groups[0].label} minus {groups[1].label}"
-        parts = [tests.equivalence(name, values[0] - values[1], (-check.margin, check.margin))]
-        return Tested(parts, groups, values)
-    parts, values = [], []
+        of, than = groups[0].label, groups[1].label
+        if check.relative is None:
+            ends = _against(*values, lambda a, b: a - b, math.inf)
+            return Tested(
+                [_quantity(check, f"{of} minus {than}", ends, (-check.margin, check.margin), bounds=_spread(check))],
+                groups,
+                values,
+            )
+        accept = (1 / (1 + check.relative), 1 + check.relative)
+        part = _quantity(
+            check, f"{of} over {than}", _ratios(groups, values, math.inf), accept, bounds=_ratio_bounds(check)
+        )
+        return Tested([part], groups, values)
+    quantities, values = [], []
     for group, (_, at, number, margin) in zip(groups, check.numbers()):
         values.append(_values(group, check.metric, at))
         place = "".join(f", {name} {value}" for name, value in (at or {}).items() if at != check.at)
-        parts.append(tests.equivalence(group.label + place, values[-1], (number - margin, number + margin)))
-    return Tested(parts, groups, values)
+        accept = (number - margin, number + margin)
+        quantities.append(_quantity(check, group.label + place, _alone(values[-1], math.inf), accept))
+    return Tested(quantities, groups, values)
 
 
-def _bound(check: Bound, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
+def _bound(check: Bound, runs: Sequence[Record], better: str | None) -> Tested:
     group = select(check.of, runs)
     extreme = {"min": min, "max": max, None: None}[check.curve]
 
     def number(r: Record) -> Any:
         if extreme is None:
             return row(r, check.at).get(check.metric)
-        return extreme((x[check.metric] for x in r.curve if check.metric in x), default=None)
+        return extreme((x[check.metric] for x in r.curve if x.get(check.metric) is not None), default=None)
 
-    values = np.array(list(per_seed(group, number).values()))
+    values = list(per_seed(group, number).values())
     accept = (-math.inf, check.at_most) if check.at_most is not None else (check.at_least, math.inf)
     name = group.label if check.curve is None else f"{check.curve}imum over the curve of {group.label}"
-    return Tested([tests.one_sided(name, values, accept)], [group], [values])
+    worst = math.inf if check.at_most is not None else -math.inf
+    return Tested([_quantity(check, name, _alone(values, worst), accept)], [group], [values])
 
 
-def _slope(check: Slope, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
+def _slope(check: Slope, runs: Sequence[Record], better: str | None) -> Tested:
     groups = [select(where, runs, free=[check.over]) for where in check.groups()]
     slopes = [_slopes(group, check) for group in groups]
-    parts = [tests.equivalence(f"slope of {groups[0].label}", slopes[0], check.within)]
+    quantities = [_quantity(check, f"slope of {groups[0].label}", _alone(slopes[0], math.inf), check.within)]
     if len(groups) == 2:
         check_comparable(groups, None, free=[check.over])
         name = f"slope of {groups[0].label} minus that of {groups[1].label}"
-        parts.append(tests.paired(name, slopes[1] - slopes[0], -1.0))
-    return Tested(parts, groups, slopes)
+        ends = _against(*slopes, lambda a, b: a - b, math.inf)
+        quantities.append(_quantity(check, name, ends, (-math.inf, 0.0), strict=True))
+    return Tested(quantities, groups, slopes)
 
 
-def _better(check: Better, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
-    return _comparisons(check, [(0, 1)], runs, metric, tests, check.by, check.factor)
+def _better(check: Better, runs: Sequence[Record], better: str | None) -> Tested:
+    return _comparisons(check, [(0, 1)], runs, better, check.by, check.factor)
 
 
-def _ordering(check: Ordering, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
+def _ordering(check: Ordering, runs: Sequence[Record], better: str | None) -> Tested:
     places = [tier for tier, groups in enumerate(check.tiers) for _ in groups]
     pairs = [(i, j) for i, a in enumerate(places) for j, b in enumerate(places) if a < b]
-    return _comparisons(check, pairs, runs, metric, tests, 0.0, None)
+    return _comparisons(check, pairs, runs, better, 0.0, None)
 
 
-def _identity(check: Identity, runs: Sequence[Record], metric: Metric, tests: Tests) -> Tested:
+def _share(check: Share, runs: Sequence[Record], better: str | None) -> Tested:
+    group = select(check.of, runs)
+    values = _values(group, check.metric, check.at)
+    event = (check.above, math.inf) if check.above is not None else (-math.inf, check.below)
+    accept = (0.0, check.at_most) if check.at_most is not None else (check.at_least, 1.0)
+    inside = event[0] if check.above is not None else event[1]
+    diverged = inside if check.at_most is not None else math.nan  # counts against the claim
+    name = f"share of {group.label} {'at least' if check.above is not None else 'at most'} {inside:g}"
+    return Tested(
+        [_quantity(check, name, _alone(values, diverged), accept, law="share", event=event)], [group], [values]
+    )
+
+
+def _identity(check: Identity, runs: Sequence[Record], better: str | None) -> Tested:
     wheres = check.groups()
     free = [] if len(wheres) == 2 else sorted({k for r in runs for k in differences(r, runs[0])})
     groups = [select(where, runs, free) for where in wheres]
     if len(groups) == 2:
         values = _numbers(groups, check.budget, check.metric, check.at)
-        errors = np.abs(values[0] - values[1])
+        ends = _against(*values, lambda a, b: abs(a - b), math.nan)
     else:
-        values = [np.array([row(r, check.at).get(check.metric) for r in groups[0].runs], float)]
-        errors = np.abs(values[0] - check.equals)
-    worst = float(errors.max()) if np.isfinite(errors).all() else math.inf
-    part = tests.exactly(IDENTITY, worst, check.tolerance, len(errors))
+        values = [[None if r.diverged else row(r, check.at).get(check.metric) for r in groups[0].runs]]
+        if not all(r.diverged or isinstance(v, int | float) for r, v in zip(groups[0].runs, values[0])):
+            raise Undecided("not comparable", f"a run of {groups[0].label} has no such number")
+        ends = [(math.nan, math.nan) if v is None else (abs(v - check.equals),) * 2 for v in values[0]]
+    ends = [(math.nan, math.nan) if not math.isfinite(a) or not math.isfinite(b) else (a, b) for a, b in ends]
+    part = _quantity(check, "difference", ends, (check.share, 1.0), law="every", event=(0.0, check.tolerance))
     return Tested([part], groups, values)
 
 
@@ -178,102 +290,199 @@ _KINDS: dict[str, Callable[..., Tested]] = {
     "slope": _slope,
     "better": _better,
     "ordering": _ordering,
+    "share": _share,
     "identity": _identity,
 }
 
 
-# ---- numbers and tests
+# ---- numbers
 
 
-def _numbers(groups: Sequence[Group], budget: str, metric: str, at: Any) -> list[np.ndarray]:
+def _numbers(groups: Sequence[Group], budget: str, metric: str, at: Any) -> list[list[float | None]]:
     """One number a seed for each group, once they may be compared."""
     check_comparable(groups, budget, at)
     return [_values(group, metric, at) for group in groups]
 
 
-def _values(group: Group, metric: str, at: Any) -> np.ndarray:
-    return np.array(list(per_seed(group, lambda r: row(r, at).get(metric)).values()))
+def _values(group: Group, metric: str, at: Any) -> list[float | None]:
+    return list(per_seed(group, lambda r: row(r, at).get(metric)).values())
 
 
-def _slopes(group: Group, check: Slope) -> np.ndarray:
-    """Log-log slope of each seed, over a column of the curve or over a config key."""
+def _alone(values: Iterable[float | None], worst: float) -> list[tuple[float, float]]:
+    """Both ends of each number; `worst` for a run that diverged."""
+    return [(worst if v is None else v,) * 2 for v in values]
+
+
+def _against(
+    a: Iterable[float | None], b: Iterable[float | None], number: Callable[[float, float], float], worst: float
+) -> list[Any]:
+    """Both ends of each pair's number: `worst` where the first diverged, anything where the second did."""
+    return [(worst, worst) if x is None else ANY if y is None else (number(x, y),) * 2 for x, y in zip(a, b)]
+
+
+def _ratios(groups: Sequence[Group], values: Sequence[Sequence[float | None]], worst: float) -> list[Any]:
+    for group, numbers in zip(groups, values):
+        if any(v is not None and not v > 0 for v in numbers):
+            raise Undecided("not comparable", f"{group.label}: not positive, it has no ratio; say by or margin")
+    return _against(*values, lambda a, b: a / b, worst)
+
+
+def _spread(check: Any) -> tuple[float, float] | None:
+    """What a difference of two numbers of the range cannot leave."""
+    return None if check.range is None else (check.range[0] - check.range[1], check.range[1] - check.range[0])
+
+
+def _ratio_bounds(check: Any) -> tuple[float, float] | None:
+    return None if check.range is None else (check.range[0] / check.range[1], check.range[1] / check.range[0])
+
+
+def _slopes(group: Group, check: Slope) -> list[float | None]:
+    """Log-log slope of each seed, over a column of the curve or over a config key; None where one of its runs diverged."""
     columns = {check.over, check.metric}
-    if "." not in check.over:
-        kept = {r.seed: [x for x in rows_at(r, check.at or {}) if columns <= set(x)] for r in group.runs}
-        points = {seed: [(x[check.over], x[check.metric]) for x in rows] for seed, rows in kept.items()}
-    else:
-        points = {seed: [] for seed in group.seeds}
-        for r in group.runs:
-            per_seed(Group(group.where, (r,)), lambda r: row(r, check.at).get(check.metric))
-            points[r.seed].append((r.get(check.over), row(r, check.at)[check.metric]))
-    per_seed(group, lambda r: float(len(points[r.seed])))  # refuses diverged runs
+    diverged = {r.seed for r in group.runs if r.diverged}
+    runs = [r for r in group.runs if r.seed not in diverged]
+    points: dict[int, list[tuple[float, float]]] = {}
+    for r in runs:
+        if "." not in check.over:
+            points[r.seed] = [(x[check.over], x[check.metric]) for x in rows_at(r, check.at or {}) if columns <= set(x)]
+        else:
+            (value,) = per_seed(Group(group.where, (r,)), lambda r: row(r, check.at).get(check.metric)).values()
+            points.setdefault(r.seed, []).append((r.get(check.over), value))
     xs = {tuple(x for x, _ in sorted(p)) for p in points.values()}
-    if len(xs) != 1 or len(next(iter(xs))) < 2:
+    if points and (len(xs) != 1 or len(next(iter(xs))) < 2):
         raise Undecided("not comparable", f"{group.label}: seeds have different or too few values of {check.over}")
-    y = np.array([[y for _, y in sorted(points[seed])] for seed in group.seeds], float)
-    if not (y > 0).all():
-        raise Undecided("not comparable", f"{group.label}: {check.metric} is not positive, it has no log-log slope")
-    return stats.log_log_slopes(next(iter(xs)), y)
+    found: dict[int, float] = {}
+    if points:
+        y = np.array([[y for _, y in sorted(points[seed])] for seed in points], float)
+        if not (y > 0).all():
+            raise Undecided("not comparable", f"{group.label}: {check.metric} is not positive, it has no log-log slope")
+        found = dict(zip(points, map(float, stats.log_log_slopes(next(iter(xs)), y))))
+    return [found.get(seed) for seed in group.seeds]
 
 
 def _comparisons(
     check: Better | Ordering,
     pairs: Sequence[tuple[int, int]],
     runs: Sequence[Record],
-    metric: Metric,
-    tests: Tests,
+    better: str | None,
     by: float,
     factor: float | None,
 ) -> Tested:
-    """Paired tests that the first group of each pair is better than the second."""
-    assert metric.better is not None
+    """Paired over seeds: the first group of each pair is better than the second."""
+    assert better is not None
     groups = [select(where, runs, free=[check.tune] if check.tune else []) for where in check.groups()]
     notes = []
     if check.tune:
-        chosen = [tuned(g, check.tune, check.metric, metric.better, check.at) for g in groups]
+        chosen = [tuned(g, check.tune, check.metric, better, check.at) for g in groups]
         notes = [f"{g.label}: {phrase}" for g, (_, phrase) in zip(groups, chosen)]
         groups = [group for group, _ in chosen]
     values = _numbers(groups, check.budget, check.metric, check.at)
-    sign = 1.0 if metric.better == "higher" else -1.0
-    parts = []
-    for i, j in pairs:
-        names = [groups[k].label for k in (i, j)]
+    worst = -math.inf if better == "higher" else math.inf
+
+    def part(i: int, j: int) -> Quantity:
+        two, numbers = [groups[i], groups[j]], [values[i], values[j]]
         if factor is None:
-            parts.append(tests.paired(" minus ".join(names), sign * (values[i] - values[j]) - by, sign, by))
+            name, ends, gate, bounds = (
+                " minus ",
+                _against(*numbers, lambda a, b: a - b, worst),
+                math.copysign(by, -worst),
+                _spread(check),
+            )
         else:
-            gains = sign * (values[i] - factor * values[j])
-            ratio = interval(values[i] / values[j])
-            accept = (factor, math.inf) if sign > 0 else (-math.inf, factor)
-            parts.append(replace(tests.paired(" over ".join(names), gains, sign), interval=ratio, accept=accept))
-    return Tested(parts, groups, values, notes)
+            name, ends, gate, bounds = " over ", _ratios(two, numbers, worst), factor, _ratio_bounds(check)
+        accept = (gate, math.inf) if better == "higher" else (-math.inf, gate)
+        return _quantity(check, name.join(g.label for g in two), ends, accept, bounds=bounds, strict=True)
+
+    loosened = factor is not None and (factor < 1 if better == "higher" else factor > 1)
+    turned = [part(j, i) for i, j in pairs] if loosened else []
+    return Tested([part(i, j) for i, j in pairs], groups, values, notes, turned)
 
 
-def _decide(tested: Sequence[Tested]) -> Verdict:
-    """All parts must hold, each at level alpha (an intersection-union test has level alpha as a whole); one part refuted, with
-    Holm's correction since any of them would do, refutes the claim."""
-    parts = [part for found in tested for part in found.parts]
-    p, against = max(part.p for part in parts), min(stats.holm([part.against for part in parts]))
-    n, exact = len(tested[0].values[0]), parts[0].interval.how == "exact"
-    weakest = max(parts, key=lambda part: part.p)
-    if p <= ALPHA:
-        verdict, reason = "reproduced", _exactly(parts) if exact else p_text(p)
-    elif against <= ALPHA:
-        verdict = "not reproduced"
-        refuted = min(parts, key=lambda part: part.against)
-        reason = f"the opposite holds for {refuted.label}, {'exactly' if exact else p_text(against)}"
-        weakest = replace(refuted, effect=None if refuted.effect is None else -refuted.effect)
+# ---- the verdict
+
+
+def _decide(tested: Sequence[Tested], side: float, deterministic: bool) -> Verdict:
+    quantities = [q for found in tested for q in found.quantities]
+    if deterministic and not all(q.repeats for q in quantities):
+        varies = next(q for q in quantities if not q.repeats)
+        raise Undecided("not comparable", f"said to be deterministic, but {varies.label} differs between seeds")
+    measure = (lambda q, level: q.exactly()) if deterministic else Quantity.interval
+    corrected = side / len(quantities)
+    own, shared = ([measure(q, level) for q in quantities] for level in (side, corrected))
+    if all(q.holds(interval) for q, interval in zip(quantities, own)):
+        verdict, intervals = "reproduced", own
+        _one_way([q for found in tested for q in found.reversed], measure, side)
     else:
-        verdict, reason = "inconclusive", f"{p_text(p)} for {weakest.label}"
-        if weakest.paired and 2.0**-n > ALPHA:
-            reason = f"{n} seeds cannot decide: a sign-flip test needs 5"
-    plan = planner(weakest, len(parts))
-    if verdict == "inconclusive" and plan:
-        reason += f"; needs {plan.needed or 'over 1000'} seeds for 80 % power at the effect measured"
-    reasons = [reason, *(note for found in tested for note in found.notes)]
-    shown = tuple((g.label, interval(v)) for found in tested for g, v in zip(found.groups, found.values))
-    return Verdict(verdict, "; ".join(reasons), tuple(parts), shown, n, planner=plan)
+        verdict, intervals = "inconclusive", shared
+        if any(q.refuted(interval) for q, interval in zip(quantities, shared)):
+            verdict = "not reproduced"
+    k = _telling(verdict, quantities, own, shared)
+    plan = None if deterministic else planner(quantities[k], side, corrected)
+    reasons = [
+        _reason(verdict, quantities[k], intervals[k], len(quantities), plan),
+        *(n for found in tested for n in found.notes),
+    ]
+    parts = [Part(q.label, interval, q.accept, q.law) for q, interval in zip(quantities, intervals)]
+    parts.insert(0, parts.pop(k))
+    shown = tuple((g.label, _shown(v)) for found in tested for g, v in zip(found.groups, found.values))
+    return Verdict(verdict, "; ".join(reasons), tuple(parts), shown, len(tested[0].values[0]), planner=plan)
 
 
-def _exactly(parts: Sequence[Part]) -> str:
-    errors = [part.interval.estimate for part in parts if part.label == IDENTITY]
-    return f"exact; largest difference {max(errors):.2g}" if errors else "exact"
+def _one_way(turned: Sequence[Quantity], measure: Callable[[Quantity, float], Interval], side: float) -> None:
+    """Undecided where the opposite of a "no worse than" holds as well."""
+    if turned and all(q.holds(measure(q, side)) for q in turned):
+        said = turned[0].label.replace(" over ", " is no worse than ")
+        raise Undecided(
+            "not comparable", f"passes both ways ({said} as well): state it as equal, kind value with relative"
+        )
+
+
+def _telling(verdict: str, quantities: Sequence[Quantity], own: Sequence[Interval], shared: Sequence[Interval]) -> int:
+    """Which part decides: the first that is refuted, else the first that does not hold, else the first."""
+    for k, (q, mine, ours) in enumerate(zip(quantities, own, shared)):
+        if q.refuted(ours) if verdict == "not reproduced" else not q.holds(mine):
+            return k
+    return 0
+
+
+def _reason(verdict: str, q: Quantity, interval: Interval, parts: int, plan: Planner | None) -> str:
+    """Why, in one line."""
+    several = (
+        f"all of {parts} parts; {q.label}: "
+        if parts > 1 and verdict == "reproduced"
+        else f"{q.label}: "
+        if parts > 1
+        else ""
+    )
+    if q.law == "every":
+        return several + _every(verdict, q, interval)
+    if interval.how == "exact":
+        return several + {"reproduced": "exact", "not reproduced": "exact, outside"}.get(verdict, "exact")
+    level = f"{100 * interval.level:.4g} % interval of the {interval.how}"
+    if verdict == "inconclusive":
+        if not math.isfinite(interval.low) and not math.isfinite(interval.high):
+            return f"{several}{q.n} runs cannot decide at {100 * interval.level:.4g} %, or too many of them diverged"
+        return f"{several}the {level} reaches over the border{_more(plan)}"
+    return f"{several}the {level} lies {'inside' if verdict == 'reproduced' else 'outside'}"
+
+
+def _every(verdict: str, q: Quantity, interval: Interval) -> str:
+    count = round(interval.estimate * q.n)
+    worst = np.nanmax(q.high) if np.isfinite(q.high).any() else math.nan
+    found = f"{count} of {q.n} runs within {q.event[1]:g}, largest difference {worst:.2g}"
+    if verdict == "reproduced" and interval.how != "exact":
+        return f"{found}; so of at least {interval.low:.0%} of runs ({100 * (1 - interval.side):.4g} % bound)"
+    return found
+
+
+def _more(plan: Planner | None) -> str:
+    """How many runs would tell, for the verdict that the effect points to."""
+    if plan is None:
+        return ""
+    needed = f"{plan.needed} runs" if plan.needed else "over 1000 runs"
+    return f"; {needed} would show {'it' if plan.towards == 'reproduced' else 'the opposite'} with 80 % probability, at the shares seen"
+
+
+def _shown(values: Sequence[float | None]) -> Interval:
+    """The median of a group; runs that diverged are at its upper end."""
+    return stats.median_interval([math.inf if v is None else v for v in values])

@@ -98,29 +98,17 @@ def row(run: Record, at: Row | None) -> Row:
     return found[-1]
 
 
-def per_seed(group: Group, number: Callable[[Record], Any]) -> dict[int, float]:
-    """{seed: number(run)}, in the order of seeds.
+def per_seed(group: Group, number: Callable[[Record], Any]) -> dict[int, float | None]:
+    """{seed: number(run)}, in the order of seeds; None for a run that diverged.
 
     Raises:
-        Undecided: a run diverged, or lacks the number.
+        Undecided: another run lacks the number.
     """
-    diverged = sorted({r.seed for r in group.runs if r.diverged})
-    if diverged:
-        raise Diverged(group, diverged)
-    values = {r.seed: number(r) for r in sorted(group.runs, key=lambda r: r.seed)}
-    for seed, value in values.items():
-        if not isinstance(value, int | float):
-            raise Undecided("not comparable", f"seed {seed} of {group.label} has no such number")
-    return {seed: float(value) for seed, value in values.items()}
-
-
-class Diverged(Undecided):
-    """Runs of a group diverged: against a claim about that group, silent on a claim of being better than it."""
-
-    def __init__(self, group: Group, seeds: list[int]) -> None:
-        which = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
-        super().__init__("inconclusive", f"{which} of {group.label} diverged")
-        self.where = group.where
+    found = {r.seed: None if r.diverged else number(r) for r in sorted(group.runs, key=lambda r: r.seed)}
+    for run in group.runs:
+        if not run.diverged and not isinstance(found[run.seed], int | float):
+            raise Undecided("not comparable", f"seed {run.seed} of {group.label} has no such number")
+    return {seed: None if value is None else float(value) for seed, value in found.items()}
 
 
 def check_comparable(
@@ -148,7 +136,10 @@ def check_comparable(
             raise Undecided("not comparable", f"{pair} have different precision: {a.precision} and {b.precision}")
         if budget is None:
             continue
-        spent = [float(np.mean([row(r, at).get(budget, np.nan) for r in g.runs])) for g in (first, other)]
+        spent = [[row(r, at).get(budget, np.nan) for r in g.runs if not r.diverged] for g in (first, other)]
+        if not all(spent):  # of a group that diverged as a whole nothing is compared
+            continue
+        spent = [float(np.mean(values)) for values in spent]
         if not abs(spent[0] - spent[1]) <= BUDGET_TOLERANCE * max(spent):
             raise Undecided("not comparable", f"{pair} have different budgets: {spent[0]:g} and {spent[1]:g} {budget}")
 

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from bench.errors import UserError, allowed_list, in_one_line, nearest
 from bench.judge.checks import KINDS, Check, narrowed
+from bench.judge.groups import label
 from bench.judge.known import problems
 from bench.judge.reach import check_decidable
 from bench.judge.shown import HOW, Figure, Pivot, Source
@@ -19,6 +20,7 @@ from bench.judge.words import (
     OPTIONS,
     Each,
     Entry,
+    Group,
     Name,
     Text,
     Year,
@@ -37,11 +39,23 @@ from bench.run.paths import CONF
 __all__ = ["HOW", "Claim", "Figure", "Paper", "Pivot", "check_decidable", "choose", "load_paper", "load_papers"]
 
 
+class Swap(Entry):
+    """Runs of the experiment (a baseline, an ablation) that are put in the place of others."""
+
+    put: Group
+    in_place_of: Group
+
+    @property
+    def name(self) -> str:
+        return f"{label(self.put)} in place of {label(self.in_place_of)}"
+
+
 class Claim(Entry):
     """What is said, where, and how it is decided.
 
     scales: those at which the experiment can decide it. each: options, as {dataset: [msci, tse]}, for all of which the check must hold.
-    deterministic: the numbers involve no randomness, so one run decides.
+    deterministic: the numbers involve no randomness: seeds have to agree. published: what the source says; theory: what we derive.
+    refuted_by: names of mistakes/<paper>.py, or runs put in the place of others, that turn it to "not reproduced".
     """
 
     says: Text
@@ -52,6 +66,8 @@ class Claim(Entry):
     each: Each = Field(default_factory=dict)
     deterministic: bool = False
     published: Text | None = None
+    theory: Text | None = None
+    refuted_by: list[Text | Swap] = Field(default_factory=list)
     note: Text | None = None
 
     def checks(self) -> list[Check]:
@@ -62,7 +78,9 @@ class Claim(Entry):
     def stated(self) -> str:
         """What was published, in words or as the check's own numbers."""
         targets = getattr(self.check, "targets", None) or {}
-        return self.published or ", ".join(f"{k} {v}" for k, v in targets.items()) or "the statement above"
+        return (
+            self.published or self.theory or ", ".join(f"{k} {v}" for k, v in targets.items()) or "the statement above"
+        )
 
     @property
     def measured(self) -> str:
@@ -75,6 +93,8 @@ class Claim(Entry):
     def _known(self) -> Claim:
         if self.source.how == "recalled":
             raise ValueError("source.how = 'recalled': may be shown in a note, never checked against")
+        if self.published is not None and self.source.tier == "ours":
+            raise ValueError("published: holds what is published; what we derive goes to theory")
         for field in ("budget", "metric"):
             metric = check_metric(self.experiment, getattr(self.check, field), f"check.{field}")
         if self.check.kind in ("better", "ordering") and metric.better is None:
@@ -116,6 +136,7 @@ class Paper(Entry):
     arxiv: str = Field(pattern=r"^[A-Za-z0-9./-]{1,40}$")
     code: Code
     summary: Text
+    unread: Text | None = None  # what of the paper could not be read
     claims: dict[Name, Claim]
     audits: dict[Name, Claim] = Field(default_factory=dict)
     figures: dict[Name, Figure] = Field(default_factory=dict)

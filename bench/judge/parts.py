@@ -1,117 +1,150 @@
-"""The tests that a claim consists of: an estimate with its interval, what the claim accepts, and p values for and against."""
+"""The parts that a claim consists of: a quantity with one number a run, its interval, and what the claim accepts.
+
+The interval shown is the one that decides. A part holds where its interval lies inside of what is accepted; it is refuted where the interval
+lies outside. Of several parts all have to hold, each at its own level (an intersection-union test keeps that level as a whole); any one
+refutes, so for that each gets its share of the level.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from bench.judge import statistics as stats
-from bench.judge.checks import ALPHA
 from bench.judge.statistics import Interval
 
-MANY = 20  # seeds from which on an interval is BCa's
-SIZES = (5, 10, 20)  # seeds at which the planner states the power
+SIZES = (6, 12, 24)  # runs at which the planner states the power
+RUNS = np.arange(1, 1001)
+REPEATED = 1e-9  # relative: how far runs of a computation without randomness may differ
+Law = Literal["median", "mean", "log_mean", "share", "every"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a part is about. Where a run tells only that its number lies between two, `high` is the larger.
+
+    law: the estimand. bounds: of a mean. strict: the border itself is not accepted.
+    event: between which numbers a run counts, of a share and of "every", of which one run that does not refutes.
+    """
+
+    label: str
+    low: np.ndarray
+    high: np.ndarray
+    accept: tuple[float, float]
+    law: Law = "median"
+    bounds: tuple[float, float] | None = None
+    strict: bool = False
+    event: tuple[float, float] = (-math.inf, math.inf)
+
+    @property
+    def n(self) -> int:
+        return len(self.low)
+
+    def interval(self, side: float) -> Interval:
+        """Of the estimand."""
+        if self.law in ("share", "every"):
+            return stats.share_interval(int(self._counts().sum()), self.n, side)
+        if self.law == "median":
+            return stats.median_interval(self.low, side, upper=self.high)
+        return self._mean(side)
+
+    def _counts(self) -> np.ndarray:
+        return (self.low >= self.event[0]) & (self.high <= self.event[1])
+
+    def _mean(self, side: float) -> Interval:
+        low, high, bounds = self.low, self.high, self.bounds
+        if bounds is not None:  # all that is known of a run that diverged
+            low, high = (np.where(np.isfinite(x), x, np.clip(x, *bounds)) for x in (low, high))
+        if self.law == "mean":
+            return _mean_of(low, high, bounds, side)
+        if not (low > 0).all():
+            return Interval(math.nan, -math.inf, math.inf, self.n, "geometric mean of what is not positive", side)
+        found = _mean_of(np.log(low), np.log(high), bounds and (math.log(bounds[0]), math.log(bounds[1])), side)
+        with np.errstate(over="ignore"):
+            ends = [float(np.exp(v)) for v in (found.estimate, found.low, found.high)]
+        return Interval(*ends, self.n, f"geometric {found.how}", side)
+
+    def holds(self, interval: Interval) -> bool:
+        """Does the interval lie inside of what is accepted?"""
+        low, high = self.accept
+        if self.law == "every":
+            return bool(self._counts().all()) and (interval.how == "exact" or interval.low >= low)
+        if self.strict:
+            return (low == -math.inf or interval.low > low) and (high == math.inf or interval.high < high)
+        return low <= interval.low and interval.high <= high
+
+    def refuted(self, interval: Interval) -> bool:
+        """Does it lie outside?"""
+        low, high = self.accept
+        if self.law == "every":
+            return not self._counts().all()
+        if self.strict:
+            return (low > -math.inf and interval.high <= low) or (high < math.inf and interval.low >= high)
+        return interval.high < low or interval.low > high
+
+    def exactly(self) -> Interval:
+        """Of a computation without randomness: every run has the same number."""
+        if self.law in ("share", "every"):
+            share = float(self._counts().mean())
+            return Interval(share, share, share, self.n, "exact", 0.0)
+        return Interval(float(np.median(self.low)), float(self.low.min()), float(self.high.max()), self.n, "exact", 0.0)
+
+    @property
+    def repeats(self) -> bool:
+        """Do all runs have the same number, but for rounding?"""
+        if self.law in ("share", "every"):
+            return len(set(self._counts().tolist())) == 1
+        ends = np.concatenate([self.low, self.high])
+        return len(set(ends.tolist())) == 1 or float(np.ptp(ends)) <= REPEATED * float(np.abs(ends).max())
+
+
+def _mean_of(low: np.ndarray, high: np.ndarray, bounds: tuple[float, float] | None, side: float) -> Interval:
+    """Of a bounded quantity, else of one whose law is symmetric: nothing is known of its centre where a run diverged."""
+    if bounds is not None:
+        a, b = (stats.mean_interval(x, bounds, side) for x in (low, high))
+        return Interval((a.estimate + b.estimate) / 2, a.low, b.high, a.n, a.how, side)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        return Interval(math.nan, -math.inf, math.inf, len(low), "mean with a run that diverged", side)
+    return stats.centre_interval(low, side)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One test of a claim. The estimate is to lie in `accept` = (low, high); p is of the claim, `against` of its opposite.
-
-    effect: distance of the estimate from the border of what is accepted, in standard deviations over seeds; negative outside.
-    """
+    """A quantity with the interval that was tested: at its own level where the claim is reproduced, at its share of it elsewhere."""
 
     label: str
     interval: Interval
     accept: tuple[float, float]
-    p: float
-    against: float
-    effect: float | None = None
-    paired: bool = False
+    law: Law
 
 
 @dataclass(frozen=True)
 class Planner:
-    """Power of the claim's weakest part at the effect measured: at 5, 10 and 20 seeds, and the seeds that 80 % need (None: over 1000)."""
+    """For the verdict that the measured effect points to: its power at 6, 12 and 24 runs, and how many 80 % need (None: over 1000)."""
 
+    towards: str
     power: dict[int, float]
     needed: int | None
 
 
-def interval(values: np.ndarray) -> Interval:
-    """Of the mean: Student's t, from 20 seeds on BCa bootstrap."""
-    return stats.mean_interval(values) if len(values) < MANY else stats.bootstrap_interval(values, np.mean)
-
-
-@dataclass(frozen=True)
-class Tests:
-    """The tests over seeds; with `exact`, of a computation without randomness, every value must satisfy the claim and one is enough."""
-
-    exact: bool = False
-
-    def paired(self, name: str, gains: np.ndarray, sign: float, by: float = 0.0) -> Part:
-        """Exact sign-flip test of positive mean gain; the interval is of the difference itself."""
-        accept = (by, math.inf) if sign > 0 else (-math.inf, 0.0 - by)
-        p = (stats.sign_flip(gains), stats.sign_flip(-gains))
-        return self._part(name, sign * (gains + by), accept, gains, p, paired=True)
-
-    def one_sided(self, name: str, values: np.ndarray, accept: tuple[float, float]) -> Part:
-        """t test of a mean above or below a bound."""
-        low, high = accept
-        if math.isinf(low):
-            p, margins = (stats.below(values, high), stats.above(values, high)), high - values
-        else:
-            p, margins = (stats.above(values, low), stats.below(values, low)), values - low
-        return self._part(name, values, accept, margins, p)
-
-    def equivalence(self, name: str, values: np.ndarray, accept: tuple[float, float]) -> Part:
-        """Two one-sided tests of a mean within (low, high); the opposite: below low, or above high."""
-        low, high = accept
-        if math.isinf(low) or math.isinf(high):
-            return self.one_sided(name, values, accept)
-        against = min(stats.below(values, low), stats.above(values, high))
-        margins = values - low if values.mean() - low < high - values.mean() else high - values
-        return self._part(name, values, accept, margins, (stats.equivalent(values, low, high), against))
-
-    def exactly(self, name: str, error: float, tolerance: float, runs: int) -> Part:
-        """No statistics: the largest error over `runs` is within the tolerance, or it is not."""
-        holds = error <= tolerance
-        found = Interval(error, math.nan, math.nan, runs, "exact")
-        return Part(name, found, (-math.inf, tolerance), 0.0 if holds else 1.0, 1.0 if holds else 0.0)
-
-    def _part(
-        self,
-        name: str,
-        values: np.ndarray,
-        accept: tuple[float, float],
-        margins: np.ndarray,
-        p: tuple[float, float],
-        paired: bool = False,
-    ) -> Part:
-        """`margins` are positive where a value satisfies the claim."""
-        if self.exact:
-            holds = bool((margins > 0).all())
-            found = Interval(float(values.mean()), math.nan, math.nan, len(values), "exact")
-            return Part(name, found, accept, 0.0 if holds else 1.0, 1.0 if holds else 0.0)
-        return Part(name, interval(values), accept, *p, _effect(margins), paired)
-
-
-def _effect(margins: np.ndarray) -> float | None:
-    """Mean over standard deviation."""
-    spread = float(margins.std(ddof=1)) if len(margins) > 1 else 0.0
-    return None if spread == 0.0 else float(margins.mean()) / spread
-
-
-def planner(part: Part, tests: int) -> Planner | None:
-    """How many seeds would decide this part, one of `tests`; its opposite, when the effect points there, has to pass Holm's correction."""
-    if part.effect is None:
+def planner(quantity: Quantity, side: float, corrected: float) -> Planner | None:
+    """How many runs would decide a median; its opposite, when the effect points there, has to pass the correction for several parts."""
+    if quantity.law != "median":
         return None
-    effect, alpha = abs(part.effect), ALPHA if part.effect > 0 else ALPHA / tests
-    power = {n: (0.0 if part.paired and 2.0**-n > alpha else stats.power(effect, n, alpha)) for n in SIZES}
-    return Planner(power, stats.seeds_needed(effect, part.paired, alpha))
-
-
-def p_text(p: float) -> str:
-    """p = 0.031"""
-    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+    low, high = quantity.accept
+    count = lambda right: (float(np.sum(right)) + 0.5) / (quantity.n + 1)  # noqa: E731 (of so few runs none is certain)
+    inside = low <= quantity.interval(side).estimate <= high
+    if inside:
+        shares = [count(quantity.low > low)] * (low > -math.inf) + [count(quantity.high < high)] * (high < math.inf)
+    else:
+        shares = [max(count(quantity.high < low), count(quantity.low > high))]
+    level = side if inside else corrected
+    towards = "reproduced" if inside else "not reproduced"
+    found = np.maximum(
+        0.0, 1 - sum(1 - stats.power(share, RUNS, level) for share in shares)
+    )  # of all borders, at least
+    enough = np.flatnonzero(found >= stats.POWER) if min(shares) > 0.5 else ()
+    return Planner(towards, {n: float(found[n - 1]) for n in SIZES}, int(RUNS[enough[0]]) if len(enough) else None)

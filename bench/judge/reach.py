@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError, allowed_list, nearest
-from bench.judge.checks import ALPHA, Better, Check, Identity, Ordering, Slope, Where, matches
+from bench.judge.checks import Check, Identity, Share, Slope, Where, matches
 from bench.judge.groups import label
 from bench.judge.shown import Figure, Pivot
+from bench.judge.statistics import SIDE, fewest, mean_interval
 from bench.judge.words import OPTIONS, is_number, short
 from bench.run.job import PARTS, Job
 from bench.run.notes import note
@@ -67,20 +68,34 @@ def _undecidable(claim: Claim, jobs: Sequence[Job]) -> str | None:
     return next(filter(None, several), None)
 
 
-def _too_few(claim: Claim, seeds: int) -> str | None:
-    """Why so many seeds cannot decide."""
-    check = claim.check
-    if isinstance(check, Identity) or claim.deterministic:
+def _too_few(claim: Claim, seeds: int, side: float = SIDE) -> str | None:
+    """Why so many seeds can never say both yes and no."""
+    checks = claim.checks()
+    tune = getattr(claim.check, "tune", None)
+    judging = seeds - seeds // 2 if tune else seeds
+    if claim.deterministic:
+        return None if seeds > 1 else "one seed cannot show that the numbers involve no randomness; run two"
+    needed = _needed(claim.check, side, sum(check.parts() for check in checks))
+    if judging >= needed:
         return None
-    if isinstance(check, Better | Ordering):
-        judging = seeds - seeds // 2 if check.tune else seeds
-        tests = 1
-        if isinstance(check, Ordering):
-            sizes = [len(tier) for tier in check.tiers]
-            tests = sum(a * b for i, a in enumerate(sizes) for b in sizes[i + 1 :])
-        if tests * 2.0**-judging > ALPHA:
-            return f"{judging} seeds cannot decide {tests} paired tests at the 5 % level"
-    return "one seed tells nothing of the spread" if seeds < 2 else None
+    half = f" ({seeds - judging} more choose {tune})" if tune else ""
+    return f"{judging} seeds{half} cannot decide {sum(c.parts() for c in checks)} parts at the 5 % level; at least {needed}"
+
+
+def _needed(check: Check, side: float, parts: int) -> int:
+    """Runs that can hold every part, and refute one of them at its share of the level."""
+    if isinstance(check, Identity):
+        return _enough(lambda n: check.share**n <= side)
+    if isinstance(check, Share):
+        gate = check.at_least if check.at_least is not None else 1 - check.at_most
+        return _enough(lambda n: gate**n <= side and (1 - gate) ** n <= side / parts)
+    if check.range is None:
+        return fewest(side / parts)
+    return _enough(lambda n: mean_interval([1.0] * n, (0.0, 1.0), side / parts).low > 0.5)
+
+
+def _enough(decides: Callable[[int], bool]) -> int:
+    return next(n for n in range(1, 10_000) if decides(n))
 
 
 def _several(check: Check, where: Where, jobs: Sequence[Job]) -> str | None:

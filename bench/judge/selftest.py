@@ -1,6 +1,7 @@
 """Do the claims notice a wrong implementation? Each paper's classic mistakes are planted one at a time and its claims judged again.
 
-mistakes/<paper>.py holds a list MISTAKES. A mistake is a context that patches the code, or overrides of the config, or both.
+mistakes/<paper>.py holds a list MISTAKES. A mistake is a context that patches the code, or overrides of the config, or both. A claim names in
+`refuted_by` what turns it: mistakes, or a baseline or ablation put in the place of the method.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from bench.judge.archive import Record
 from bench.judge.checks import Where, matches
 from bench.judge.claims import judge_all
 from bench.judge.gather import collect
-from bench.judge.papers import Paper
+from bench.judge.groups import differences
+from bench.judge.papers import Claim, Paper, Swap
 from bench.judge.plan import Planned, plan
 from bench.run.paths import ROOT
 from bench.run.result import load_result
@@ -42,9 +44,13 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a mistake did to the claims that the right implementation reproduces: those that turned to "not reproduced"."""
+    """What a mistake, or runs put in the place of others, did to the claims that the right implementation reproduces.
 
-    mistake: Mistake
+    noticed: those that turned to "not reproduced".
+    """
+
+    name: str
+    says: str
     reproduced: list[str]
     noticed: list[str]
 
@@ -63,29 +69,81 @@ def selftest(
     overrides: Iterable[str] = (),
     by_experiment: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[Finding]:
-    """Plant every mistake of a paper; the runs go to folders of their own below `root`.
+    """Plant every mistake of a paper, then put every baseline that a claim names in its place; runs go to folders of their own below `root`.
 
     Args:
         overrides: of every run. by_experiment: more of them, of one experiment's runs.
     """
-    common = list(overrides)
+    own = lambda experiment: [*overrides, *(by_experiment or {}).get(experiment, ())]  # noqa: E731
+    right: dict[str, list[Record]] = {}
+
+    def rightly(experiment: str) -> list[Record]:
+        if experiment not in right:
+            runs = _runs(experiment, root / "right", own(experiment))
+            _execute(runs, "stale")
+            right[experiment] = _records(runs)
+        return right[experiment]
+
     for mistake in mistakes(name):
-        own = [*common, *(by_experiment or {}).get(mistake.experiment, ())]
-        right = _runs(mistake.experiment, root / "right", own)
-        _execute(right, "stale")
-        before = _verdicts(name, paper, _records(right))
+        runs = rightly(mistake.experiment)
         folder = root / mistake.name
         shutil.rmtree(folder, ignore_errors=True)
-        wrong = _runs(mistake.experiment, folder, [*own, *mistake.overrides])
+        wrong = _runs(mistake.experiment, folder, [*own(mistake.experiment), *mistake.overrides])
         wrong = [run for run in wrong if matches(run.job, mistake.of)]
         if not wrong:
             raise UserError(f"mistakes/{name}.py: {mistake.name}: no run of {mistake.experiment} has {mistake.of}")
         with mistake.plant():
             _execute(wrong, False)
-        others = [r for r in _records(right) if not matches(r, mistake.of)]
-        after = _verdicts(name, paper, [*others, *_records(wrong)])
-        reproduced = [claim for claim, verdict in before.items() if verdict == "reproduced"]
-        yield Finding(mistake, reproduced, [claim for claim in reproduced if after[claim] == "not reproduced"])
+        others = [r for r in runs if not matches(r, mistake.of)]
+        yield _finding(name, paper, mistake.name, mistake.says, runs, [*others, *_records(wrong)])
+    for claim in (claim for _, claim, _ in paper.judged()):
+        for swap in (swap for swap in claim.refuted_by if isinstance(swap, Swap)):
+            runs = rightly(claim.experiment)
+            yield _finding(name, paper, swap.name, swap.name, runs, swapped(swap, runs), only=claim)
+
+
+def _finding(
+    name: str,
+    paper: Paper,
+    what: str,
+    says: str,
+    right: Sequence[Record],
+    wrong: Sequence[Record],
+    only: Claim | None = None,
+) -> Finding:
+    before, after = (_verdicts(name, paper, records) for records in (right, wrong))
+    chosen = [key for key, claim, _ in paper.judged() if only is None or claim is only]
+    reproduced = [key for key in chosen if before.get(key) == "reproduced"]
+    return Finding(what, says, reproduced, [key for key in reproduced if after[key] == "not reproduced"])
+
+
+def swapped(swap: Swap, records: Sequence[Record]) -> list[Record]:
+    """The records, those of `in_place_of` with the numbers of their counterparts of `put`: the run of the same seed, data and protocol that
+    is nearest in the method's other keys.
+
+    Raises:
+        UserError: a run has no counterpart, or several.
+    """
+    named = {*swap.put, *swap.in_place_of}
+    sources = [r for r in records if matches(r, swap.put)]
+    found = []
+    for record in records:
+        if not matches(record, swap.in_place_of):
+            found.append(record)
+            continue
+        apart: dict[int, list[Record]] = {}
+        for r in sources:
+            keys = set(differences(r, record)) - named
+            own = {key for key in keys if key.startswith("method.")} if r.method != record.method else set()
+            if r.seed == record.seed and keys == own:
+                apart.setdefault(len(own), []).append(r)
+        nearest = apart[min(apart)] if apart else []
+        if len(nearest) != 1:
+            raise UserError(
+                f"{swap.name}: {len(nearest)} runs can stand for seed {record.seed} of {record.method} on {record.dataset}; name more keys"
+            )
+        found.append(replace(record, metrics=nearest[0].metrics, curve=nearest[0].curve, status=nearest[0].status))
+    return found
 
 
 def _runs(experiment: str, folder: Path, overrides: Iterable[str]) -> list[Planned]:
@@ -109,4 +167,4 @@ def _records(runs: Iterable[Planned]) -> list[Record]:
 
 
 def _verdicts(name: str, paper: Paper, records: Iterable[Record]) -> dict[str, str]:
-    return {j.name: j.verdict.verdict for j in judge_all({name: paper}, records, [SCALE])}
+    return {j.name: j.verdict.verdict for j in judge_all({name: paper}, records, [SCALE], ())}

@@ -32,12 +32,29 @@ HOW = {
 }
 
 
-class Source(Entry):
-    """Where a statement stands, how it is known, and in which paper, page or repository."""
+TIERS = {
+    "paper": "the paper",  # read in the paper that is reproduced
+    "published": "published elsewhere",  # released code, manuals, follow-ups, surveys
+    "ours": "ours",  # derived here, or an extension
+}
+KNOWN = {"paper": ("read", "secondary"), "published": ("read", "repository", "secondary"), "ours": ("derived",)}
 
+
+class Source(Entry):
+    """Where a statement stands, whose it is (`tier`), how it is known, and in which paper, page or repository."""
+
+    tier: Literal["paper", "published", "ours"]
     where: Text
     how: Kind
     reference: Text
+
+    @model_validator(mode="after")
+    def _fits(self) -> Source:
+        if self.how != "recalled" and self.how not in KNOWN[self.tier]:
+            raise ValueError(
+                f"tier {self.tier}: what is known of it is {' or '.join(KNOWN[self.tier])}; not how = '{self.how}'"
+            )
+        return self
 
 
 class Theory(Entry):

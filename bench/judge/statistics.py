@@ -1,63 +1,122 @@
-"""The statistics behind the verdicts, on scipy.stats where it has them. Samples are one number a seed, ddof = 1 throughout."""
+"""Intervals that hold for any distribution with the estimand they name: verdicts, tables and figures show these and no others.
+
+Nothing here assumes a normal law. Where the estimand allows no such interval (the mean of an unbounded quantity), there is none.
+"""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
-from bench.judge.checks import ALPHA
-
-LEVEL = 0.95  # of every interval
+SIDE = 0.025  # what may fall outside of an interval at either end: 95 % intervals
 POWER = 0.8  # what the planner aims at
-EXACT = 16  # differences up to which all sign flips are enumerated
+ENUMERATED = 16  # values up to which all subsets are
 RESAMPLES = 9999
+GRID = 1000  # candidate means of a betting interval
 
 Values = Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval: `low` and `high` are NaN when n = 1 tells nothing of the spread."""
+    """An estimate and the ends that the true value lies between, but for `side` at either end; infinite where n is too small for one."""
 
     estimate: float
     low: float
     high: float
     n: int
     how: str
+    side: float = SIDE
+
+    @property
+    def level(self) -> float:
+        """Of both ends together."""
+        return 1 - 2 * self.side
 
 
-def mean_interval(values: Values, level: float = LEVEL) -> Interval:
-    """Student's t interval of the mean, exact for normal values at any n."""
-    x = np.asarray(values, float)
-    estimate = float(x.mean())
-    if len(x) == 1:
-        return Interval(estimate, math.nan, math.nan, 1, "one value")
-    half = stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x))
-    return Interval(estimate, estimate - float(half), estimate + float(half), len(x), f"mean, t interval, {level:.0%}")
+def rank(n: int, side: float = SIDE) -> int:
+    """How many of n values may lie beyond an end of the median's interval: the largest k with P(Binomial(n, 1/2) < k) at most `side`."""
+    return (
+        int(stats.binom.ppf(side, n, 0.5)) if n else 0
+    )  # ppf: the smallest k with cdf(k) >= side, so cdf(k - 1) < side
 
 
-def bootstrap_interval(
-    values: Values, statistic: Callable[..., float], level: float = LEVEL, seed: int = 0, resamples: int = RESAMPLES
-) -> Interval:
-    """BCa bootstrap interval (Efron, 1987) of any statistic; meant for n >= 20, below that it is too short.
+def median_interval(values: Values, side: float = SIDE, *, upper: Values | None = None) -> Interval:
+    """Between two order statistics: exact for a continuous law, conservative for any other (Hahn and Meeker, 1991, section 5.2).
 
     Args:
-        statistic: of an array and its axis, vectorised, as numpy.median.
+        values: one a run; infinite ones are as good as any.
+        upper: where a run is known between two values only, its larger one; `values` then holds the smaller.
+    """
+    low, high = np.sort(np.asarray(values, float)), np.sort(np.asarray(values if upper is None else upper, float))
+    n, k = len(low), rank(len(low), side)
+    ends = (float(low[k - 1]), float(high[n - k])) if k else (-math.inf, math.inf)
+    return Interval(_middle(low, high), *ends, n, "median", side)
+
+
+def _middle(low: np.ndarray, high: np.ndarray) -> float:
+    """The middle of all ends; of two infinite ones with one sign that one."""
+    both = np.sort(np.concatenate([low, high]))
+    a, b = float(both[len(both) // 2 - 1]), float(both[len(both) // 2])
+    return a if a == b else (a + b) / 2
+
+
+def share_interval(successes: int, n: int, side: float = SIDE) -> Interval:
+    """Of a probability (Clopper and Pearson, 1934)."""
+    found = stats.binomtest(successes, n).proportion_ci(1 - 2 * side, method="exact")
+    return Interval(successes / n, float(found.low), float(found.high), n, "share", side)
+
+
+def mean_interval(values: Values, bounds: tuple[float, float], side: float = SIDE) -> Interval:
+    """Of the mean of values that cannot leave `bounds`, in the order of the runs: hedged capital, a bettor against each candidate mean
+    (Waudby-Smith and Ramdas, 2024, Theorem 3 with the bets of equation 26 for a fixed n).
+
+    Raises:
+        ValueError: a value lies outside of the bounds.
+    """
+    low, high = bounds
+    x = (np.asarray(values, float) - low) / (high - low)
+    if not ((x >= 0) & (x <= 1)).all():
+        raise ValueError(f"a value lies outside of [{low:g}, {high:g}]")
+    n, estimate = len(x), float(np.mean(values))
+    m = (np.arange(GRID + 1) / GRID)[:, None]
+    counts = np.arange(1, n + 1)
+    means = (0.5 + np.cumsum(x)) / (counts + 1)
+    spread = (0.25 + np.cumsum((x - means) ** 2)) / (counts + 1)
+    earlier = np.concatenate([[0.25], spread[:-1]])
+    bets = np.sqrt(2 * math.log(1 / side) / (n * earlier))
+    with np.errstate(divide="ignore"):
+        up = np.minimum(bets, 0.5 / m)  # the capital of a bet that the mean is above m, and below it
+        down = np.minimum(bets, 0.5 / (1 - m))
+    above = np.log1p(np.where(m > 0, up * (x - m), 0.0)).cumsum(1).max(1)
+    below = np.log1p(np.where(m < 1, -down * (x - m), 0.0)).cumsum(1).max(1)
+    kept_low = m[above < math.log(1 / side), 0]
+    kept_high = m[below < math.log(1 / side), 0]
+    ends = (kept_low.min() - 1 / GRID, kept_high.max() + 1 / GRID)  # outward by the grid's width
+    a, b = (low + (high - low) * float(np.clip(end, 0.0, 1.0)) for end in ends)
+    return Interval(estimate, a, b, n, f"mean of a quantity in [{low:g}, {high:g}]", side)
+
+
+def centre_interval(values: Values, side: float = SIDE, seed: int = 0) -> Interval:
+    """Of the centre of a symmetric law, by inverting all sign flips: means of subsets are its typical values (Hartigan, 1969).
+
+    Exact where the law is symmetric, which the claim has to argue; of 16 values on subsets are drawn.
     """
     x = np.asarray(values, float)
-    estimate = float(statistic(x, axis=-1))
-    if len(x) == 1 or np.ptp(x) == 0:
-        bound = estimate if len(x) > 1 else math.nan
-        return Interval(estimate, bound, bound, len(x), "no spread")
-    found = stats.bootstrap(
-        (x,), statistic, confidence_level=level, method="BCa", n_resamples=resamples, rng=np.random.default_rng(seed)
-    ).confidence_interval
-    return Interval(estimate, float(found.low), float(found.high), len(x), f"BCa bootstrap, {level:.0%}")
+    n = len(x)
+    if n <= ENUMERATED:
+        chosen = (np.arange(1, 2**n)[:, None] >> np.arange(n)) & 1
+    else:
+        chosen = np.random.default_rng(seed).integers(0, 2, (RESAMPLES, n))
+        chosen = chosen[chosen.any(1)]
+    typical = np.sort(chosen @ x / chosen.sum(1))
+    k = math.floor(side * (len(typical) + 1))
+    ends = (float(typical[k - 1]), float(typical[-k])) if k else (-math.inf, math.inf)
+    return Interval(float(x.mean()), *ends, n, "centre of a symmetric law", side)
 
 
 def iqm(values: Values, axis: int = -1) -> float:
@@ -68,97 +127,17 @@ def iqm(values: Values, axis: int = -1) -> float:
     )  # the same below 4; scipy takes its time
 
 
-def sign_flip(differences: Values, seed: int = 0) -> float:
-    """One-sided p of "the mean difference is above zero" under random signs; exact up to 16 differences, n of them cannot go below 2^-n.
-
-    The null: each difference is symmetric about zero, as paired runs under common random numbers are when the methods are alike.
-    """
-    d = np.asarray(differences, float)
-    n = len(d)
-    tolerance = 1e-12 * max(np.abs(d).sum(), 1e-300)
-    if n <= EXACT:
-        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-        return float(np.mean(signs @ d >= d.sum() - tolerance))
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (RESAMPLES, n))
-    return float((1 + np.sum(signs @ d >= d.sum() - tolerance)) / (RESAMPLES + 1))
-
-
-def above(values: Values, bound: float) -> float:
-    """One-sided p of "the mean is above `bound`" (t test). No spread: 0 if it is, else 1. One value: 1, it proves nothing."""
-    return _t_test(np.asarray(values, float) - bound)
-
-
-def below(values: Values, bound: float) -> float:
-    """One-sided p of "the mean is below `bound`" (t test)."""
-    return _t_test(bound - np.asarray(values, float))
-
-
-def _t_test(x: np.ndarray) -> float:
-    if len(x) == 1:
-        return 1.0
-    if np.ptp(x) == 0:
-        return 0.0 if x[0] > 0 else 1.0
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # nearly equal values lose digits; the p is right to a few of them
-        return float(stats.ttest_1samp(x, 0.0, alternative="greater").pvalue)
-
-
-def equivalent(values: Values, low: float, high: float) -> float:
-    """p of "the mean lies in (low, high)": two one-sided tests (Schuirmann, 1987)."""
-    return max(above(values, low), below(values, high))
-
-
-def welch(a: Values, b: Values) -> tuple[float, Interval]:
-    """Two-sided p of equal means of independent samples, and the interval of mean(a) - mean(b)."""
-    found = stats.ttest_ind(a, b, equal_var=False)
-    bounds = found.confidence_interval(LEVEL)
-    difference = float(np.mean(a) - np.mean(b))
-    return float(found.pvalue), Interval(
-        difference, float(bounds.low), float(bounds.high), min(len(a), len(b)), "Welch, 95%"
-    )
-
-
-def welch_equivalent(a: Values, b: Values, margin: float) -> float:
-    """p of "|mean(a) - mean(b)| < margin" for independent samples: two one-sided Welch tests."""
-    shifted = np.asarray(a, float)
-    lower = stats.ttest_ind(shifted + margin, b, equal_var=False, alternative="greater").pvalue
-    upper = stats.ttest_ind(shifted - margin, b, equal_var=False, alternative="less").pvalue
-    return float(max(lower, upper))
-
-
-def holm(p: Values) -> list[float]:
-    """Holm's adjusted p values, in the order given: reject where one is at most alpha, familywise."""
-    p = np.asarray(p, float)
-    order = np.argsort(p)
-    adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    result = np.empty(len(p))
-    result[order] = np.minimum(adjusted, 1.0)
-    return [float(v) for v in result]
-
-
 def log_log_slopes(x: Values, y: np.ndarray) -> np.ndarray:
     """Least-squares slope of log y against log x for each seed. x [P], y [S, P] positive -> [S]."""
     return np.polyfit(np.log(np.asarray(x, float)), np.log(np.asarray(y, float)).T, 1)[0]
 
 
-def power(effect: float, n: int, alpha: float = ALPHA) -> float:
-    """Power of the one-sided t test at n seeds for a standardised effect (mean over standard deviation)."""
-    if n < 2:
-        return 0.0
-    return float(stats.nct.sf(stats.t.ppf(1 - alpha, n - 1), n - 1, effect * math.sqrt(n)))
+def fewest(side: float = SIDE) -> int:
+    """Runs below which a median has no finite interval: 6 at 95 %."""
+    return math.ceil(-math.log2(side))
 
 
-def seeds_needed(
-    effect: float, paired: bool, alpha: float = ALPHA, target: float = POWER, most: int = 1000
-) -> int | None:
-    """Smallest n with the power aimed at; a sign-flip test (`paired`) also needs 2^-n <= alpha. None: more than `most`."""
-    low = max(2, math.ceil(-math.log2(alpha))) if paired else 2
-    if not effect > 0 or power(effect, most, alpha) < target:
-        return None
-    high = most
-    while low < high:  # power grows with n
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(effect, middle, alpha) >= target else (middle + 1, high)
-    return low
+def power(share: float, n: Values, side: float = SIDE) -> np.ndarray:
+    """Probability, for each n, that n runs, each on the right side of a border with probability `share`, put the median's interval there."""
+    k = stats.binom.ppf(side, n, 0.5)
+    return np.where(k > 0, stats.binom.cdf(k - 1, n, 1 - share), 0.0)

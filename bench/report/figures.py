@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatter
 
-from bench.judge import statistics as stats
 from bench.judge.archive import Record
 from bench.judge.checks import matches
 from bench.judge.groups import differences
 from bench.judge.papers import Figure
+from bench.report.medians import median_interval
 from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, svg
 
 COLOURS = (
@@ -81,7 +81,7 @@ def _over(row: dict[str, Any], other: dict[str, Any], y: str) -> dict[str, Any]:
 
 def _line(name: str, points: dict[float, list[float]]) -> Line:
     x = sorted(points)
-    found = [stats.mean_interval(points[v]) for v in x]
+    found = [median_interval(points[v]) for v in x]
     mean, low, high = ([getattr(i, name) for i in found] for name in ("estimate", "low", "high"))
     return Line(name, x, mean, low, high, max(i.n for i in found))
 

@@ -6,24 +6,23 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
-from bench.judge.statistics import LEVEL, Interval
+from bench.judge import statistics as stats
+from bench.judge.statistics import Interval
 
 RANGE = "range"
 
 
 def median_interval(values: Sequence[float] | np.ndarray) -> Interval:
     """The median with the interval between two order statistics that covers the population's at 95 % or more, whatever the
-    distribution (scipy.stats.quantile_test); the range below 6 values, where there is no such interval."""
+    distribution; the range below 6 values, where there is no such interval."""
     x = np.asarray(values, float)
-    middle = float(np.median(x))
     if len(x) == 1:
-        return Interval(middle, math.nan, math.nan, 1, "one value")
-    found = stats.quantile_test(x, q=middle, p=0.5).confidence_interval(LEVEL)
-    if math.isnan(found.low) or math.isnan(found.high):
-        return Interval(middle, float(x.min()), float(x.max()), len(x), RANGE)
-    return Interval(middle, float(found.low), float(found.high), len(x), f"median, order statistics, {LEVEL:.0%}")
+        return Interval(float(x[0]), math.nan, math.nan, 1, "one value")
+    found = stats.median_interval(x)
+    if math.isfinite(found.low) or not np.isfinite(x).all():
+        return found
+    return Interval(found.estimate, float(x.min()), float(x.max()), len(x), RANGE)
 
 
 def text_of(interval: Interval | None, sign: str = "", digits: int = 4) -> str:

@@ -15,6 +15,7 @@ from bench.judge.archive import Record
 from bench.judge.claims import Judged
 from bench.judge.papers import Pivot
 from bench.judge.statistics import Interval
+from bench.report.medians import median_interval
 from bench.run.notes import note
 from bench.run.options import swept
 
@@ -88,7 +89,7 @@ def experiment_table(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
         for metric in metrics_of(runs):
             values = finals(job, metric)
             if values:
-                found = stats.mean_interval(values)
+                found = median_interval(values)
                 row |= {metric: found.estimate, f"{metric}_low": found.low, f"{metric}_high": found.high}
                 row |= {f"{metric}_iqm": stats.iqm(values)}
         seconds = [r.seconds for r in job if r.seconds is not None]
@@ -116,7 +117,7 @@ def readable(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
             values = finals(job, metric)
             constant = len(set(values)) == 1
             text = f"{values[0]:,.0f}" if constant and values[0] == int(values[0]) else ""
-            row[labels[metric].label] = text or (interval_text(stats.mean_interval(values)) if values else "")
+            row[labels[metric].label] = text or (interval_text(median_interval(values)) if values else "")
         row["seeds"] = str(len(finals(job, chosen[0])) if chosen else 0)
         if any(r.state != "done" for r in job):
             row["state"] = states(job)

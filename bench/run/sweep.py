@@ -66,7 +66,7 @@ def _contents(experiment: str, arguments: tuple[str, ...]) -> list[tuple[dict[st
 def _composed_from() -> str:
     """A digest of what compositions are made of: the configs, the code that composes them, and what it asks of the machine."""
     own = memo.digest_of_files(
-        "conf", *(f"bench/run/{name}.py" for name in ("composition", "config", "resolvers", "sweep"))
+        "conf", *(f"bench/run/{name}.py" for name in ("composition", "config", "registry", "resolvers", "sweep"))
     )
     machine = (ROOT, os.environ.get("CLAIMBENCH_DATA"), cuda_devices(), hydra_version, omegaconf_version)
     return hashlib.sha256(f"{own} {machine}".encode()).hexdigest()

@@ -1,0 +1,201 @@
+"""What is registered of an experiment before it is judged, and what that makes of a verdict.
+
+Registered are the checks of all claims on the experiment, the keys of its jobs and the number of seeds; the seeds follow from the line
+(bench.run.registry). A check is confirmed on the runs of the last line that holds it and on no others. Each line of an experiment is another
+attempt at it, whatever its claims are called, and all attempts together get one level: the k-th has 5 % / (k (k + 1)) at either end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UserError
+from bench.judge.archive import Record
+from bench.run import registry
+from bench.run.job import Job
+from bench.run.registry import Registration, digest_of_line, in_force, line_of, registrations
+
+if TYPE_CHECKING:
+    from bench.judge.papers import Claim, Paper
+
+LEVEL = 0.05  # of all attempts at an experiment together, at either end
+SCALES = ("mini", "paper")
+Jobs = Callable[[str, str], Sequence[Job]]
+
+
+def side_of(attempt: int) -> float:
+    """What may fall outside of an interval at either end at the k-th attempt; over all attempts it adds up to 5 %."""
+    return LEVEL / (attempt * (attempt + 1))
+
+
+def check_of(claim: Claim) -> dict[str, Any]:
+    """What of a claim is registered: how it is decided, and no word of how it is called."""
+    content: dict[str, Any] = {"check": claim.check.model_dump(mode="json", exclude_defaults=True)}
+    if claim.each:
+        content["each"] = claim.each
+    if claim.deterministic:
+        content["deterministic"] = True
+    return json.loads(line_of(content))
+
+
+def digest_of(claim: Claim) -> str:
+    """The name of a claim's check in the registry."""
+    return digest_of_line(line_of(check_of(claim)))[:16]
+
+
+# ---- what a verdict stands on
+
+
+@dataclass(frozen=True)
+class Standing:
+    """registered: the gate stood before the runs, at this attempt; else exploratory. `runs` are those that count."""
+
+    registered: bool
+    why: str
+    runs: Sequence[Record]
+    attempt: int = 1
+    lacking: str = ""  # which registered runs there are not
+
+    @property
+    def word(self) -> str:
+        return "registered" if self.registered else "exploratory"
+
+    @property
+    def side(self) -> float:
+        return side_of(self.attempt)
+
+
+def standing(claim: Claim, scale: str, runs: Sequence[Record], entries: Sequence[Registration]) -> Standing:
+    """Of a claim on the runs of its experiment at a scale."""
+    entry = in_force(claim.experiment, scale, entries)
+    if entry is None:
+        return Standing(False, "not registered", runs)
+    if digest_of(claim) not in entry.checks:
+        return Standing(False, "its check is not the registered one", runs)
+    keys = {r.key for r in runs}
+    if keys != set(entry.jobs):
+        return Standing(False, "the experiment is not the registered one", runs)
+    seeds = entry.judged
+    counted = [r for r in runs if r.seed in set(seeds)]
+    lacking = len(seeds) * len(keys) - len({(r.key, r.seed) for r in counted})
+    why = f"attempt {entry.attempt}" if entry.attempt > 1 else "before its runs"
+    left = f"{lacking} of {len(seeds) * len(keys)} registered runs are not there" if lacking else ""
+    return Standing(True, why, counted, entry.attempt, left)
+
+
+def withdrawn(paper: str, content: Paper, entries: Sequence[Registration]) -> list[tuple[str, str]]:
+    """(experiment, check) of what was registered for a paper and no claim says any more: a claim that failed cannot just go away."""
+    now = {(claim.experiment, digest_of(claim)) for _, claim, _ in content.judged()}
+    found = {
+        (e.experiment, digest): line_of(check["check"])
+        for e in entries
+        if e.experiment.partition("/")[0] == paper
+        for digest, check in e.checks.items()
+        if (e.experiment, digest) not in now
+    }
+    return [(experiment, text) for (experiment, _), text in found.items()]
+
+
+def check_whole(heads: Mapping[str, str], entries: Sequence[Registration]) -> None:
+    """Does the registry still end in, or after, what verdicts were made with?
+
+    Args:
+        heads: the digest of the registry's last line then, by the file that says so.
+
+    Raises:
+        UserError: a line that was there is not.
+    """
+    known = {registry.START, *(e.digest for e in entries)}
+    for file, head in heads.items():
+        if head not in known:
+            raise UserError(
+                f"{registry.REGISTRY.name}: lacks line {head[:12]}, with which {file} was judged; restore the file from git"
+            )
+
+
+def head(entries: Sequence[Registration]) -> str:
+    """The digest of the last line."""
+    return entries[-1].digest if entries else registry.START
+
+
+# ---- registering
+
+
+def register(
+    papers: Mapping[str, Paper], jobs: Jobs, names: Iterable[str], path: Path | None = None, write: bool = True
+) -> list[str]:
+    """Append a line for each of the experiments whose checks, jobs or number of seeds are not the registered ones.
+
+    Returns:
+        A sentence for each line.
+
+    Raises:
+        UserError: an experiment has no claim.
+    """
+    path, said = path or registry.REGISTRY, []
+    for name in names:
+        claims = [claim for paper in papers.values() for _, claim, _ in paper.judged() if claim.experiment == name]
+        if not claims:
+            raise UserError(f"{name}: no claim speaks of it; nothing to register")
+        for content in _contents(name, claims, jobs):
+            entries = registrations(path)
+            before = in_force(name, content["scales"][0], entries)
+            if before is not None and _same(before, content):
+                continue
+            attempt = _attempt(content, entries)
+            text = line_of(content | {"attempt": attempt, "previous": head(entries)})
+            if write:
+                _append(path, text)
+            scales = " and ".join(content["scales"])
+            said.append(
+                f"{name} at {scales} scale: {len(content['checks'])} checks, {content['seeds']} seeds, attempt {attempt}"
+            )
+    return said
+
+
+def _contents(name: str, claims: Sequence[Claim], jobs: Jobs) -> Iterator[dict[str, Any]]:
+    """What there is to register, scales with the same jobs and seeds together."""
+    found: dict[tuple[tuple[str, ...], int], list[str]] = {}
+    for scale in SCALES:
+        planned = jobs(name, scale)
+        seeds = {len(job.settings.seeds) for job in planned}
+        if len(seeds) != 1:
+            raise UserError(f"{name}: its jobs have {sorted(seeds)} seeds; one number is registered")
+        found.setdefault((tuple(sorted(job.key for job in planned)), *seeds), []).append(scale)
+    for (keys, count), scales in found.items():
+        checks = {digest_of(c): check_of(c) for c in claims if set(scales) & set(c.scales)}
+        if checks:
+            yield {"experiment": name, "scales": scales, "seeds": count, "jobs": list(keys), "checks": checks}
+
+
+def _same(entry: Registration, content: Mapping[str, Any]) -> bool:
+    return (
+        entry.scales == tuple(content["scales"])
+        and entry.seeds == content["seeds"]
+        and entry.jobs == tuple(content["jobs"])
+        and entry.checks == content["checks"]
+    )
+
+
+def _attempt(content: Mapping[str, Any], entries: Iterable[Registration]) -> int:
+    """One more than the lines of the same experiment, by its name at one of the scales or by its jobs."""
+    own = set(content["jobs"])
+    return 1 + sum(
+        (e.experiment == content["experiment"] and bool(set(e.scales) & set(content["scales"])))
+        or own <= set(e.jobs)
+        or own >= set(e.jobs)
+        for e in entries
+    )
+
+
+def _append(path: Path, text: str) -> None:
+    """One line more, on disk before any run can start on it."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
