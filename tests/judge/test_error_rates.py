@@ -17,7 +17,7 @@ from bench.judge.deciding import decide
 from bench.judge.statistics import SIDE, fewest
 
 N = (5, 8, 16, 40)
-REPEATED = 200
+REPEATED = 120
 LIMIT = 0.05 + math.sqrt(0.05 * 0.95 / REPEATED)  # one simulation error
 LAWS: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], float]] = {  # draws, and their median
     "normal": (lambda g, n: g.normal(3.0, 1.0, n), 3.0),
@@ -38,7 +38,7 @@ def two(a: np.ndarray, b: np.ndarray) -> list[Record]:
     return one(a) + runs("b", list(map(float, b)))
 
 
-def cases(law: str, n: int) -> Iterator[tuple[str, dict, dict, Callable[[np.random.Generator], list[Record]]]]:
+def cases(law: str, n: int) -> Iterator[tuple[str, dict, dict | None, Callable[[np.random.Generator], list[Record]]]]:
     """(name, a check that is false, one that is true, runs) with the truth at the border of both."""
     draw, median = LAWS[law]
     single = lambda g: one(draw(g, n))  # noqa: E731
@@ -77,12 +77,14 @@ def cases(law: str, n: int) -> Iterator[tuple[str, dict, dict, Callable[[np.rand
         powers,
     )
 
-    def third(g: np.random.Generator) -> list[Record]:
+    def third(
+        g: np.random.Generator,
+    ) -> list[Record]:  # c is far below both; a minus b has the law about a tie, which is no order
         b = g.normal(50.0, 5.0, n)
         return two(b + draw(g, n) - median, b) + runs("c", list(map(float, b - 99)))
 
     order = {"kind": "ordering", "tiers": [[{"method": "c"}], [A], [B]]}
-    yield "ordering", order, order, third
+    yield "ordering", order, None, third
     share = {"kind": "share", "of": A, "above": 1.5 if law == "rare failures" else median}
     truth = {"rare failures": 0.1, "binomial": float(np.mean(draw(np.random.default_rng(9), 400_000) >= median))}.get(
         law, 0.5
@@ -97,14 +99,16 @@ def test_false_verdicts_are_rare(law, n):
     for name, false, true, draw in cases(law, n):
         rng = np.random.default_rng([n, *name.encode()])
         samples = [draw(rng) for _ in range(REPEATED)]
-        found = {
-            which: [decide(claim(**check).checks(), s, "lower").verdict for s in samples]
-            for which, check in (("false", false), ("true", true))
-        }
-        assert np.mean([v == "reproduced" for v in found["false"]]) <= LIMIT, name
-        assert np.mean([v == "not reproduced" for v in found["true"]]) <= LIMIT, name
+        assert share_of("reproduced", false, samples) <= LIMIT, name
+        if true is not None:
+            assert share_of("not reproduced", true, samples) <= LIMIT, name
         if n < fewest(SIDE) and "share" not in name:
-            assert set(found["true"]) == {"inconclusive"}, f"{name}: too few runs decide nothing"
+            assert share_of("inconclusive", true or false, samples) == 1.0, f"{name}: too few runs decide nothing"
+
+
+def share_of(verdict: str, check: dict, samples: list[list[Record]]) -> float:
+    checks = claim(**check).checks()
+    return float(np.mean([decide(checks, sample, "lower").verdict == verdict for sample in samples]))
 
 
 @pytest.mark.parametrize("n", [16, 40])
