@@ -42,4 +42,7 @@ NOTE = TaskNote(
     },
     ("grid",),
     {"dimension": "dataset.d"},
+    batch_tolerance=1e-9,
+    batch_reason="products of several seeds' matrices add up in another order (with task.precision=double); with task.stop=all or any a "
+    "dimension ends when all its seeds have hit, and only hitting times are a seed's own",
 )
