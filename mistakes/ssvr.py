@@ -1,9 +1,10 @@
-"""Classic mistakes in implementations of SSVR, planted one at a time."""
+"""Classic mistakes in implementations of SSVR and of the methods that it is compared with, planted one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -32,6 +33,20 @@ def stored_gradient() -> Iterator[None]:
 
 
 @contextmanager
+def same_point() -> Iterator[None]:
+    """The second pass is at x_t again: the correction vanishes, and what is left is momentum."""
+    from methods.sign.ssvr import SSVR
+
+    right = SSVR._gradient_at
+
+    def at_x(self: Any, points: Any, closure: Any, here: Any = None) -> Any:
+        return right(self, {p: p.clone() for p in points}, closure, here)
+
+    with patch.object(SSVR, "_gradient_at", at_x):
+        yield
+
+
+@contextmanager
 def other_batch() -> Iterator[None]:
     """The second pass draws a minibatch of its own: the noise of the two gradients no longer cancels."""
     from bench.tasks.finite_sum.loop import Descent
@@ -47,27 +62,92 @@ def other_batch() -> Iterator[None]:
 
 
 @contextmanager
-def _beta(change: Any) -> Iterator[None]:
-    from methods.sign.ssvr import SSVR
+def no_snapshot_term() -> Iterator[None]:
+    """SSVR-FS without beta (g_i(x_s) - G_s): STORM on a finite sum, whose noise does not fade."""
+    from methods.sign.ssvr import SSVRFS
 
-    theory = SSVR.theory
-
-    def changed(*arguments: Any) -> dict[str, float]:
-        values = theory(*arguments)
-        return {**values, "beta": change(values["beta"])}
-
-    with patch.object(SSVR, "theory", staticmethod(changed)):
+    has = SSVRFS._has
+    with patch.object(SSVRFS, "_has", lambda self, p, name: name != "snapshot" and has(self, p, name)):
         yield
 
 
-ONLY = {"method": "ssvr"}
+@contextmanager
+def one_snapshot() -> Iterator[None]:
+    """The full gradient is computed at every pass, and the first one is used for ever."""
+    from methods.sign.base import SnapshotOptimizer
+
+    right = SnapshotOptimizer.snapshot
+
+    def snapshot(self: Any, full_closure: Any, num_components: int) -> None:
+        first = {p: (s["snapshot"], s["full"]) for p, s in self.state.items() if "snapshot" in s}
+        right(self, full_closure, num_components)
+        for p, (x, gradient) in first.items():
+            self.state[p]["snapshot"], self.state[p]["full"] = x, gradient
+        for group in self.param_groups:
+            group["fresh"] = group["fresh"] and not first
+
+    with patch.object(SnapshotOptimizer, "snapshot", snapshot):
+        yield
+
+
+def _theory(module: str, name: str, **changes: Callable[[float, int, int], float]) -> AbstractContextManager[None]:
+    """The theory of a method, some of its values through a function of the right value, T and m."""
+    from importlib import import_module
+
+    method = getattr(import_module(f"methods.sign.{module}"), name)
+    right = method.theory
+
+    def changed(horizon: int, dim: int, num_components: int | None) -> dict[str, float]:
+        values = right(horizon, dim, num_components)
+        return values | {key: change(values[key], horizon, num_components) for key, change in changes.items()}
+
+    return patch.object(method, "theory", staticmethod(changed))
+
+
+OF_SSVR = partial(_theory, "ssvr", "SSVR")
+OF_FS = partial(_theory, "ssvr", "SSVRFS")
+OF_MOMENTUM = partial(_theory, "signsgd", "SignSGDSIM")
+
+STOCHASTIC, FINITE, CALLS = "ssvr/rate_stochastic", "ssvr/rate_finite_sum", "ssvr/equal_calls"
+SSVR, FS, SPIDER, SVRG = ({"method": name} for name in ("ssvr", "ssvr_fs", "ssvr_fs_spider", "signsvrg"))
+MOMENTUM, SIGN = {"method": "signsgd_sim"}, {"method": "signsgd"}
 MISTAKES = [
-    Mistake("stored-gradient", "the stored gradient of the last step", "ssvr/rate_stochastic", ONLY, stored_gradient),
-    Mistake("no-variance-reduction", "beta = 1", "ssvr/rate_stochastic", ONLY, lambda: _beta(lambda beta: 1.0)),
-    Mistake("other-batch", "a second pass on another minibatch", "ssvr/rate_stochastic", ONLY, other_batch),
+    Mistake("stored-gradient", "the stored gradient of the last step", STOCHASTIC, SSVR, stored_gradient),
+    Mistake("same-point", "a second pass at the same point", STOCHASTIC, SSVR, same_point),
+    Mistake("other-batch", "a second pass on another minibatch", STOCHASTIC, SSVR, other_batch),
+    Mistake("no-variance-reduction", "beta = 1", STOCHASTIC, SSVR, lambda: OF_SSVR(beta=lambda b, T, m: 1.0)),
     Mistake(
-        "beta-reversed", "beta weights the old gradient", "ssvr/rate_stochastic", ONLY, lambda: _beta(lambda b: 1 - b)
+        "beta-reversed", "beta weights the old gradient", STOCHASTIC, SSVR, lambda: OF_SSVR(beta=lambda b, T, m: 1 - b)
     ),
+    Mistake(
+        "prior-step",
+        "signSGD's T^-1/2 as step size",
+        STOCHASTIC,
+        SSVR,
+        lambda: OF_SSVR(lr=lambda lr, T, m: lr * T ** (1 / 6)),
+    ),
+    Mistake(
+        "momentum-off",
+        "momentum that forgets everything",
+        STOCHASTIC,
+        MOMENTUM,
+        lambda: OF_MOMENTUM(beta=lambda b, T, m: 1.0),
+    ),
+    Mistake(
+        "momentum-reversed",
+        "beta weights the old gradient",
+        STOCHASTIC,
+        MOMENTUM,
+        lambda: OF_MOMENTUM(beta=lambda b, T, m: 1 - b),
+    ),
+    Mistake("large-step", "signSGD with 30 times its step size", STOCHASTIC, SIGN, overrides=("method.lr=90.0",)),
+    Mistake("no-snapshot-term", "form (A) without the snapshot's correction", FINITE, FS, no_snapshot_term),
+    Mistake("fs-beta-one", "form (A) with beta = 1", FINITE, FS, lambda: OF_FS(beta=lambda b, T, m: 1.0)),
+    Mistake(
+        "fs-step", "form (A) with m^-1/2 in its step size", FINITE, FS, lambda: OF_FS(lr=lambda lr, T, m: lr * m**-0.25)
+    ),
+    Mistake("spider-no-restart", "form (B) that never restarts", FINITE, SPIDER, one_snapshot),
+    Mistake("svrg-one-snapshot", "SignSVRG with its first snapshot for ever", CALLS, SVRG, one_snapshot),
 ]
 
 
