@@ -213,7 +213,13 @@ MISTAKES = [
     Mistake("stale-noise", "the same draws at every step", FORMULA, SHARED, stale_noise),
     Mistake("fixed-blocks", "reshuffled order of fixed blocks", FORMULA, RESHUFFLED, fixed_blocks),
     Mistake("biased-effective-batch", "b for b_eff", FORMULA, INDEPENDENT, biased_effective_batch),
-    Mistake("separate-draws-tradeoff", "shared noise that is not shared", TRADEOFF, SHARED, separate_draws),
+    Mistake(
+        "separate-draws-tradeoff",
+        "shared noise that is not shared",
+        TRADEOFF,
+        {**SHARED, "method.budget": 128},
+        separate_draws,
+    ),
     Mistake("per-coordinate", "a coordinate's variance for the trace", TRADEOFF, SHARED, per_coordinate),
     Mistake(
         "separate-draws-descent",
