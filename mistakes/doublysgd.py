@@ -40,6 +40,11 @@ def one_draw() -> Any:
     )
 
 
+def one_draw_for_all() -> Any:
+    """Components are said to draw noise of their own, but share one."""
+    return _noise(lambda method, right, arguments: right(method, *arguments)[:, :, :1].expand(-1, -1, method.b, -1, -1))
+
+
 def stale_noise() -> Any:
     """The draws are made once and used at every step: what looks like noise is a bias."""
 
@@ -73,6 +78,16 @@ def biased_effective_batch() -> Iterator[None]:
     from bench.tasks.doubly_stochastic.budget import Moments
 
     with patch.object(Moments, "subsampling_variance", lambda self, b, replacement=False: self.tau2 / b):
+        yield
+
+
+@contextmanager
+def formula_blind_to_sharing() -> Iterator[None]:
+    """The formula leaves out what components have in common."""
+    from datasets.sums.noisy_quadratics import GammaQuadratics
+
+    right = GammaQuadratics.moments
+    with patch.object(GammaQuadratics, "moments", lambda *arguments: right(*arguments).independent()):
         yield
 
 
@@ -185,7 +200,7 @@ def blind_to_sharing() -> Iterator[None]:
         yield
 
 
-FORMULA, STEPS, RATIO, REFERENCES, SPLITS, TRADEOFF, COMPLEXITY, TOOL = (
+FORMULA, STEPS, RATIO, REFERENCES, SPLITS, TRADEOFF, SEPARATE, COMPLEXITY, TOOL = (
     f"doublysgd/{name}"
     for name in (
         "variance_formula",
@@ -194,6 +209,7 @@ FORMULA, STEPS, RATIO, REFERENCES, SPLITS, TRADEOFF, COMPLEXITY, TOOL = (
         "references",
         "split_descent",
         "variance_tradeoff",
+        "variance_separate",
         "complexity",
         "budget_tool",
     )
@@ -214,13 +230,20 @@ MISTAKES = [
     Mistake("fixed-blocks", "reshuffled order of fixed blocks", FORMULA, RESHUFFLED, fixed_blocks),
     Mistake("biased-effective-batch", "b for b_eff", FORMULA, INDEPENDENT, biased_effective_batch),
     Mistake(
-        "separate-draws-tradeoff",
-        "shared noise that is not shared",
-        TRADEOFF,
-        {**SHARED, "method.budget": 128},
-        separate_draws,
+        "separate-draws-tradeoff", "shared noise that is not shared", TRADEOFF, {}, separate_draws, ("task.draws=600",)
     ),
-    Mistake("per-coordinate", "a coordinate's variance for the trace", TRADEOFF, SHARED, per_coordinate),
+    Mistake(
+        "per-coordinate", "a coordinate's variance for the trace", TRADEOFF, {}, per_coordinate, ("task.draws=1000",)
+    ),
+    Mistake(
+        "formula-blind-to-sharing",
+        "a formula without common noise",
+        TRADEOFF,
+        {},
+        formula_blind_to_sharing,
+        ("task.draws=0",),
+    ),
+    Mistake("one-draw-for-all", "noise of their own that is shared", SEPARATE, {}, one_draw_for_all),
     Mistake(
         "separate-draws-descent",
         "shared noise that is not shared",

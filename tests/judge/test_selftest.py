@@ -19,7 +19,8 @@ QUICK = {  # a paper's mistakes in seconds
 }
 EXPERIMENTS = {  # likewise of one experiment
     "doublysgd/variance_formula": ["task.draws=6000"],
-    "doublysgd/variance_tradeoff": ["task.draws=1500"],
+    "doublysgd/variance_tradeoff": ["task.draws=4000"],
+    "doublysgd/variance_separate": ["task.draws=300"],
     "doublysgd/budget_tool": ["task.draws=1000"],
     "doublysgd/split_descent": ["task.steps=2048"],
     "doublysgd/step_size": ["task.steps=4096"],
