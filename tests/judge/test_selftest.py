@@ -13,13 +13,23 @@ from bench.judge.selftest import Mistake, mistakes, selftest
 
 HARDWARE = ["hardware=cpu", "hardware.threads=1"]
 QUICK = {  # a paper's mistakes in seconds
-    "doublysgd": ["task.draws=6000", "seeds=[0,1,2,3,4]"],
+    "doublysgd": ["task.draws=0", "seeds=[0,1,2,3,4,5,6,7,8]"],
     "ngvi": ["seeds=[0,1,2,3,4,5,6,7]"],
     "featlearn": ["task.steps=6000", "task.width=28", "seeds=[0,1,2,3,4]"],
 }
 EXPERIMENTS = {  # likewise of one experiment
     "ssvr/rate_stochastic": ["task.horizons=[500,8000]", "seeds=[0,1,2,3,4,5,6,7]"],
     "ssvr/rate_finite_sum": ["task.horizons=[2048,8192]", "seeds=[0,1,2,3,4,5,6,7]"],
+    "doublysgd/variance_formula": ["task.draws=6000"],
+    "doublysgd/variance_tradeoff": ["task.draws=4000"],
+    "doublysgd/variance_separate": ["task.draws=300"],
+    "doublysgd/budget_tool": ["task.draws=1000"],
+    "doublysgd/split_descent": ["task.steps=2048"],
+    "doublysgd/step_size": ["task.steps=4096"],
+    "doublysgd/reshuffling_ratio": ["task.steps=4096", "task.replicates=16"],
+    "doublysgd/complexity": ["task.steps=8192"],
+    "doublysgd/gaussian_vi": ["task.steps=1280", "task.replicates=64"],
+    "doublysgd/logistic": ["task.steps=1420"],
     "singleindex/scaling": ["dataset.d=[32,64,128]", "task.samples=[8]", "task.replicates=2"],
     "singleindex/recovery": ["dataset.d=[32,64]", "seeds=[0,1,2,3,4]"],
     "singleindex/multi_index": ["seeds=[0,1,2,3,4,5,6,7,8,9]"],
