@@ -169,8 +169,8 @@ def test_figure_lines_are_means_with_intervals():
         Figure(experiment="ssvr/rate_finite_sum", caption="", x="dataset.num_components", y="mean_grad_l1"), GRID
     )
     assert (line.label, line.x, line.seeds) == ("ssvr_fs", [64.0, 256.0], 3)
-    assert line.mean == pytest.approx([7.4, 26.6])
-    assert line.high[0] - line.mean[0] == pytest.approx(4.303 / 3**0.5, abs=1e-3), (
+    assert line.median == pytest.approx([7.4, 26.6])
+    assert line.high[0] - line.median[0] == pytest.approx(4.303 / 3**0.5, abs=1e-3), (
         "t quantile of two degrees of freedom"
     )
     curve = [run("a", s, {"mean_grad_l1": 1.0}, curve=[{"iterations": 10, "mean_grad_l1": s}]) for s in (1, 3)]
@@ -178,7 +178,7 @@ def test_figure_lines_are_means_with_intervals():
     (line,) = figures.lines(
         Figure(experiment="ssvr/rate_finite_sum", caption="", x="iterations", y="mean_grad_l1"), [*curve, *bad]
     )
-    assert (line.label, line.mean) == ("a", [2.0]), "a diverged run is not averaged in"
+    assert (line.label, line.median) == ("a", [2.0]), "a diverged run is not averaged in"
 
 
 def test_figures_are_the_same_bytes_and_valid_svg():
@@ -217,7 +217,7 @@ def test_a_figure_takes_the_rows_and_runs_that_it_names():
         only={"method": ["a", "c"]},
         at={"cost": 10},
     )
-    assert [(line.label, line.mean) for line in figures.lines(figure, made)] == [
+    assert [(line.label, line.median) for line in figures.lines(figure, made)] == [
         ("a", [10.0, 20.0]),
         ("c", [10.0, 20.0]),
     ]
@@ -294,11 +294,11 @@ def test_lines_relative_to_a_run_are_ratios_seed_by_seed():
     base = [r for m in (64, 256) for r in runs("signsvrg", [2.0, 4.0, 8.0], config={"dataset.num_components": m})]
     (line,) = figures.lines(figure, [*GRID, *base])
     assert (line.label, line.x) == ("ssvr_fs", [64.0, 256.0])
-    assert line.mean == pytest.approx([(6.4 / 2 + 7.4 / 4 + 8.4 / 8) / 3, (25.6 / 2 + 26.6 / 4 + 27.6 / 8) / 3])
+    assert line.median == pytest.approx([(6.4 / 2 + 7.4 / 4 + 8.4 / 8) / 3, (25.6 / 2 + 26.6 / 4 + 27.6 / 8) / 3])
     curves = [
         run(name, 0, {"mean_grad_l1": 1.0}, curve=[{"iterations": k, "mean_grad_l1": y * k} for k in (1, 2)])
         for name, y in (("ssvr_fs", 6.0), ("signsvrg", 3.0))
     ]
     (line,) = figures.lines(figure.model_copy(update={"x": "iterations"}), curves)
-    assert (line.x, line.mean) == ([1.0, 2.0], [2.0, 2.0])
+    assert (line.x, line.median) == ([1.0, 2.0], [2.0, 2.0])
     assert figures.lines(figure, GRID) == [], "nothing to divide by"
