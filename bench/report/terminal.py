@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +12,9 @@ from bench.judge.cost import cost
 from bench.judge.plan import STATES, Planned, counts
 from bench.judge.shown import TIERS
 from bench.run.gpu import cuda_devices
+
+if TYPE_CHECKING:
+    from bench.report.noticed import Noticed  # brings pandas
 
 
 def plan_table(
@@ -73,4 +77,18 @@ def verdict_table(rows: Iterable[Mapping[str, str]]) -> Table:
         ours = row["measured"].partition(": ")[2] + f": {row['shown']}" if row["measured"] else ""
         cells = (row["paper"], row["claim"], whose, row["scale"], row["verdict"], ours, row["seeds"], why)
         table.add_row(*(plain(cell, colour if k == 4 else "") for k, cell in enumerate(cells)))
+    return table
+
+
+def selftest_table(paper: str, found: Iterable[Noticed]) -> Table:
+    """A row a claim: what turned it to "not reproduced"; in red what is wrong with it."""
+    table = Table(title=paper, title_justify="left", pad_edge=False)
+    for name in ("claim", "turned to not reproduced by", "what is wrong"):
+        table.add_column(name, overflow="fold")
+    for claim in found:
+        style = "" if claim.sound else "red"
+        turned = ", ".join(claim.turned) or (
+            "not reproduced as it is" if claim.before == "not reproduced" else "nothing"
+        )
+        table.add_row(*(plain(text, style) for text in (claim.claim, turned, claim.why)))
     return table
