@@ -72,7 +72,7 @@ def interval_text(interval: Interval) -> str:
 
 def accepts_text(accept: tuple[float, float]) -> str:
     """`up to 0.5`, `from 0.5`, `0.95 to 1.05`, with the digits that tell the ends apart."""
-    low, high = accept
+    low, high = (end + 0.0 for end in accept)  # -0 is 0
     if low == -math.inf or high == math.inf:
         return f"up to {high:.6g}" if low == -math.inf else f"from {low:.6g}"
     digits = next((d for d in range(3, 17) if f"{low:.{d}g}" != f"{high:.{d}g}"), 16)
