@@ -40,6 +40,11 @@ def one_draw() -> Any:
     )
 
 
+def one_draw_for_all() -> Any:
+    """Components are said to draw noise of their own, but share one."""
+    return _noise(lambda method, right, arguments: right(method, *arguments)[:, :, :1].expand(-1, -1, method.b, -1, -1))
+
+
 def stale_noise() -> Any:
     """The draws are made once and used at every step: what looks like noise is a bias."""
 
@@ -77,6 +82,16 @@ def biased_effective_batch() -> Iterator[None]:
 
 
 @contextmanager
+def formula_blind_to_sharing() -> Iterator[None]:
+    """The formula leaves out what components have in common."""
+    from datasets.sums.noisy_quadratics import GammaQuadratics
+
+    right = GammaQuadratics.moments
+    with patch.object(GammaQuadratics, "moments", lambda *arguments: right(*arguments).independent()):
+        yield
+
+
+@contextmanager
 def plain_mean() -> Iterator[None]:
     """Errors are taken from the plain mean of the centres; the optimum is the mean weighted by curvature."""
     from datasets.sums.noisy_quadratics import GammaQuadratics
@@ -91,21 +106,254 @@ def plain_mean() -> Iterator[None]:
         yield
 
 
-FORMULA, STEPS = "doublysgd/variance_formula", "doublysgd/step_size"
-GAMMA = {"dataset": "gamma_quadratics"}
+@contextmanager
+def per_coordinate() -> Iterator[None]:
+    """The variance of a coordinate is taken for the trace of the covariance."""
+    from bench.tasks.doubly_stochastic.variance import Variance
+
+    right = Variance._sampled
+
+    def wrong(self: Any, method: Any) -> Any:
+        return [v / len(self.point) for v in right(self, method)]
+
+    with patch.object(Variance, "_sampled", wrong):
+        yield
+
+
+@contextmanager
+def reshuffled_each_step() -> Iterator[None]:
+    """A new permutation at every step in place of one an epoch: independent minibatches."""
+    from bench.seeding import generator
+    from methods.noisy.doubly_sgd import DoublySGD
+
+    def blocks(self: Any, seed: int, first: int, count: int, paths: int) -> Any:
+        return self._subsets(generator(seed, "order", first, self.b), count, paths)
+
+    with patch.object(DoublySGD, "_blocks", blocks):
+        yield
+
+
+@contextmanager
+def mid_epoch() -> Iterator[None]:
+    """Errors are taken in the middle of an epoch, where reshuffling has seen half of the components."""
+    from methods.noisy.doubly_sgd import DoublySGD
+
+    right = DoublySGD.update
+
+    def update(self: Any, x: Any, g: Any, t: int) -> Any:
+        x = right(self, x, g, t)
+        if (t + 1) % self.steps_per_epoch == self.steps_per_epoch // 2:
+            self.middle = x
+        return x
+
+    with patch.object(DoublySGD, "update", update), patch.object(DoublySGD, "answer", lambda self, x: self.middle):
+        yield
+
+
+@contextmanager
+def doubled_step() -> Iterator[None]:
+    """Steps are twice as long as said, which weakens a baseline: its error is twice as large."""
+    from methods.noisy.doubly_sgd import DoublySGD
+
+    right = DoublySGD.step_sizes
+    with patch.object(DoublySGD, "step_sizes", lambda self, t: 2 * right(self, t)):
+        yield
+
+
+@contextmanager
+def half_batch() -> Iterator[None]:
+    """Minibatches hold half of their components twice, which weakens a baseline."""
+    from methods.noisy.doubly_sgd import DoublySGD
+
+    right = DoublySGD.minibatches
+
+    def minibatches(self: Any, *arguments: Any) -> Any:
+        half = right(self, *arguments)[..., : self.b // 2]
+        return half.repeat(1, 1, 2)
+
+    with patch.object(DoublySGD, "minibatches", minibatches):
+        yield
+
+
+@contextmanager
+def smoothness_for_convexity() -> Iterator[None]:
+    """The decreasing step size has L where mu belongs: too small too soon."""
+    from methods.noisy.doubly_sgd import DoublySGD
+
+    right = DoublySGD.__init__
+
+    def wrong(self: Any, n: int, smoothness: float, strong_convexity: float, **more: Any) -> None:
+        right(self, n, smoothness, strong_convexity, **more)
+        self.mu = smoothness
+
+    with patch.object(DoublySGD, "__init__", wrong):
+        yield
+
+
+@contextmanager
+def blind_to_sharing() -> Iterator[None]:
+    """The pilot sample is read as if components drew noise of their own."""
+    from bench.tasks.doubly_stochastic import variance
+
+    right = variance.measure
+    with patch.object(variance, "measure", lambda *arguments: right(*arguments).independent()):
+        yield
+
+
+FORMULA, STEPS, RATIO, REFERENCES, SPLITS, TRADEOFF, SEPARATE, COMPLEXITY, TOOL = (
+    f"doublysgd/{name}"
+    for name in (
+        "variance_formula",
+        "step_size",
+        "reshuffling_ratio",
+        "references",
+        "split_descent",
+        "variance_tradeoff",
+        "variance_separate",
+        "complexity",
+        "budget_tool",
+    )
+)
+SHARED, RESHUFFLED = {"method.rho": 1.0}, {"method.sampling": "reshuffling"}
+INDEPENDENT = {"method.sampling": "without_replacement"}
+DOUBLED = "a baseline whose steps are twice as long"
+
+
+def _reference(method: str) -> dict[str, Any]:
+    return {"method": method, "method.schedule": "constant"}
+
+
 MISTAKES = [
-    Mistake("separate-draws", "shared noise that is not shared", FORMULA, {"method.rho": 1.0}, separate_draws),
-    Mistake("one-draw", "one draw, m times", FORMULA, {"method.rho": 1.0}, one_draw),
-    Mistake("stale-noise", "the same draws at every step", FORMULA, {"method.rho": 1.0}, stale_noise),
+    Mistake("separate-draws", "shared noise that is not shared", FORMULA, SHARED, separate_draws),
+    Mistake("one-draw", "one draw, m times", FORMULA, SHARED, one_draw),
+    Mistake("stale-noise", "the same draws at every step", FORMULA, SHARED, stale_noise),
+    Mistake("fixed-blocks", "reshuffled order of fixed blocks", FORMULA, RESHUFFLED, fixed_blocks),
+    Mistake("biased-effective-batch", "b for b_eff", FORMULA, INDEPENDENT, biased_effective_batch),
     Mistake(
-        "fixed-blocks", "reshuffled order of fixed blocks", FORMULA, {"method.sampling": "reshuffling"}, fixed_blocks
+        "separate-draws-tradeoff", "shared noise that is not shared", TRADEOFF, {}, separate_draws, ("task.draws=600",)
     ),
     Mistake(
-        "biased-effective-batch",
-        "b for b_eff",
-        FORMULA,
-        {"method.sampling": "without_replacement"},
-        biased_effective_batch,
+        "per-coordinate", "a coordinate's variance for the trace", TRADEOFF, {}, per_coordinate, ("task.draws=1000",)
     ),
-    Mistake("plain-mean", "distance to the plain mean", STEPS, GAMMA, plain_mean),
+    Mistake(
+        "formula-blind-to-sharing",
+        "a formula without common noise",
+        TRADEOFF,
+        {},
+        formula_blind_to_sharing,
+        ("task.draws=0",),
+    ),
+    Mistake("one-draw-for-all", "noise of their own that is shared", SEPARATE, {}, one_draw_for_all),
+    Mistake(
+        "separate-draws-descent",
+        "shared noise that is not shared",
+        SPLITS,
+        {"dataset.heterogeneity": 0.01},
+        separate_draws,
+    ),
+    Mistake("stale-noise-descent", "the same draws at every step", SPLITS, {"dataset.heterogeneity": 1.0}, stale_noise),
+    Mistake("plain-mean", "distance to the plain mean", STEPS, {"dataset": "gamma_quadratics"}, plain_mean),
+    Mistake("each-step", "a permutation a step, not an epoch", RATIO, RESHUFFLED, reshuffled_each_step),
+    Mistake("each-step-tuned", "a permutation a step, not an epoch", COMPLEXITY, RESHUFFLED, reshuffled_each_step),
+    Mistake("mid-epoch", "errors in the middle of an epoch", RATIO, RESHUFFLED, mid_epoch),
+    Mistake(
+        "one-step-size", "one step size for every epsilon", COMPLEXITY, INDEPENDENT, overrides=("task.lrs=[8.2e-4]",)
+    ),
+    Mistake("doubled-step", DOUBLED, RATIO, INDEPENDENT, doubled_step),
+    Mistake("half-batch", "a baseline with half of its minibatch", RATIO, INDEPENDENT, half_batch),
+    Mistake("doubled-step-singly", DOUBLED, REFERENCES, _reference("singly_sgd"), doubled_step),
+    Mistake("doubled-step-full", DOUBLED, REFERENCES, _reference("full_batch_sgd"), doubled_step),
+    Mistake("doubled-step-constant", DOUBLED, REFERENCES, _reference("doubly_sgd"), doubled_step),
+    Mistake(
+        "smoothness-for-convexity",
+        "L for mu in the schedule",
+        REFERENCES,
+        {"method": "doubly_sgd", "method.schedule": "two_stage"},
+        smoothness_for_convexity,
+    ),
+    Mistake("blind-to-sharing", "a pilot read as separate draws", TOOL, SHARED, blind_to_sharing),
+]
+
+
+# ---- weaker baselines and forgotten resets, which the tests of tests/mistakes notice
+
+
+@contextmanager
+def _update(change: Callable[[Any, Any], Any], kind: str = "DoublySGD") -> Iterator[None]:
+    """A step along change(x, g) in place of g."""
+    import methods.noisy.doubly_sgd as module
+
+    owner = getattr(module, kind)
+    right = owner.update
+    with patch.object(owner, "update", lambda self, x, g, t: right(self, x, change(x, g), t)):
+        yield
+
+
+def small_step() -> Any:
+    """A tenth of the step size."""
+    return _update(lambda x, g: g / 10)
+
+
+def uphill() -> Any:
+    """The first coordinate goes uphill."""
+    import torch
+
+    return _update(lambda x, g: torch.cat([-g[..., :1], g[..., 1:]], -1))
+
+
+@contextmanager
+def moments_kept() -> Iterator[None]:
+    """Adam begins a descent with the moments of the one before."""
+    from methods.noisy.doubly_sgd import DoublyAdam
+
+    begin = DoublyAdam.begin
+
+    def kept(self: Any, x: Any, *more: Any) -> Any:
+        before = getattr(self, "_first", None), getattr(self, "_second", None)
+        found = begin(self, x, *more)
+        if before[0] is not None:
+            self._first, self._second = before
+        return found
+
+    with patch.object(DoublyAdam, "begin", kept):
+        yield
+
+
+@contextmanager
+def one_permutation() -> Iterator[None]:
+    """Reshuffling goes through the first epoch's permutation in every epoch."""
+    from methods.noisy.doubly_sgd import DoublySGD
+
+    permutations = DoublySGD._permutations
+    with patch.object(DoublySGD, "_permutations", lambda self, seed, epoch, paths: permutations(self, seed, 0, paths)):
+        yield
+
+
+@contextmanager
+def one_minibatch() -> Iterator[None]:
+    """Every step has the minibatch of the first."""
+    from methods.noisy.doubly_sgd import DoublySGD
+
+    right = DoublySGD.minibatches
+
+    def first_again(self: Any, seeds: Any, first: int, count: int, paths: int) -> Any:
+        return right(self, seeds, 0, 1, paths).expand(count, -1, -1)
+
+    with patch.object(DoublySGD, "minibatches", first_again):
+        yield
+
+
+ADAM = "doublysgd/gaussian_vi"
+COMPARED = "doublysgd/references"
+WEAKENED = [
+    Mistake("small-singly", "a tenth of the step", COMPARED, {"method": "singly_sgd"}, small_step),
+    Mistake("one-minibatch", "the same minibatch at every step", COMPARED, {"method": "singly_sgd"}, one_minibatch),
+    Mistake("stale-full-batch", "the same draws at every step", COMPARED, {"method": "full_batch_sgd"}, stale_noise),
+    Mistake("uphill-descent", "one coordinate uphill", COMPARED, {"method": "gradient_descent"}, uphill),
+    Mistake("moments-kept", "moments of an earlier descent", ADAM, {"method": "doubly_adam"}, moments_kept),
+]
+FORGOTTEN = [
+    Mistake(
+        "one-permutation", "one permutation for all epochs", COMPARED, {"method": "doubly_sgd_rr"}, one_permutation
+    ),
 ]

@@ -79,7 +79,8 @@ def too_few(claim: Claim, seeds: int, side: float = SIDE) -> str | None:
     if judging >= needed:
         return None
     half = f" ({seeds - judging} more choose {tune})" if tune else ""
-    return f"{judging} seeds{half} cannot decide {sum(c.parts() for c in checks)} parts at the 5 % level; at least {needed}"
+    parts = sum(check.parts() for check in checks)
+    return f"{judging} seeds{half} cannot decide {parts} part{'s' * (parts > 1)} at the 5 % level; at least {needed}"
 
 
 def _needed(check: Check, side: float, parts: int) -> int:

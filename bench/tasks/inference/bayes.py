@@ -116,7 +116,7 @@ class BayesianModel:
         """q* = argmax ELBO over all Gaussians, mean [S or 1, d]: the posterior where the model is conjugate.
 
         Else by natural gradient steps on all data from the prior, P <- P + rate (H - P), m <- m - rate S g, where the rate is 1/2 and
-        halved for good, seed by seed, whenever the ELBO falls.
+        halved for good whenever the ELBO falls; each seed has its own rate and stops by itself.
 
         Raises:
             UserError: a relative step of 1e-12 is not reached, or a posterior is not finite.
@@ -129,23 +129,24 @@ class BayesianModel:
         rate = torch.full_like(elbo, DAMPING)[:, None]
         for _ in range(MOST):
             g, hessian = self.energy_gradients(q)
-            change = (hessian - precision).norm() / hessian.norm() + (g[..., None, :] @ q.scale).norm()
-            if change < TOLERANCE:
+            change = _sizes(hessian - precision) / _sizes(hessian) + _sizes(g[..., None, :] @ q.scale)
+            moving = (change >= TOLERANCE)[:, None]
+            if (change < TOLERANCE).all():
                 return self._resolved(q)
-            if not torch.isfinite(change) or rate.min() < SMALLEST_RATE:
+            if not torch.isfinite(change).all() or rate[moving].min() < SMALLEST_RATE:
                 break
             next_precision = precision + rate[..., None] * (hessian - precision)
             factor = cholesky(next_precision)
             mean = q.mean - rate * torch.cholesky_solve(g[..., None], factor)[..., 0]
             step = Gaussian.from_precision(mean, factor)
             reached = self.elbo(step)
-            up = (reached >= elbo - ROUNDING * elbo.abs())[:, None]
-            rate = torch.where(up, rate, rate / 2)
+            up = moving & (reached >= elbo - ROUNDING * elbo.abs())[:, None]
+            rate = torch.where(up | ~moving, rate, rate / 2)
             q = Gaussian(torch.where(up, step.mean, q.mean), torch.where(up[..., None], step.scale, q.scale), q.upper)
             precision = torch.where(up[..., None], next_precision, precision)
             elbo = torch.where(up[:, 0], reached, elbo)
         raise UserError(
-            f"best Gaussian of the data set not found (a relative step of {change:.1e}, wanted {TOLERANCE:.0e}): in double precision "
+            f"best Gaussian of the data set not found (a relative step of {change.max():.1e}, wanted {TOLERANCE:.0e}): in double precision "
             "its posterior is too far from its prior; bring dataset.prior_variance and the scale of the data nearer to 1"
         )
 
@@ -163,10 +164,15 @@ class BayesianModel:
         Raises:
             UserError: q is not finite, or its mean is rounded by more than a small part of its deviation.
         """
-        rounded = q.whiten((torch.finfo(q.mean.dtype).eps * q.mean)[..., None]).norm()
-        if not (torch.isfinite(self.elbo(q)).all() and rounded < RESOLVED):
+        rounded = _sizes(q.whiten((torch.finfo(q.mean.dtype).eps * q.mean)[..., None]))
+        if not (torch.isfinite(self.elbo(q)).all() and (rounded < RESOLVED).all()):
             raise UserError(
                 "posterior of the data set: too narrow or too wide for double precision; bring dataset.prior_variance and the noise, "
                 "weights and condition of the data nearer to 1"
             )
         return q
+
+
+def _sizes(matrices: Tensor) -> Tensor:
+    """Frobenius norms [S] of [S, ...]: of each seed by itself."""
+    return matrices.flatten(1).norm(dim=-1)

@@ -78,6 +78,22 @@ def test_the_best_batch_size_is_the_minimiser(n):
         found.splits(12, [5])
 
 
+@pytest.mark.parametrize(
+    ("heterogeneity", "expected"), [(0.01, [1, 2, 4]), (1.0, [8, 16, 64]), (100.0, [16, 128, 512])]
+)
+def test_best_splits_of_gamma_curvatures(heterogeneity, expected):
+    """As numpy found them on another draw; chi^2_1 curvatures have tau^2 = 3 (mean s)^2 s^2 / sigma^2, so b* = sqrt(3 b m) s / sigma."""
+    p = GammaQuadratics(heterogeneity=heterogeneity)
+    found, powers = p.moments(p.optimum, 1.0), [2**k for k in range(11)]
+    for budget, b in zip((16, 128, 1024), expected):
+        best = found.best_split(budget, powers).batch_size
+        assert b / 2 <= best <= 2 * b
+        continuous = min(budget, max(1.0, (3 * heterogeneity * budget) ** 0.5))
+        assert found.optimal_batch_size(budget) == pytest.approx(continuous, rel=0.25)
+        separate = found.independent().splits(budget, powers)
+        assert all(b.variance < a.variance for a, b in itertools.pairwise(separate)), "the largest is best"
+
+
 def test_one_component_has_nothing_to_subsample():
     found = Moments(1, 0.0, 2.0, 4.0, 0.0, 4.0)
     assert (found.subsampling_variance(1), found.variance(1, 2), found.rho, found.optimal_batch_size(8)) == (0, 2, 0, 1)
