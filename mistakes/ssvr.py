@@ -109,7 +109,8 @@ OF_FS = partial(_theory, "ssvr", "SSVRFS")
 OF_MOMENTUM = partial(_theory, "signsgd", "SignSGDSIM")
 
 STOCHASTIC, FINITE, CALLS = "ssvr/rate_stochastic", "ssvr/rate_finite_sum", "ssvr/equal_calls"
-SSVR, FS, SPIDER, SVRG = ({"method": name} for name in ("ssvr", "ssvr_fs", "ssvr_fs_spider", "signsvrg"))
+SSVR, FS, SVRG = ({"method": name} for name in ("ssvr", "ssvr_fs", "signsvrg"))
+FS_256, SPIDER_256 = ({"method": name, "dataset.num_components": 256} for name in ("ssvr_fs", "ssvr_fs_spider"))
 MOMENTUM, SIGN = {"method": "signsgd_sim"}, {"method": "signsgd"}
 MISTAKES = [
     Mistake("stored-gradient", "the stored gradient of the last step", STOCHASTIC, SSVR, stored_gradient),
@@ -141,12 +142,18 @@ MISTAKES = [
         lambda: OF_MOMENTUM(beta=lambda b, T, m: 1 - b),
     ),
     Mistake("large-step", "signSGD with 30 times its step size", STOCHASTIC, SIGN, overrides=("method.lr=90.0",)),
-    Mistake("no-snapshot-term", "form (A) without the snapshot's correction", FINITE, FS, no_snapshot_term),
-    Mistake("fs-beta-one", "form (A) with beta = 1", FINITE, FS, lambda: OF_FS(beta=lambda b, T, m: 1.0)),
+    Mistake("no-snapshot-term", "form (A) without the snapshot's correction", FINITE, FS_256, no_snapshot_term),
     Mistake(
-        "fs-step", "form (A) with m^-1/2 in its step size", FINITE, FS, lambda: OF_FS(lr=lambda lr, T, m: lr * m**-0.25)
+        "svrg-step",
+        "form (A) with SignSVRG's m^-1/2 in its step size",
+        FINITE,
+        FS_256,
+        lambda: OF_FS(lr=lambda lr, T, m: lr * m**-0.25),
     ),
-    Mistake("spider-no-restart", "form (B) that never restarts", FINITE, SPIDER, one_snapshot),
+    Mistake(
+        "flat-step", "form (A) with a step size without m", FINITE, FS, lambda: OF_FS(lr=lambda lr, T, m: lr * m**0.25)
+    ),
+    Mistake("spider-no-restart", "form (B) that never restarts", FINITE, SPIDER_256, one_snapshot),
     Mistake("svrg-one-snapshot", "SignSVRG with its first snapshot for ever", CALLS, SVRG, one_snapshot),
 ]
 
