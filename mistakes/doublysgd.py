@@ -244,7 +244,7 @@ MISTAKES = [
         formula_blind_to_sharing,
         ("task.draws=0",),
     ),
-    Mistake("one-draw-for-all", "noise of their own that is shared", SEPARATE, {}, one_draw_for_all),
+    Mistake("one-draw-for-all", "noise of their own that is shared", SEPARATE, {"method.budget": 16}, one_draw_for_all),
     Mistake(
         "separate-draws-descent",
         "shared noise that is not shared",
