@@ -21,7 +21,7 @@ EXPERIMENTS = {  # likewise of one experiment
     "doublysgd/variance_formula": ["task.draws=6000"],
     "doublysgd/variance_tradeoff": ["task.draws=4000"],
     "doublysgd/variance_separate": ["task.draws=800"],
-    "doublysgd/budget_tool": ["task.draws=1000", "seeds=[0,1,2,3,4,5,6]"],
+    "doublysgd/budget_tool": ["task.draws=1000"],
     "doublysgd/split_descent": ["task.steps=2048"],
     "doublysgd/step_size": ["task.steps=4096"],
     "doublysgd/reshuffling_ratio": ["task.steps=4096", "task.replicates=16"],
