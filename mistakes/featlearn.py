@@ -43,22 +43,6 @@ def radial_step() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def unbalanced_start() -> Iterator[None]:
-    """The second stage leaves unit rows and puts the whole coefficient into the second layer."""
-    from methods.two_layer.regularised_gd import FeatureRegression
-
-    second = FeatureRegression.second
-
-    def lopsided(self: Any, oracle: Any, rows: Any) -> Any:
-        a, w = second(self, oracle, rows)
-        length = w.norm(dim=-1)
-        return a * length, w / length[..., None]
-
-    with patch.object(FeatureRegression, "second", lopsided):
-        yield
-
-
 def _penalised(by_a: float, by_w: float, power: int = 1) -> Any:
     """A step whose penalty is scaled for either layer, and enters with lr^power."""
     from methods.two_layer import regularised_gd as module
@@ -109,17 +93,182 @@ def double_slope() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def no_decay() -> Iterator[None]:
+    """The penalty is in the loss that is reported and not in the step."""
+    with _penalised(0.0, 0.0):
+        yield
+
+
+@contextmanager
+def stretched_decay() -> Iterator[None]:
+    """lam falls over 10,000 steps whatever the number of steps."""
+    from methods.two_layer.regularised_gd import RegularisedGD
+
+    decay = RegularisedGD.decay
+    with patch.object(RegularisedGD, "decay", lambda self, t: decay(self, t * self.steps / 10_000)):
+        yield
+
+
+def _stepping(by_a: float, by_w: float) -> Any:
+    """Steps of either layer that are scaled."""
+    from methods.two_layer.regularised_gd import RegularisedGD
+
+    update = RegularisedGD.update
+
+    def scaled(self: Any, oracle: Any, t: int, a: Any, w: Any) -> Any:
+        next_a, next_w = update(self, oracle, t, a, w)
+        return a + by_a * (next_a - a), w + by_w * (next_w - w)
+
+    return patch.object(RegularisedGD, "update", scaled)
+
+
+@contextmanager
+def slow_baseline() -> Iterator[None]:
+    """The baseline has a tenth of the method's step size."""
+    with _stepping(0.1, 0.1):
+        yield
+
+
+@contextmanager
+def frozen_rows() -> Iterator[None]:
+    """The baseline trains its second layer alone."""
+    with _stepping(1.0, 0.0):
+        yield
+
+
+@contextmanager
+def uncentred() -> Iterator[None]:
+    """The student keeps its mean and linear part, which were taken out of the target."""
+    from methods.two_layer import regularised_sgd as module
+
+    with patch.object(module, "centred", lambda h, w: h.relu()):
+        yield
+
+
+@contextmanager
+def one_decay() -> Iterator[None]:
+    """Every setting of the grid gets the weight decay of the first."""
+    from methods.two_layer.regularised_gd import RegularisedGD
+
+    decay = RegularisedGD.decay
+    with patch.object(RegularisedGD, "decay", lambda self, t: decay(self, t).amax()):
+        yield
+
+
 DECAY = ("featlearn/recovery", {"method": "regularised_gd"})
+FIXED = ("featlearn/recovery", {"method": "regularised_gd_fixed"})
 NONE = ("featlearn/recovery", {"method": "unregularised_gd"})
 BIAS = ("featlearn/loss_vs_lam", {"dataset.signs": "positive"})
 FEATURES = ("featlearn/features", {"method": "one_step_features"})
+WIDE = ("featlearn/width", {"task.width": 200})
+DIMENSION = ("featlearn/dimension", {"dataset.dim": 30})
+TIME = ("featlearn/regularised_time", {"method.lr": 0.5, "task.steps": 2000})
+SAMPLED = ("featlearn/sampled", {"dataset.signs": "alternating"})
 MISTAKES = [
     Mistake("signed-directions", "w and -w are two directions", *DECAY, signed_directions),
     Mistake("early-decay", "lam falls ten times as fast", *DECAY, early_decay),
+    Mistake("decoupled", "weights shrink by lam instead of lr lam", *FIXED, decoupled),
+    Mistake("slow-baseline", "the baseline has a tenth of the step size", *NONE, slow_baseline),
+    Mistake("frozen-rows", "the baseline trains its second layer alone", *NONE, frozen_rows),
     Mistake("double-slope", "k' is twice what it should be", *BIAS, double_slope),
     Mistake("first-layer-only", "weight decay on W alone", *BIAS, first_layer_only),
-    Mistake("unbalanced-start", "unit rows after the second stage", *NONE, unbalanced_start),
     Mistake("whole-penalty", "a penalty of lam instead of lam / 2", *BIAS, whole_penalty),
-    Mistake("decoupled", "weights shrink by lam instead of lr lam", *BIAS, decoupled),
     Mistake("radial-step", "the first step without its tangential part", *FEATURES, radial_step),
+    Mistake("early-decay-width", "lam falls ten times as fast in a wide network", *WIDE, early_decay),
+    Mistake("no-decay", "the step lacks the penalty", *DIMENSION, no_decay),
+    Mistake("stretched-decay", "lam falls over 10,000 steps, however many there are", *TIME, stretched_decay),
+    Mistake("no-decay-sampled", "the step on samples lacks the penalty", *SAMPLED, no_decay),
+    Mistake("uncentred", "the student keeps its mean and linear part", *SAMPLED, uncentred),
+    Mistake("one-decay", "all settings get the first's weight decay", *SAMPLED, one_decay),
+]
+
+
+# ---- weaker baselines and data used twice, which the tests of tests/mistakes notice
+
+
+@contextmanager
+def _gradients(change: Any) -> Iterator[None]:
+    """Stage 3 along change(by_a, by_w)."""
+    from methods.two_layer.regularised_gd import RegularisedGD
+
+    right = RegularisedGD._gradients
+    with patch.object(RegularisedGD, "_gradients", lambda self, *arguments: change(*right(self, *arguments))):
+        yield
+
+
+@contextmanager
+def stale_rows() -> Iterator[None]:
+    """The step is computed and then not taken."""
+    from methods.two_layer.regularised_gd import FeatureRegression
+
+    first = FeatureRegression.first
+
+    def stays(self: Any, oracle: Any, signs: Any, rows: Any) -> Any:
+        first(self, oracle, signs, rows)
+        return rows
+
+    with patch.object(FeatureRegression, "first", stays):
+        yield
+
+
+@contextmanager
+def heavy_ridge() -> Iterator[None]:
+    """Ten thousand times the ridge that is stated."""
+    from methods.two_layer.regularised_gd import FeatureRegression
+
+    second = FeatureRegression.second
+
+    def heavy(self: Any, oracle: Any, rows: Any) -> Any:
+        self.ridge = 1e4 * self.ridge
+        return second(self, oracle, rows)
+
+    with patch.object(FeatureRegression, "second", heavy):
+        yield
+
+
+@contextmanager
+def decayed_once() -> Iterator[None]:
+    """The weight decay never falls."""
+    from methods.two_layer.regularised_gd import RegularisedGD
+
+    decay = RegularisedGD.decay
+    with patch.object(RegularisedGD, "decay", lambda self, t: decay(self, 0)):
+        yield
+
+
+@contextmanager
+def one_minibatch() -> Iterator[None]:
+    """Stage 3 from one minibatch, over and over."""
+    from methods.two_layer.regularised_sgd import RegularisedSGD
+
+    right = RegularisedSGD._gradients
+    with patch.object(RegularisedSGD, "_gradients", lambda self, oracle, t, a, w: right(self, oracle, 0, a, w)):
+        yield
+
+
+RECOVERY = "featlearn/recovery"
+WEAKENED = [
+    Mistake("heavy-ridge", "a ridge too large", RECOVERY, {"method": "random_features"}, heavy_ridge),
+    Mistake("stale-rows", "a step that is not taken", *FEATURES, stale_rows),
+    Mistake(
+        "small-steps",
+        "a tenth of the gradient",
+        *NONE,
+        lambda: _gradients(lambda by_a, by_w: (by_a / 10, by_w / 10)),
+    ),
+    Mistake("uphill", "the output weights go uphill", *NONE, lambda: _gradients(lambda by_a, by_w: (-by_a, by_w))),
+    Mistake(
+        "first-layer-alone", "weight decay on W alone", RECOVERY, {"method": "regularised_gd_fixed"}, first_layer_only
+    ),
+    Mistake("decayed-once", "a weight decay that never falls", RECOVERY, {"method": "random_start_gd"}, decayed_once),
+]
+FORGOTTEN = [
+    Mistake(
+        "one-minibatch-of-three",
+        "one minibatch for all steps of stage 3",
+        "featlearn/sampled",
+        {"method": "regularised_sgd"},
+        one_minibatch,
+    )
 ]

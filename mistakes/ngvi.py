@@ -110,28 +110,290 @@ def central_moment() -> Iterator[None]:
 
 @contextmanager
 def few_nodes() -> Iterator[None]:
-    """Five quadrature nodes over wide q."""
+    """Five quadrature nodes, whatever the variance of q."""
+    from torch import exp, float64, linspace
+
     from bench.tasks.curvature import plane
 
-    with patch.multiple(plane, STEP=1.5, REACH=3.0):
+    def five(deviation: float, device: Any) -> Any:
+        nodes = linspace(-3, 3, 5, dtype=float64, device=device)
+        weights = exp(-nodes.square() / 2)
+        return nodes, weights / weights.sum()
+
+    with patch.object(plane, "trapezoidal", five):
+        yield
+
+
+@contextmanager
+def no_chain_rule() -> Iterator[None]:
+    """The gradient by m taken for that by E z: h moves by -g alone, without H m."""
+    from methods.variational.ngvi import NGVI
+
+    natural = NGVI._natural
+
+    def direct(self: Any, gamma: Any, wide: Any, mean: Any, g: Any, hessian: Any) -> Any:
+        return natural(self, gamma, wide, mean, g, hessian)[0], self.state["h"] - gamma * g
+
+    with patch.object(NGVI, "_natural", direct):
+        yield
+
+
+@contextmanager
+def no_entropy() -> Iterator[None]:
+    """P grows by rate H and forgets nothing: the entropy's part of the gradient, -P, is left out."""
+    from methods.variational.ngvi import NGVI
+
+    natural = NGVI._natural
+
+    def grown(self: Any, gamma: Any, wide: Any, mean: Any, g: Any, hessian: Any) -> Any:
+        return natural(self, gamma, wide, mean, g, hessian + self.state["precision"])
+
+    with patch.object(NGVI, "_natural", grown):
+        yield
+
+
+@contextmanager
+def euclidean_mean() -> Iterator[None]:
+    """The mean moves by the plain gradient over the number of data, without the covariance: SGD where NGVI is claimed."""
+    from methods.variational.ngvi import NGVI, per_vector
+
+    update = NGVI.update
+
+    def plain(self: Any, t: int, g: Any, hessian: Any) -> Any:
+        mean = self.state["mean"] - per_vector(self.rate(t)) * g / 2000
+        lost = update(self, t, g, hessian)
+        self.state["mean"], self.state["h"] = mean, (self.state["precision"] @ mean[..., None])[..., 0]
+        return lost
+
+    with patch.object(NGVI, "update", plain):
+        yield
+
+
+@contextmanager
+def repeated_batch() -> Iterator[None]:
+    """Each minibatch is used for two steps in a row."""
+    from bench.tasks.inference.estimators import EnergyGradients
+
+    call = EnergyGradients.__call__
+    with patch.object(EnergyGradients, "__call__", lambda self, t, q: call(self, t - t % 2, q)):
+        yield
+
+
+@contextmanager
+def lost_accumulation() -> Iterator[None]:
+    """Of a minibatch that is taken in parts of 25 the last part alone counts."""
+    from bench.tasks.inference.estimators import EnergyGradients
+
+    start = EnergyGradients.__init__
+
+    def part(self: Any, model: Any, seeds: Any, kind: str, batch_size: int, samples: int) -> None:
+        start(self, model, seeds, kind, 25, samples)
+
+    with patch.object(EnergyGradients, "__init__", part):
+        yield
+
+
+@contextmanager
+def swapped_divergence() -> Iterator[None]:
+    """KL(q* || q) called KL(q || q*)."""
+    from bench.tasks.inference import loop
+
+    kl = loop.kl
+    with patch.object(loop, "kl", lambda q, p: kl(p, q)):
+        yield
+
+
+@contextmanager
+def squared_scores() -> Iterator[None]:
+    """Squared gradients of the data in place of their Hessians."""
+    from bench.tasks.inference.likelihoods import Poisson
+
+    expected = Poisson.expected_derivatives
+
+    def squared(self: Any, mean: Any, variance: Any, y: Any) -> Any:
+        first, _ = expected(self, mean, variance, y)
+        return first, first.square()
+
+    with patch.object(Poisson, "expected_derivatives", squared):
+        yield
+
+
+@contextmanager
+def negative_hessians() -> Iterator[None]:
+    """The sign of a second derivative: that of log p in place of -log p."""
+    from bench.tasks.inference.likelihoods import Bernoulli
+
+    derivatives = Bernoulli.derivatives
+
+    def negative(self: Any, a: Any, y: Any) -> Any:
+        first, second = derivatives(self, a, y)
+        return first, -second
+
+    with patch.object(Bernoulli, "derivatives", negative):
+        yield
+
+
+@contextmanager
+def mean_of_data() -> Iterator[None]:
+    """The mean over the data in place of their sum: the likelihood without its factor N."""
+    from bench.tasks.inference.likelihoods import Repeated
+
+    with patch.object(Repeated, "nll", lambda self, a, y: self.likelihood.nll(a, y)):
+        yield
+
+
+@contextmanager
+def log_scale() -> Iterator[None]:
+    """(m, log sigma) for (m, sigma): positive without constraints, and not the coordinates of the theorem."""
+    from torch import stack
+
+    from methods.variational.parameterisations import MeanScale
+
+    planted = {
+        "parameters": staticmethod(lambda m, v: stack([m, v.log() / 2], -1)),
+        "moments": staticmethod(lambda p: (p[..., 0], (2 * p[..., 1]).exp())),
+    }
+    with patch.multiple(MeanScale, **planted):
+        yield
+
+
+@contextmanager
+def wrong_sign() -> Iterator[None]:
+    """v = E z^2 + m^2 for E z^2 - m^2."""
+    from torch import stack
+
+    from methods.variational.parameterisations import ExpectationParameters as Omega
+
+    planted = {
+        "parameters": staticmethod(lambda m, v: stack([m, v - m.square()], -1)),
+        "moments": staticmethod(lambda p: (p[..., 0], p[..., 1] + p[..., 0].square())),
+    }
+    with patch.multiple(Omega, **planted):
+        yield
+
+
+@contextmanager
+def whitened() -> Iterator[None]:
+    """The features are brought to one scale before they are used, and with it what made the problem hard."""
+    from datasets.bayes import drawn
+
+    with patch.object(drawn, "_design", lambda normal, condition: normal):
         yield
 
 
 RATE = ("ngvi/conjugate_rate", {"method": "ngvi", "dataset.condition": 1.0})
+EXACT = ("ngvi/conjugate_exact", {"method": "ngvi"})
 OMEGA = ("ngvi/curvature", {"method": "expectation", "dataset.likelihood": "bernoulli"})
+SIGMA = ("ngvi/curvature", {"method": "mean_scale", "dataset.likelihood": "bernoulli"})
+CONTROL = ("ngvi/curvature", {"method": "expectation", "dataset.likelihood": "normal"})
+FLOOR = ("ngvi/conjugate_floor", {"method": "ngvi_constant"})
+HESSIANS = ("ngvi/logistic_pd", {"method": "ngvi", "task.estimator": "monte_carlo"})
+UNSAFE = ("ngvi/logistic_pd", {"method": "ngvi_safe", "task.estimator": "gradient"})
 MISTAKES = [
     Mistake("scaled-prior", "n / b on the prior too", *RATE, scaled_prior),
     Mistake("unscaled-batch", "no n / b at all", *RATE, unscaled_batch),
     Mistake("old-covariance", "the mean is updated with S_t", *RATE, old_covariance),
     Mistake("root-schedule", "steps of 1 / sqrt(t)", *RATE, root_schedule),
-    Mistake("half-hessian", "P moves towards H / 2", "ngvi/conjugate_exact", {"method": "ngvi"}, half_hessian),
+    Mistake("repeated-batch", "each minibatch twice in a row", *RATE, repeated_batch),
+    Mistake("swapped-divergence", "KL with its arguments exchanged", *RATE, swapped_divergence),
+    Mistake("euclidean-mean", "the mean without its covariance", RATE[0], {"method": "ngvi"}, euclidean_mean),
+    Mistake("half-hessian", "P moves towards H / 2", *EXACT, half_hessian),
+    Mistake("no-chain-rule", "the gradient by m for that by E z", *EXACT, no_chain_rule),
+    Mistake("no-entropy", "P without the entropy's part", *EXACT, no_entropy),
+    Mistake("decaying-step", "a schedule on the constant step", *FLOOR, overrides=("method.decay=0.5",)),
+    Mistake("lost-accumulation", "part of a minibatch", "ngvi/conjugate_batch", {"method": "ngvi"}, lost_accumulation),
     Mistake(
-        "no-correction",
-        "the safe variant without its second-order term",
-        "ngvi/logistic_pd",
-        {"method": "ngvi_safe", "task.estimator": "gradient"},
-        no_correction,
+        "squared-scores", "squared gradients for Hessians", "ngvi/poisson_rate", {"method": "ngvi"}, squared_scores
     ),
+    Mistake("slow-schedule", "steps of 1 / sqrt(t)", "ngvi/poisson_rate", {"method": "ngvi"}, root_schedule),
+    *(
+        Mistake(f"slow-{name}", "steps of 1 / sqrt(t)", f"ngvi/{experiment}", {"method": "ngvi"}, root_schedule)
+        for name, experiment in (("logistic", "logistic_rate"), ("embedded", "embedded"), ("uci", "uci"))
+    ),
+    Mistake("negative-hessians", "the sign of the Hessian", *HESSIANS, negative_hessians),
+    Mistake("no-correction", "the safe variant without its second-order term", *UNSAFE, no_correction),
     Mistake("central-moment", "(m, v) for (E z, E z^2)", *OMEGA, central_moment),
+    Mistake("mean-of-data", "the mean over the data for their sum", *OMEGA, mean_of_data),
     Mistake("few-nodes", "a quadrature of five nodes", *OMEGA, few_nodes),
+    Mistake("log-scale", "(m, log sigma) for (m, sigma)", *SIGMA, log_scale),
+    Mistake("wrong-sign", "v = E z^2 + m^2", *CONTROL, wrong_sign),
+    Mistake("sgd-in-disguise", "steps of 1 / sqrt(t)", "ngvi/conjugate_sgd", {"method": "ngvi"}, root_schedule),
+    Mistake("whitened", "features of one scale", "ngvi/conjugate_sgd", {"method": "proximal_sgd"}, whitened),
 ]
+
+
+# ---- weaker baselines and forgotten resets, which the tests of tests/mistakes notice
+
+
+@contextmanager
+def moments_reset() -> Iterator[None]:
+    """Adam's second moments are thrown away every tenth step."""
+    from methods.variational.gaussian_vi import AdamVI
+
+    update = AdamVI.update
+
+    def forgetful(self: Any, t: int, g: Any, hessian: Any) -> None:
+        if t % 10 == 9:
+            self.state["second_mean"].zero_()
+        update(self, t, g, hessian)
+
+    with patch.object(AdamVI, "update", forgetful):
+        yield
+
+
+@contextmanager
+def _rate(kind: str, change: Any) -> Iterator[None]:
+    """Another step size: change(the right one's function, method, t)."""
+    from methods.variational import gaussian_vi
+
+    owner = getattr(gaussian_vi, kind)
+    right = owner.rate
+    with patch.object(owner, "rate", lambda self, t: change(right, self, t)):
+        yield
+
+
+@contextmanager
+def loose_prox() -> Iterator[None]:
+    """The proximal operator of twice the entropy."""
+    from methods.variational import gaussian_vi
+
+    right = gaussian_vi.entropy_prox_
+    with patch.object(gaussian_vi, "entropy_prox_", lambda diagonal, rate: right(diagonal, 2 * rate)):
+        yield
+
+
+@contextmanager
+def one_minibatch() -> Iterator[None]:
+    """Every chunk of steps has the minibatches of the first."""
+    from bench.tasks.inference.estimators import EnergyGradients
+
+    draw = EnergyGradients._draw
+
+    def again(self: Any, chunk: int) -> None:
+        draw(self, 0)
+        self._chunk = chunk
+
+    with patch.object(EnergyGradients, "_draw", again):
+        yield
+
+
+COMPARED = "ngvi/conjugate_sgd"
+WEAKENED = [
+    Mistake("moments-reset", "Adam's moments are forgotten", COMPARED, {"method": "adam_vi"}, moments_reset),
+    Mistake(
+        "small-projected",
+        "a tenth of the step",
+        COMPARED,
+        {"method": "projected_sgd"},
+        lambda: _rate("ProjectedSGD", lambda right, method, t: right(method, t) / 10),
+    ),
+    Mistake(
+        "undecayed",
+        "steps that do not fall",
+        COMPARED,
+        {"method": "proximal_sgd"},
+        lambda: _rate("ProximalSGD", lambda right, method, t: right(method, 0)),
+    ),
+    Mistake("loose-prox", "the entropy twice", COMPARED, {"method": "proximal_sgd"}, loose_prox),
+]
+FORGOTTEN = [Mistake("minibatches-again", "the same minibatches in every chunk", RATE[0], RATE[1], one_minibatch)]

@@ -67,6 +67,42 @@ def gradient_at_w() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def new_sample_in_pairs() -> Iterator[None]:
+    """Algorithm 1 whose second step has a sample of its own (batches of two, the first for the first step)."""
+    import torch
+
+    from methods.two_layer.reuse_sgd import ReuseSGD
+
+    def twice(self: Any, batch: Any) -> Any:
+        one = torch.tensor([1.0, 0.0], dtype=batch.h.dtype, device=batch.h.device)
+        beta = self.lr * one * self.neurons.signal(batch.h, batch.y, self.squared)
+        moved = self.tangent(beta, batch.h) * batch.h + batch.inner(beta)
+        second = self.lr * (1 - one) * self.neurons.signal(moved, batch.y, self.squared)
+        return None, (1 - self.interpolation) * (beta + second)
+
+    with patch.object(ReuseSGD, "move", twice):
+        yield
+
+
+@contextmanager
+def no_normalisation() -> Iterator[None]:
+    """Gradients are projected to the tangent space, rows are not normalised after a pair of steps."""
+    import torch
+
+    from bench.tasks.feature_learning.one_pass import _Block
+
+    def as_they_are(self: Any, alpha: Any, beta: Any, batch: Any) -> Any:
+        return 1 - (beta * batch.h).sum(-1, keepdim=True) if alpha is None else alpha, beta
+
+    def rows(self: Any, w: Any) -> Any:
+        sums = torch.einsum("gcnl,cld->gcnd", self.table[..., : self.length], self.x)
+        return torch.addcmul(sums, self.table[..., self.length : self.length + 1], w)
+
+    with patch.object(_Block, "_projected", as_they_are), patch.object(_Block, "rows", rows):
+        yield
+
+
 SCALING = ("singleindex/scaling", {"method": "reuse_map"})
 MISTAKES = [
     Mistake("new-sample", "a new sample in the second step", *SCALING, new_sample, ("method.batch_size=2",)),
@@ -82,5 +118,35 @@ MISTAKES = [
         "singleindex/multi_index",
         {"method": "egd"},
         overrides=("method.loss=correlation",),
+    ),
+    Mistake(
+        "new-sample-in-pairs",
+        "a new sample in the second step of Algorithm 1",
+        "singleindex/activations",
+        {"method": "reuse_sgd"},
+        new_sample_in_pairs,
+        ("method.batch_size=2",),
+    ),
+    Mistake(
+        "renewed-projection",
+        "the projection renewed for the second step",
+        "singleindex/projection",
+        {"method": "reuse_sgd"},
+        overrides=("method.projection=renewed",),
+    ),
+    Mistake(
+        "biases-in-phase-one",
+        "biases in the first phase",
+        "singleindex/activations",
+        {"method": "online_sgd", "model.activation": "relu"},
+        overrides=("model.bias=normal",),
+    ),
+    Mistake("no-normalisation", "rows are not normalised at even steps", *SCALING, no_normalisation),
+    Mistake(
+        "no-new-biases",
+        "no biases in the second phase",
+        "singleindex/second_phase",
+        {"method": "reuse_sgd"},
+        overrides=("task.ridge_bias=0.0",),
     ),
 ]

@@ -20,7 +20,7 @@ from bench.judge.archive import FOLDER, archived_papers
 from bench.judge.papers import check_decidable, choose, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
 from bench.report.places import INDEX, page_path
-from bench.report.publish import SCALES, outdated, publish, verdicts, write_report
+from bench.report.publish import SCALES, check_registry, outdated, publish, verdicts, write_report
 from bench.report.terminal import verdict_table
 from bench.run.cli import one_line
 
@@ -45,6 +45,7 @@ def main() -> int:
     chosen = choose(papers, args.paper)
     if (args.from_archive or args.check) and not archived_papers(root):
         raise UserError(f"{root / FOLDER}: no archive of runs; `make report` writes it from the runs")
+    check_registry(root)
     if args.check:
         different = outdated(root, papers)
         for name in different:

@@ -25,7 +25,7 @@ from bench.judge.reproduce import committed_verdicts, regressions, reproduce
 from bench.judge.timing import time_missing, timings
 from bench.report.places import INDEX
 from bench.report.publish import SCALES as REPORTED
-from bench.report.publish import Row, publish
+from bench.report.publish import Row, check_registry, publish
 from bench.report.terminal import plan_table, verdict_table
 from bench.run.cli import one_line
 from bench.run.options import SCALES
@@ -67,6 +67,7 @@ def main() -> int:
     everything = load_papers()
     papers = choose(everything, args.paper)
     overrides, root = args.overrides, results_root(args.overrides)
+    check_registry(root)
     names = [name for paper in papers for name in experiments(paper)]
     scales = [args.scale] if args.scale else list(REPORTED) if args.dry_run else [auto_scale()]
     screen = Console(width=None if sys.stdout.isatty() else 150)
@@ -100,7 +101,7 @@ def main() -> int:
         at_a_time=args.jobs,
     )
     rows = [row for row in (latest or report()) if row["paper"] in papers]
-    screen.print(verdict_table(row for row in rows if row["scale"] == scale))
+    screen.print(verdict_table(row for row in rows if scale in row["scale"].split()))
     screen.print(str(root / INDEX), soft_wrap=True, highlight=False)
     if done.stopped is not None:
         print("stopped; run the same command again to go on", file=sys.stderr)

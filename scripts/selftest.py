@@ -1,6 +1,7 @@
-"""Plant each paper's classic mistakes and see that its claims notice: `make selftest [PAPER=ssvr]`.
+"""Can each claim fail? Plants each paper's classic mistakes, puts baselines in a method's place, and sees which claims turn: `make selftest [PAPER=ssvr]`.
 
-Exit codes: 0 every mistake turns at least one claim to "not reproduced"; 1 one does not; 2 bad input.
+What was seen goes to results/selftest/<paper>.csv, which the paper's page shows. Exit codes: 0 every claim was turned to "not reproduced" by
+all that it names, and by something, and every mistake turned a claim; 1 not so; 2 bad input.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rich.console import Console
-from rich.table import Table
 
-from bench.judge.papers import load_papers
+from bench.judge.papers import choose, load_papers
 from bench.judge.plan import results_root
 from bench.judge.selftest import Finding, selftest
+from bench.report.noticed import noticed, write
+from bench.report.terminal import selftest_table
 from bench.run.cli import one_line
 
 
@@ -25,22 +27,24 @@ def main() -> int:
     """The program; returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--paper", help="one paper; default: all")
-    parser.add_argument("overrides", nargs="*", help="Hydra overrides for every run, as seeds=[0,1,2,3,4] hardware=cpu")
+    parser.add_argument(
+        "overrides", nargs="*", help="Hydra overrides for every run, as seeds=[0,1,2,3,4,5] hardware=cpu"
+    )
     args = parser.parse_intermixed_args()
-    overrides = [o for o in args.overrides if not o.startswith("results_root=")]
-    found: list[tuple[str, Finding]] = []
-    for name, paper in load_papers(args.paper).items():
-        for finding in selftest(name, paper, results_root(args.overrides) / "selftest" / name, overrides):
-            found.append((name, finding))
-            word = "noticed" if finding.noticed else "NOT NOTICED"
-            print(f"{name}/{finding.mistake.name}: {word}", file=sys.stderr)
-    table = Table(pad_edge=False)
-    for column in ("paper", "mistake planted", "claims that turn to not reproduced", "of those reproduced without it"):
-        table.add_column(column, overflow="fold")
-    for name, f in found:
-        table.add_row(name, f.mistake.says, ", ".join(f.noticed) or "[red]none[/]", str(len(f.reproduced)))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-    return 0 if all(f.noticed for _, f in found) else 1
+    root, overrides = results_root(args.overrides), [o for o in args.overrides if not o.startswith("results_root=")]
+    screen = Console(width=None if sys.stdout.isatty() else 120)
+    sound = True
+    for name, paper in choose(load_papers(), args.paper).items():
+        findings: list[Finding] = []
+        for finding in selftest(name, paper, root / "selftest" / name, overrides):
+            findings.append(finding)
+            said = f"turned {', '.join(finding.noticed)}" if finding.noticed else "TURNED NOTHING"
+            print(f"{name}: {finding.name}: {said}", file=sys.stderr)
+        found = noticed(paper, findings)
+        screen.print(selftest_table(name, found))
+        write(root, name, paper, findings)
+        sound &= all(claim.sound for claim in found) and all(finding.noticed for finding in findings)
+    return 0 if sound else 1
 
 
 if __name__ == "__main__":

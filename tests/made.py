@@ -48,6 +48,6 @@ def runs(method: str, values: list[float], metric: str = "mean_grad_l1", **chang
 def claim(**check: Any) -> Claim:
     """A claim about ssvr/rate_finite_sum with this check; `scales`, `each` and `deterministic` may be among the arguments."""
     more = {name: check.pop(name) for name in ("scales", "each", "deterministic") if name in check}
-    source = {"where": "Theorem 2", "how": "read", "reference": "arXiv 2406.00489"}
+    source = {"tier": "paper", "where": "Theorem 2", "how": "read", "reference": "arXiv 2406.00489"}
     content = {"says": "something", "source": source, "experiment": "ssvr/rate_finite_sum", **more}
     return Claim.model_validate({**content, "check": {"metric": "mean_grad_l1", **check}})

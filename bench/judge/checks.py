@@ -90,13 +90,13 @@ class _Law(Entry):
 class _Check(_Law):
     """`of` selects runs; `at` a row of their curve (default: the final metrics).
 
-    budget: the metric that the compared runs have in common, as gradient_evaluations, epoch or iterations.
+    budget: the metric that the compared runs have in common, as gradient_evaluations, epoch or iterations; None, of tables alone: any.
     """
 
     metric: str
     of: Group
     at: Row | None = None
-    budget: str = "gradient_evaluations"
+    budget: str | None = "gradient_evaluations"
 
     def groups(self) -> list[Where]:
         """The groups of runs that the check looks at."""
@@ -235,7 +235,7 @@ class Ordering(_Law):
     metric: str
     tiers: Annotated[list[Annotated[list[Named], Field(min_length=1)]], Field(min_length=2)]
     at: Row | None = None
-    budget: str = "gradient_evaluations"
+    budget: str | None = "gradient_evaluations"
     tune: str | None = None
 
     def groups(self) -> list[Where]:

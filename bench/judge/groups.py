@@ -126,7 +126,7 @@ def check_comparable(
         if first.seeds != other.seeds:
             raise Undecided("not comparable", f"{pair} have different seeds: {first.seeds} and {other.seeds}")
         a, b = first.runs[0], other.runs[0]
-        length = {f"task.{key}" for key in note(a.task).length}
+        length = {f"task.{key}" for key in note(a.task).length} if a.task else set()  # a table's runs have no task
         keys = [k for k in differences(a, b, ("task", "dataset", "model")) if k not in named | length]
         keys = [k for k in keys if k.partition(".")[0] not in named]
         if keys:

@@ -168,7 +168,7 @@ def load_paper(path: Path) -> Paper:
             )
         paper = Paper.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{_file(path)}: {_line(error)}") from None
+        raise UserError(f"{_file(path)}: {line_of_error(error)}") from None
     for problem in problems(paper):
         raise UserError(f"{_file(path)}: {problem}")
     return paper
@@ -185,7 +185,7 @@ def _field(where: Iterable[object]) -> str:
     return ".".join(p if len(p) <= 100 else f"{p[:97]}..." for p in kept) or "the file"
 
 
-def _line(error: ValidationError) -> str:
+def line_of_error(error: ValidationError) -> str:
     """The first error: field and what is wrong, with the value and the nearest spelling of a word."""
     first = error.errors()[0]
     ours = first["type"] == "value_error"

@@ -17,7 +17,7 @@ from bench.judge import statistics as stats
 from bench.judge.statistics import Interval
 
 SIZES = (6, 12, 24)  # runs at which the planner states the power
-RUNS = np.arange(1, 1001)
+MOST = 1000  # runs that the planner thinks of
 REPEATED = 1e-9  # relative: how far runs of a computation without randomness may differ
 Law = Literal["median", "mean", "log_mean", "share", "every"]
 
@@ -144,7 +144,7 @@ def planner(quantity: Quantity, side: float, corrected: float) -> Planner | None
     level = side if inside else corrected
     towards = "reproduced" if inside else "not reproduced"
     found = np.maximum(
-        0.0, 1 - sum(1 - stats.power(share, RUNS, level) for share in shares)
+        0.0, 1 - sum(1 - stats.power(share, MOST, level) for share in shares)
     )  # of all borders, at least
     enough = np.flatnonzero(found >= stats.POWER) if min(shares) > 0.5 else ()
-    return Planner(towards, {n: float(found[n - 1]) for n in SIZES}, int(RUNS[enough[0]]) if len(enough) else None)
+    return Planner(towards, {n: float(found[n - 1]) for n in SIZES}, int(enough[0]) + 1 if len(enough) else None)

@@ -62,13 +62,13 @@ def _undecidable(claim: Claim, jobs: Sequence[Job]) -> str | None:
             found = [job for job in jobs if matches(job, where)]
             if problem := _nothing(where, jobs) if not found else _row(at, found):
                 return problem
-    if problem := _too_few(claim, min(len(job.settings.seeds) for job in jobs)):
+    if problem := too_few(claim, min(len(job.settings.seeds) for job in jobs)):
         return problem
     several = (_several(each, where, jobs) for each in claim.checks() for where in each.groups())
     return next(filter(None, several), None)
 
 
-def _too_few(claim: Claim, seeds: int, side: float = SIDE) -> str | None:
+def too_few(claim: Claim, seeds: int, side: float = SIDE) -> str | None:
     """Why so many seeds can never say both yes and no."""
     checks = claim.checks()
     tune = getattr(claim.check, "tune", None)
@@ -79,7 +79,8 @@ def _too_few(claim: Claim, seeds: int, side: float = SIDE) -> str | None:
     if judging >= needed:
         return None
     half = f" ({seeds - judging} more choose {tune})" if tune else ""
-    return f"{judging} seeds{half} cannot decide {sum(c.parts() for c in checks)} parts at the 5 % level; at least {needed}"
+    parts = sum(check.parts() for check in checks)
+    return f"{judging} seeds{half} cannot decide {parts} part{'s' * (parts > 1)} at the 5 % level; at least {needed}"
 
 
 def _needed(check: Check, side: float, parts: int) -> int:

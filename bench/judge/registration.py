@@ -150,7 +150,7 @@ def register(
             attempt = _attempt(content, entries)
             text = line_of(content | {"attempt": attempt, "previous": head(entries)})
             if write:
-                _append(path, text)
+                append(path, text)
             scales = " and ".join(content["scales"])
             said.append(
                 f"{name} at {scales} scale: {len(content['checks'])} checks, {content['seeds']} seeds, attempt {attempt}"
@@ -193,7 +193,7 @@ def _attempt(content: Mapping[str, Any], entries: Iterable[Registration]) -> int
     )
 
 
-def _append(path: Path, text: str) -> None:
+def append(path: Path, text: str) -> None:
     """One line more, on disk before any run can start on it."""
     with path.open("a", encoding="utf-8") as file:
         file.write(text + "\n")

@@ -82,14 +82,15 @@ def _wait_for_group(group: int) -> None:
 
 
 def committed_verdicts(papers: Iterable[str]) -> dict[tuple[str, str, str], str]:
-    """Verdicts of the last commit's results, by paper, claim and scale; of the folder's where there is no git."""
+    """Verdicts of the last commit's results, by paper, claim and scale; of the folder's where there is no git. A row may serve several scales."""
     found = {}
     for paper in papers:
         path = f"results/verdicts/{paper}.csv"
         command = ["git", "-C", str(ROOT), "show", f"HEAD:{path}"]
         shown = subprocess.run(command, capture_output=True, text=True, check=False)
         text = shown.stdout if shown.returncode == 0 else (ROOT / path).read_text() if (ROOT / path).exists() else ""
-        found |= {(r["paper"], r["claim"], r["scale"]): r["verdict"] for r in csv.DictReader(io.StringIO(text))}
+        for r in csv.DictReader(io.StringIO(text)):
+            found |= {(r["paper"], r["claim"], scale): r["verdict"] for scale in r["scale"].split()}
     return found
 
 
@@ -98,7 +99,8 @@ def regressions(before: Mapping[tuple[str, str, str], str], rows: Iterable[Mappi
     return [
         f"{r['paper']}/{r['claim']} at {r['scale']} scale: was reproduced, now {r['verdict']} ({r['reason']})"
         for r in rows
-        if before.get((r["paper"], r["claim"], r["scale"])) == "reproduced" and r["verdict"] != "reproduced"
+        if r["verdict"] != "reproduced"
+        and any(before.get((r["paper"], r["claim"], scale)) == "reproduced" for scale in r["scale"].split())
     ]
 
 

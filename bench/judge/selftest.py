@@ -46,13 +46,14 @@ class Mistake:
 class Finding:
     """What a mistake, or runs put in the place of others, did to the claims that the right implementation reproduces.
 
-    noticed: those that turned to "not reproduced".
+    noticed: those that turned to "not reproduced". verdicts: before and after, of every claim that has runs there.
     """
 
     name: str
     says: str
     reproduced: list[str]
     noticed: list[str]
+    verdicts: dict[str, tuple[str, str]]
 
 
 def mistakes(paper: str) -> list[Mistake]:
@@ -114,7 +115,8 @@ def _finding(
     before, after = (_verdicts(name, paper, records) for records in (right, wrong))
     chosen = [key for key, claim, _ in paper.judged() if only is None or claim is only]
     reproduced = [key for key in chosen if before.get(key) == "reproduced"]
-    return Finding(what, says, reproduced, [key for key in reproduced if after[key] == "not reproduced"])
+    ran = {key: (before[key], after[key]) for key in chosen if before.get(key, "not run") != "not run"}
+    return Finding(what, says, reproduced, [key for key in reproduced if after[key] == "not reproduced"], ran)
 
 
 def swapped(swap: Swap, records: Sequence[Record]) -> list[Record]:

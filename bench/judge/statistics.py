@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 SIDE = 0.025  # what may fall outside of an interval at either end: 95 % intervals
 POWER = 0.8  # what the planner aims at
@@ -38,6 +39,7 @@ class Interval:
         return 1 - 2 * self.side
 
 
+@cache
 def rank(n: int, side: float = SIDE) -> int:
     """How many of n values may lie beyond an end of the median's interval: the largest k with P(Binomial(n, 1/2) < k) at most `side`."""
     return (
@@ -92,8 +94,8 @@ def mean_interval(values: Values, bounds: tuple[float, float], side: float = SID
     with np.errstate(divide="ignore"):
         up = np.minimum(bets, 0.5 / m)  # the capital of a bet that the mean is above m, and below it
         down = np.minimum(bets, 0.5 / (1 - m))
-    above = np.log1p(np.where(m > 0, up * (x - m), 0.0)).cumsum(1).max(1)
-    below = np.log1p(np.where(m < 1, -down * (x - m), 0.0)).cumsum(1).max(1)
+    above = np.log1p(up * (x - m)).cumsum(1).max(1)
+    below = np.log1p(-down * (x - m)).cumsum(1).max(1)
     kept_low = m[above < math.log(1 / side), 0]
     kept_high = m[below < math.log(1 / side), 0]
     ends = (kept_low.min() - 1 / GRID, kept_high.max() + 1 / GRID)  # outward by the grid's width
@@ -137,7 +139,12 @@ def fewest(side: float = SIDE) -> int:
     return math.ceil(-math.log2(side))
 
 
-def power(share: float, n: Values, side: float = SIDE) -> np.ndarray:
-    """Probability, for each n, that n runs, each on the right side of a border with probability `share`, put the median's interval there."""
-    k = stats.binom.ppf(side, n, 0.5)
-    return np.where(k > 0, stats.binom.cdf(k - 1, n, 1 - share), 0.0)
+@cache
+def _ranks(side: float, most: int) -> np.ndarray:
+    return np.array([rank(n, side) for n in range(1, most + 1)])
+
+
+def power(share: float, most: int, side: float = SIDE) -> np.ndarray:
+    """Probability that n runs, each on the right side of a border with probability `share`, put the median's interval there; for n = 1 to `most`."""
+    k = _ranks(side, most)
+    return np.where(k > 0, special.bdtr(np.maximum(k - 1, 0), np.arange(1, most + 1), 1 - share), 0.0)

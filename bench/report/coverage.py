@@ -1,49 +1,110 @@
-"""How many claims of each paper got which verdict: the index page, and README's table."""
+"""How many claims of each paper got which verdict: the pages' tables, and README's.
+
+Headlines count what can fail and was registered: claims whose source is the paper or published elsewhere, on runs that came after their gate,
+with something that refutes them. All else stands apart. A claim is counted once, at the fullest protocol that has a verdict.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from markupsafe import escape
 
 from bench.judge.checks import VERDICTS
 from bench.judge.papers import Paper
+from bench.judge.shown import TIERS
 from bench.report.pages import environment
 from bench.report.places import page_path
 
-SHOWN = ("mini", "paper")
+COUNTED = ("paper", "published")
+APART = {  # what is not in a headline, and why
+    "ours": "ours",
+    "open": "registered, but nothing is named that refutes it",
+    "exploratory": "exploratory",
+}
+PLACES = {place: TIERS.get(place) or APART[place] for place in (*COUNTED, *APART)}
 MARKERS = ("<!-- coverage: written by `make report` -->", "<!-- end of coverage -->")
-Row = Mapping[str, str]
+Row = Mapping[str, Any]  # of verdicts/<paper>.csv
 
 
-def counts(rows: Sequence[Row], paper: str) -> Counter[tuple[str, str]]:
-    """Number of claims of a paper by (scale, verdict)."""
-    return Counter((row["scale"], row["verdict"]) for row in rows if row["paper"] == paper)
+def place(row: Row) -> str:
+    """Where a claim is counted: one of PLACES."""
+    if row["standing"] != "registered":
+        return "exploratory"
+    return row["tier"] if row["tier"] == "ours" or row["refuted_by"] else "open"
 
 
-def index_page(papers: Mapping[str, Paper], rows: Sequence[Row], scales: Sequence[str]) -> str:
-    """The page that leads to the papers' pages. A paper's lines depend on that paper alone, and lines that never change lie between."""
-    entries = [
-        {"key": key, "paper": paper, "page": page_path(key), "counts": counts(rows, key)}
-        for key, paper in papers.items()
+def once(rows: Iterable[Row]) -> list[Row]:
+    """One row a claim: that of the fullest protocol that has a verdict."""
+    best: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        before = best.setdefault((row["paper"], row["claim"]), row)
+        if _lacks(row) < _lacks(before):
+            best[row["paper"], row["claim"]] = row
+    return list(best.values())
+
+
+def _lacks(row: Row) -> tuple[bool, bool]:
+    return row["verdict"] == "not run", row["protocol"].startswith("reduced")
+
+
+def counts(rows: Iterable[Row], paper: str) -> dict[str, Counter[str]]:
+    """By place, the number of claims with each verdict, and of those "reduced": decided at a reduced protocol."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in PLACES}
+    for row in once(row for row in rows if row["paper"] == paper):
+        found[place(row)][row["verdict"]] += 1
+        found[place(row)]["reduced"] += row["protocol"].startswith("reduced")
+    return found
+
+
+def total(found: Counter[str]) -> int:
+    """Claims of all verdicts."""
+    return sum(found[verdict] for verdict in VERDICTS)
+
+
+def apart(found: Mapping[str, Counter[str]], withdrawn: int) -> str:
+    """`Apart from these: ours 11 (9 reproduced), exploratory 3 (3 reproduced), withdrawn checks 0.`"""
+    parts = [
+        f"{name} {total(found[key])} ({found[key]['reproduced']} reproduced)"
+        for key, name in APART.items()
+        if total(found[key]) or key != "open"
     ]
-    return environment().get_template("index.html.j2").render(entries=entries, verdicts=VERDICTS, scales=scales)
+    return f"Apart from these: {', '.join(parts)}; withdrawn checks {withdrawn}."
 
 
-def with_coverage(readme: str, papers: Mapping[str, Paper], rows: Sequence[Row]) -> str:
+def index_page(papers: Mapping[str, Paper], rows: Sequence[Row], withdrawn: Mapping[str, int]) -> str:
+    """The page that leads to the papers' pages. A paper's lines depend on that paper alone, and lines that never change lie between.
+
+    Args:
+        withdrawn: how many registered checks no claim of a paper says any more.
+    """
+    entries = []
+    for key, paper in papers.items():
+        found = counts(rows, key)
+        more = {"counts": found, "apart": apart(found, withdrawn.get(key, 0))}
+        entries.append({"key": key, "paper": paper, "page": page_path(key)} | more)
+    page = environment(total=total).get_template("index.html.j2")
+    return page.render(entries=entries, verdicts=VERDICTS, counted={key: PLACES[key] for key in COUNTED})
+
+
+def with_coverage(
+    readme: str, papers: Mapping[str, Paper], rows: Sequence[Row], withdrawn: Mapping[str, int] | None = None
+) -> str:
     """README's text with the coverage table between its markers, as HTML: blank lines between papers, so that branches merge."""
-    head = "".join(f"<th>{name}</th>" for name in ("paper", "scale", "claims", *VERDICTS))
+    names = ("paper", "whose claims", "claims", *VERDICTS, "at a reduced protocol")
+    head = "".join(f"<th>{name}</th>" for name in names)
     lines = ["<table>", f"<tr>{head}</tr>", ""]
     for key, paper in papers.items():
         found = counts(rows, key)
-        for scale in SHOWN:
-            numbers = [found[scale, verdict] for verdict in VERDICTS]
-            arxiv = escape(paper.arxiv)
-            link = f'<a href="https://arxiv.org/abs/{arxiv}">{arxiv}</a>'
-            cells = (f"{escape(key)} ({link})", scale, sum(numbers), *numbers)
-            lines.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
-        lines.append("")
+        arxiv = escape(paper.arxiv)
+        title = f'{escape(key)} (<a href="https://arxiv.org/abs/{arxiv}">{arxiv}</a>)'
+        for where in COUNTED:
+            numbers = (total(found[where]), *(found[where][v] for v in (*VERDICTS, "reduced")))
+            lines.append("<tr>" + "".join(f"<td>{c}</td>" for c in (title, PLACES[where], *numbers)) + "</tr>")
+        said = apart(found, (withdrawn or {}).get(key, 0))
+        lines += [f'<tr><td></td><td colspan="{len(names) - 1}"><sub>{said}</sub></td></tr>', ""]
     table = "\n".join([MARKERS[0], *lines, "</table>", MARKERS[1]])
     return re.sub(re.escape(MARKERS[0]) + ".*?" + re.escape(MARKERS[1]), lambda _: table, readme, flags=re.S)

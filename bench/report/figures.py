@@ -1,4 +1,4 @@
-"""Line figures of experiments as svg: means with 95 % intervals over seeds, direct labels, colours that colour-blind readers tell apart."""
+"""Line figures of experiments as svg: medians with 95 % intervals over seeds, direct labels, colours that colour-blind readers tell apart."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ SIZE = (4.4, 3.0)  # inches; set at half a text width the labels are still 7 pt
 
 @dataclass(frozen=True)
 class Line:
-    """One line: points x with the mean over seeds and the ends of its interval (NaN with one seed)."""
+    """One line: points x with the median over seeds and the ends of its interval (below 6 seeds the range; NaN with one)."""
 
     label: str
     x: list[float]
-    mean: list[float]
+    median: list[float]
     low: list[float]
     high: list[float]
     seeds: int
@@ -82,8 +82,8 @@ def _over(row: dict[str, Any], other: dict[str, Any], y: str) -> dict[str, Any]:
 def _line(name: str, points: dict[float, list[float]]) -> Line:
     x = sorted(points)
     found = [median_interval(points[v]) for v in x]
-    mean, low, high = ([getattr(i, name) for i in found] for name in ("estimate", "low", "high"))
-    return Line(name, x, mean, low, high, max(i.n for i in found))
+    median, low, high = ([getattr(i, name) for i in found] for name in ("estimate", "low", "high"))
+    return Line(name, x, median, low, high, max(i.n for i in found))
 
 
 def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> str:
@@ -105,9 +105,9 @@ def canvas_of(figure: Figure, found: Sequence[Line], task: str, palette: Sequenc
         _scales(axes, figure, found)
         _published(axes, figure, found, colours)
         for line, colour, k in zip(found, colours, places):
-            axes.plot(line.x, line.mean, color=colour, marker=MARKERS[k], markersize=4, linewidth=1.6)
+            axes.plot(line.x, line.median, color=colour, marker=MARKERS[k], markersize=4, linewidth=1.6)
             if not any(math.isnan(v) for v in line.low):
-                floor = min(line.mean) / 10 if "y" in figure.log else -math.inf
+                floor = min(line.median) / 10 if "y" in figure.log else -math.inf
                 axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=colour, alpha=0.18, linewidth=0)
         _theory(axes, figure, found)
         axes.set_xlabel(axis_label(figure.x, task))
@@ -161,7 +161,7 @@ def _theory(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
         line = by_label.get(theory.of)
         if line is None or len(line.x) < 2:
             continue
-        x, y = np.log(line.x), np.log(line.mean)
+        x, y = np.log(line.x), np.log(line.median)
         below = np.exp(y.mean() + theory.slope * (x - x.mean())) * 0.86
         axes.plot(line.x, below, color=INK, linestyle=(0, (4, 3)), linewidth=1, alpha=0.75)
         middle = float(np.exp(x.mean())), float(np.exp(y.mean()) * 0.86)
@@ -177,7 +177,7 @@ def _direct_labels(axes: Axes, found: Sequence[Line], colours: Sequence[str]) ->
     axes.margins(x=0.03)
     axes.autoscale_view()  # the limits, before anything is drawn
     to_axes = axes.transData + axes.transAxes.inverted()
-    ends = [float(to_axes.transform((line.x[-1], line.mean[-1]))[1]) for line in found]
+    ends = [float(to_axes.transform((line.x[-1], line.median[-1]))[1]) for line in found]
     gap = 11.5 / height
     order = np.argsort(ends)
     places = [ends[i] for i in order]

@@ -1,4 +1,4 @@
-"""Heat maps of experiments as svg: a metric over two columns, mean over seeds, a panel for each value of a third; the best cell is framed."""
+"""Heat maps of experiments as svg: a metric over two columns, median over seeds, a panel for each value of a third; the best cell is framed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEVELS = 9  # of larger maps
 
 @dataclass(frozen=True)
 class Panel:
-    """Values [len(y), len(x)], the mean over seeds at each pair; NaN where no run has one."""
+    """Values [len(y), len(x)], the median over seeds at each pair; NaN where no run has one."""
 
     label: str
     x: list[float]
@@ -49,7 +49,7 @@ def _panel(name: str, cells: dict[tuple[float, float], list[float]]) -> Panel:
     x, y = (sorted({pair[k] for pair in cells}) for k in (0, 1))
     values = np.full((len(y), len(x)), np.nan)
     for (a, b), seeds in cells.items():
-        values[y.index(b), x.index(a)] = np.mean(seeds)
+        values[y.index(b), x.index(a)] = np.median(seeds)
     return Panel(name, x, y, values, max(len(seeds) for seeds in cells.values()))
 
 

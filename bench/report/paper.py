@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import pickle
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from bench.judge.archive import Record, by_experiment
 from bench.judge.checks import VERDICTS
 from bench.judge.claims import Judged, judge_all
-from bench.judge.papers import HOW, Figure, Paper
-from bench.judge.parts import p_text
-from bench.report import figures, heatmaps, scatter, tables
+from bench.judge.papers import HOW, Claim, Figure, Paper
+from bench.judge.registration import withdrawn
+from bench.judge.shown import TIERS
+from bench.judge.statistics import fewest
+from bench.report import coverage, figures, heatmaps, scatter, tables
+from bench.report.noticed import Seen
 from bench.report.pages import environment
 from bench.report.places import page_path, verdict_path
 from bench.run.notes import note
+from bench.run.registry import Registration
+
+ONCE = "once"  # the page's word, beside the scales, for each claim at the fullest protocol that has a verdict
+FOLDED = 6  # parts of a claim beyond which the rest is folded away
 
 
 @dataclass
@@ -39,27 +48,40 @@ class Block:
 
 
 def build(
-    key: str, paper: Paper, records: Sequence[Record], scales: Sequence[str], earlier: Mapping[str, tuple[str, str]]
+    key: str,
+    paper: Paper,
+    records: Sequence[Record],
+    scales: Sequence[str],
+    earlier: Mapping[str, tuple[str, str]],
+    entries: Sequence[Registration] = (),
+    seen: Seen = MappingProxyType({}),
 ) -> Built:
     """Judge every claim of a paper and make every file of its report.
 
     Args:
         earlier: svg text by the path of a figure and the digest of what it was drawn from; such a figure is not drawn again.
+        entries: the registry. seen: what the self-test saw.
     """
-    judged = judge_all({key: paper}, records, scales)
-    by_name, built = by_experiment(records), Built()
-    built.files[verdict_path(key)] = tables.csv(tables.verdict_table(judged))
+    judged = judge_all({key: paper}, records, scales, entries)
+    by_name, built, table = by_experiment(records), Built(), tables.verdict_table(judged)
+    built.files[verdict_path(key)] = tables.csv(table)
     built.files |= _formats(
         f"tables/{key}/claims", tables.readable_verdicts(judged), f"Claims of {paper.title}", f"{key}:claims"
     )
     names = dict.fromkeys([c.experiment for _, c, _ in paper.judged()] + [f.experiment for f in paper.figures.values()])
     palette = list(dict.fromkeys(r.method for name in sorted(by_name) for r in by_name[name]))
-    experiments = []
+    rows, experiments = table.astype(object).fillna("").to_dict("records"), []
+    counted = [id(row) for row in coverage.once(rows)]
+    found = [_claim(j, id(row) in counted, coverage.place(row), seen) for j, row in zip(judged, rows)]
     for name in names:
         shown = [_block(key, paper, name, block, palette, built, earlier) for block in _blocks(name, by_name, scales)]
-        claims = [_claim(j, judged, scales) for j in judged if j.claim.experiment == name and j.scale == scales[0]]
-        experiments.append({"name": name, "blocks": shown, "claims": claims})
-    built.files[page_path(key)] = _page(key, paper, experiments, judged, scales)
+        claims = [c for c in found if c["claim"].experiment == name]
+        full = _fullest(claims, shown, scales)
+        for block in shown:
+            block["scales"] += f" {ONCE}" if full in block["scales"].split() else ""
+        experiments.append({"name": name, "full": full, "blocks": shown, "claims": claims})
+    gone = withdrawn(key, paper, entries)
+    built.files[page_path(key)] = _page(key, paper, experiments, coverage.counts(rows, key), scales, gone)
     return built
 
 
@@ -88,7 +110,7 @@ def _block(
     """What the page shows of an experiment at some scales; adds its tables and figures to the files."""
     runs, stem = block.runs, f"{name.replace('/', '-')}{block.suffix}"
     table = tables.readable(name, runs)
-    caption = f"{name} at {' and '.join(block.scales)} scale: mean over seeds with 95 % interval"
+    caption = f"{name} at {' and '.join(block.scales)} scale: median over seeds with its 95 % interval, below {fewest()} seeds the range"
     built.files |= _formats(f"tables/{key}/{stem}", table, caption, stem, tables.experiment_table(name, runs))
     drawn = []
     for figure_name, figure in paper.drawn():
@@ -100,7 +122,7 @@ def _block(
                     "path": f"../{path}",
                     "caption": figure.legend,
                     "seeds": seeds,
-                    "map": bool(figure.value or figure.size),
+                    "kind": "scatter" if figure.size else "map" if figure.value else "lines",
                 }
             )
     pivots = []
@@ -167,39 +189,93 @@ def _formats(stem: str, table: Any, caption: str, label: str, data: Any = None) 
     }
 
 
-def _claim(first: Judged, judged: Sequence[Judged], scales: Sequence[str]) -> dict[str, Any]:
-    same = {j.scale: j.verdict for j in judged if j.name == first.name}
-    return {"name": first.name, "claim": first.claim, "audit": first.audit, "verdicts": [(s, same[s]) for s in scales]}
+def _fullest(claims: Sequence[dict[str, Any]], blocks: Sequence[dict[str, Any]], scales: Sequence[str]) -> str:
+    """The scale that the page shows of an experiment beside each claim once: of its first claim's runs, else the last that has any."""
+    known = [scale for block in blocks for scale in block["scales"].split()] or list(scales)
+    counted = [c["at"].split() for c in claims if ONCE in c["at"].split()]
+    return next((scale for words in counted for scale in reversed(words) if scale in known), known[-1])
+
+
+def _claim(judged: Judged, counted: bool, place: str, seen: Seen) -> dict[str, Any]:
+    """What the page shows of a claim at one protocol."""
+    stands, claim = judged.standing, judged.claim
+    standing = ("exploratory", f"exploratory: {stands.why}")
+    if stands.registered:
+        said = f"registered, attempt {stands.attempt}, {100 * (1 - 2 * stands.side):.4g} %"
+        standing = (
+            "registered open" if place == "open" else "registered counted" if judged.counts else "registered",
+            said,
+        )
+    return {
+        "name": judged.name,
+        "claim": claim,
+        "audit": judged.audit,
+        "at": f"{judged.scale} {ONCE}" if counted else judged.scale,
+        "id": f"{judged.name}-{judged.scale.replace(' ', '-')}",
+        "tier": claim.source.tier,
+        "standing": standing,
+        "protocol": judged.protocol,
+        "verdict": judged.verdict,
+        "refuters": _refuters(judged.name, claim, seen),
+    }
+
+
+def _refuters(name: str, claim: Claim, seen: Seen) -> list[tuple[str, str, str]]:
+    """(what refutes the claim, what the self-test saw of it, the class of that)"""
+    names = list(map(tables.refuter_name, claim.refuted_by))
+    names += [refuter for (of, refuter), verdict in seen.items() if of == name and refuter not in names]
+    found = []
+    for refuter in names:
+        verdict = seen.get((name, refuter), "")
+        look = {"": "none", "not reproduced": "reproduced"}.get(verdict, "not-reproduced")
+        said = {"": "self-test: not run", "not reproduced": "self-test: refuted"}.get(verdict, f"self-test: {verdict}")
+        found.append((refuter, said, look))
+    return found
 
 
 def _page(
-    key: str, paper: Paper, experiments: Sequence[dict[str, Any]], judged: Sequence[Judged], scales: Sequence[str]
+    key: str,
+    paper: Paper,
+    experiments: Sequence[dict[str, Any]],
+    counts: Mapping[str, Counter[str]],
+    scales: Sequence[str],
+    gone: Sequence[tuple[str, str]],
 ) -> str:
-    ran = Counter(j.scale for j in judged if j.verdict.verdict not in ("not run", "not comparable"))
-    return (
-        environment(interval=tables.interval_text, short=tables.short, pvalue=p_text, strip=strip)
-        .get_template("paper.html.j2")
-        .render(
-            key=key,
-            paper=paper,
-            experiments=experiments,
-            counts=Counter((j.scale, j.verdict.verdict) for j in judged),
-            verdicts=VERDICTS,
-            scales=scales,
-            chosen=max(scales, key=lambda s: ran[s]),
-            how=HOW,
-        )
+    words = {"how": HOW, "tiers": TIERS, "laws": tables.LAWS, "places": coverage.PLACES, "verdicts": VERDICTS}
+    filters = {"interval": tables.interval_text, "accepts": tables.accepts_text, "strip": strip, "middle": middle}
+    page = environment(**filters, total=coverage.total).get_template("paper.html.j2")
+    return page.render(
+        key=key,
+        paper=paper,
+        experiments=experiments,
+        counts=counts,
+        counted=coverage.COUNTED,
+        scales=scales,
+        once=ONCE,
+        folded=FOLDED,
+        fewest=fewest(),
+        withdrawn=gone,
+        **words,
     )
 
 
-def strip(part: Any) -> dict[str, float] | None:
-    """Places (0 to 100) of a test's interval, estimate and accepted region on a small axis; None without a spread."""
-    ends = [part.interval.low, part.interval.high]
-    if any(v != v for v in ends):
+def middle(interval: Any) -> str:
+    """A group's median, with its interval where there is one."""
+    ends = interval.low, interval.high
+    return tables.interval_text(interval) if any(map(math.isfinite, ends)) else tables.short(interval.estimate)
+
+
+def strip(part: Any) -> dict[str, Any] | None:
+    """Places (0 to 100) of a part's interval, estimate and accepted region on a small axis; None where there is none.
+
+    An infinite end lies at the axis' end. open: whether that holds of the interval's low or high end. at: None where there is no estimate.
+    """
+    ends, estimate = (part.interval.low, part.interval.high), part.interval.estimate
+    finite = [v for v in (*ends, *part.accept, estimate) if math.isfinite(v)]
+    if any(map(math.isnan, ends)) or not finite:
         return None
-    finite = [v for v in (*ends, *part.accept) if abs(v) != float("inf")]
     low, high = min(finite), max(finite)
-    margin = 0.15 * (high - low or 1.0)
+    margin = 0.15 * (high - low or abs(high) or 1.0)
     low, high = low - margin, high + margin
     place = lambda v: round(100 * (min(max(v, low), high) - low) / (high - low), 2)  # noqa: E731
     return {
@@ -207,5 +283,6 @@ def strip(part: Any) -> dict[str, float] | None:
         "to": place(part.accept[1]),
         "low": place(ends[0]),
         "high": place(ends[1]),
-        "at": place(part.interval.estimate),
+        "open": not all(map(math.isfinite, ends)),
+        "at": None if math.isnan(estimate) else place(estimate),
     }

@@ -15,6 +15,11 @@ def page_path(paper: str) -> str:
     return f"papers/{paper}.html"
 
 
+def selftest_path(paper: str) -> str:
+    """What each planted mistake and each baseline in a method's place did to the claims; scripts/selftest.py writes it."""
+    return f"selftest/{paper}.csv"
+
+
 def manifest_path(paper: str) -> str:
     """What the report on a paper was made from and which files it wrote."""
     return f"manifests/{paper}.json"

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.judge import registration
 from bench.judge.archive import archive_path, complain, decompressed, paper_of, read_archive
 from bench.judge.gather import refresh
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned
 from bench.report.coverage import index_page, with_coverage
-from bench.report.places import INDEX, manifest_path, page_path, verdict_path
+from bench.report.places import INDEX, manifest_path, page_path, selftest_path, verdict_path
 from bench.run import memo
 from bench.run.atomic import write_atomic
 from bench.run.paths import CONF, ROOT
+from bench.run.registry import registrations
 
 SCALES = ("mini", "paper")
 LIBRARIES = ("matplotlib", "numpy", "pandas", "scipy", "jinja2", "tabulate")  # what the bytes of the report depend on
@@ -58,19 +60,44 @@ def publish(
 def write_report(
     root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES, say: Say = lambda line: None
 ) -> list[Row]:
-    """Make every paper's report that is not up to date, and the index. The project's own results also bring README's table up to date."""
+    """Make every paper's report that is not up to date, and the index. The project's own results also bring README's table up to date.
+
+    Raises:
+        UserError: the registry lacks a line that a verdict was made with.
+    """
+    check_registry(root)
     for name, paper in papers.items():
         if _current(root, name, scales):
             continue
         say(f"{name}: judging, drawing")
         files, manifest = _made(root, name, paper, scales)
         _replace(root, name, files, manifest)
-    rows = verdicts(root, papers)
-    _write(root / INDEX, index_page(papers, rows, scales))
+    rows, gone = verdicts(root, papers), _withdrawn(papers)
+    _write(root / INDEX, index_page(papers, rows, gone))
     if root == ROOT / "results":
         readme = ROOT / "README.md"
-        _write(readme, with_coverage(readme.read_text(encoding="utf-8"), papers, rows))
+        _write(readme, with_coverage(readme.read_text(encoding="utf-8"), papers, rows, gone))
     return rows
+
+
+def check_registry(root: Path) -> None:
+    """Are all lines of the registry there with which the verdicts below `root`, and the project's own, were made?
+
+    Raises:
+        UserError: one is not.
+    """
+    heads = {}
+    for folder in dict.fromkeys((root, ROOT / "results")):
+        for path in sorted((folder / manifest_path("x")).parent.glob("*.json")):
+            found = _manifest(folder, path.stem).get("registry")
+            if isinstance(found, str):
+                heads[str(path.relative_to(folder.parent))] = found
+    registration.check_whole(heads, registrations())
+
+
+def _withdrawn(papers: Mapping[str, Paper]) -> dict[str, int]:
+    entries = registrations()
+    return {name: len(registration.withdrawn(name, paper, entries)) for name, paper in papers.items()}
 
 
 def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES) -> list[str]:
@@ -84,11 +111,11 @@ def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SC
             different += sorted(wrong) + sorted(n for n in set(old) - set(files) if (root / n).exists())
     if different:
         return different
-    rows = verdicts(root, papers)
-    different += [] if _holds(root / INDEX, index_page(papers, rows, scales)) else [INDEX]
+    rows, gone = verdicts(root, papers), _withdrawn(papers)
+    different += [] if _holds(root / INDEX, index_page(papers, rows, gone)) else [INDEX]
     if root == ROOT / "results":
         text = (ROOT / "README.md").read_text(encoding="utf-8")
-        different += ["README.md"] if with_coverage(text, papers, rows) != text else []
+        different += ["README.md"] if with_coverage(text, papers, rows, gone) != text else []
     return different
 
 
@@ -107,6 +134,7 @@ def verdicts(root: Path, papers: Iterable[str]) -> list[Row]:
 
 def _made(root: Path, name: str, paper: Paper, scales: Sequence[str]) -> tuple[dict[str, str], dict[str, Any]]:
     """The files of a paper's report and its manifest."""
+    from bench.report.noticed import read
     from bench.report.paper import build  # brings pandas, scipy and matplotlib
 
     before, drawing = _manifest(root, name), _drawing()
@@ -115,23 +143,31 @@ def _made(root: Path, name: str, paper: Paper, scales: Sequence[str]) -> tuple[d
         for path, digest in before.get("drawn", {}).items():
             if _digest_of(root / path) == before["files"].get(path):
                 earlier[path] = digest, (root / path).read_text(encoding="utf-8")
-    built = build(name, paper, read_archive(archive_path(root, name)), scales, earlier)
-    made_from = _made_from(root, name, scales)
-    return built.files, {"from": made_from, "drawing": drawing, "files": _digests(built.files), "drawn": built.drawn}
+    entries = registrations()
+    built = build(name, paper, read_archive(archive_path(root, name)), scales, earlier, entries, read(root, name))
+    manifest = {"from": _made_from(root, name, scales), "drawing": drawing, "registry": registration.head(entries)}
+    return built.files, manifest | {"files": _digests(built.files), "drawn": built.drawn}
 
 
 def _made_from(root: Path, name: str, scales: Sequence[str]) -> str:
     """A digest of all that a paper's report is made from."""
     records = hashlib.sha256(decompressed(archive_path(root, name)) or b"").hexdigest()
-    file = CONF / "paper" / f"{name}.yaml"
-    parts = [records, file.read_text(encoding="utf-8") if file.exists() else "", " ".join(scales), _code(name)]
+    file, seen = CONF / "paper" / f"{name}.yaml", root / selftest_path(name)
+    texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in (file, seen)]
+    registered = [entry.digest for entry in registrations() if paper_of(entry.experiment) == name]
+    parts = [records, *texts, " ".join(registered), " ".join(scales), _code(name)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _code(name: str) -> str:
     """The code that judges and draws, what it says of metrics, the paper's experiments, and the libraries."""
     own = memo.digest_of_files(
-        "bench/judge", "bench/report", "bench/run/notes.py", "bench/run/options.py", f"conf/experiment/{name}"
+        "bench/judge",
+        "bench/report",
+        "bench/run/notes.py",
+        "bench/run/options.py",
+        "bench/run/registry.py",
+        f"conf/experiment/{name}",
     )
     notes = memo.digest_of_files(*sorted(str(p.relative_to(ROOT)) for p in (ROOT / "bench/tasks").glob("*/note.py")))
     return f"{own} {notes} {_libraries()}"
@@ -139,7 +175,7 @@ def _code(name: str) -> str:
 
 def _drawing() -> str:
     """What figures are drawn with."""
-    own = [f"bench/report/{name}.py" for name in ("figures", "heatmaps", "plotting", "scatter")]
+    own = [f"bench/report/{name}.py" for name in ("figures", "heatmaps", "medians", "plotting", "scatter")]
     own += [f"bench/judge/{name}.py" for name in ("checks", "groups", "statistics")]  # labels, differences, bands
     return hashlib.sha256(f"{memo.digest_of_files(*own)} {_libraries()}".encode()).hexdigest()
 

@@ -7,15 +7,17 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 import yaml
 
 from bench.judge import statistics as stats
 from bench.judge.archive import Record
 from bench.judge.claims import Judged
-from bench.judge.papers import Pivot
+from bench.judge.papers import Pivot, Swap
+from bench.judge.shown import TIERS
 from bench.judge.statistics import Interval
-from bench.report.medians import median_interval
+from bench.report.medians import RANGE, median_interval
 from bench.run.notes import note
 from bench.run.options import swept
 
@@ -26,8 +28,27 @@ LATEX = str.maketrans(
 FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet takes for the start of one
 _NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|inf|nan)"
 NUMBERS = re.compile(rf"{_NUMBER}(?: \[{_NUMBER}, {_NUMBER}\])?", re.IGNORECASE)
-VERDICT_COLUMNS = ["paper", "claim", "audit", "scale", "verdict", "reason"]
-VERDICT_COLUMNS += ["measured", "shown", "estimate", "low", "high", "p", "seeds", "stale_runs", "power"]
+VERDICT_COLUMNS = ["paper", "claim", "audit", "tier", "standing", "attempt", "protocol", "scale", "verdict", "reason"]
+VERDICT_COLUMNS += [
+    "measured",
+    "shown",
+    "estimate",
+    "low",
+    "high",
+    "level",
+    "accepts",
+    "estimand",
+    "seeds",
+    "stale_runs",
+]
+VERDICT_COLUMNS += ["refuted_by", "power"]
+LAWS = {  # estimands, by the law of a part
+    "median": "median",
+    "mean": "mean",
+    "log_mean": "geometric mean",
+    "share": "share of runs",
+    "every": "share of runs, every one of which has to hold",
+}
 MAIN = 5  # metrics beside the cost in the tables that people read; the csv has all of them
 
 
@@ -41,10 +62,26 @@ def short(value: float) -> str:
 
 
 def interval_text(interval: Interval) -> str:
-    """0.4120 [0.3900, 0.4340]; the estimate alone where nothing tells of the spread."""
-    if math.isnan(interval.low):
+    """0.4120 [0.3900, 0.4340]; of a range 0.4120 (0.3900..0.4340); the estimate alone where nothing tells of the spread, or nothing is random."""
+    if math.isnan(interval.low) or interval.how == "exact":
         return short(interval.estimate)
-    return f"{short(interval.estimate)} [{short(interval.low)}, {short(interval.high)}]"
+    low, high = short(interval.low), short(interval.high)
+    ends = f"({low}..{high})" if interval.how == RANGE else f"[{low}, {high}]"
+    return f"{short(interval.estimate)} {ends}"
+
+
+def accepts_text(accept: tuple[float, float]) -> str:
+    """`up to 0.5`, `from 0.5`, `0.95 to 1.05`, with the digits that tell the ends apart."""
+    low, high = (end + 0.0 for end in accept)  # -0 is 0
+    if low == -math.inf or high == math.inf:
+        return f"up to {high:.6g}" if low == -math.inf else f"from {low:.6g}"
+    digits = next((d for d in range(3, 17) if f"{low:.{d}g}" != f"{high:.{d}g}"), 16)
+    return f"{low:.{digits + 1}g} to {high:.{digits + 1}g}"
+
+
+def refuter_name(refuter: str | Swap) -> str:
+    """A mistake's name, or that of runs in the place of others."""
+    return refuter if isinstance(refuter, str) else refuter.name
 
 
 def by_job(experiment: str, runs: Iterable[Record]) -> list[list[Record]]:
@@ -82,7 +119,8 @@ def metrics_of(runs: Sequence[Record]) -> list[str]:
 
 
 def experiment_table(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
-    """A row a job: what was swept, then mean, its interval and interquartile mean of each metric, seeds, states and seconds a seed."""
+    """A row a job: what was swept, then of each metric the median, its 95 % interval (below 6 seeds the range) and the interquartile mean;
+    seeds, states and seconds a seed."""
     rows = []
     for job in by_job(experiment, runs):
         row: dict[str, object] = {key: job[0].get(key) for key in swept(experiment)}
@@ -106,7 +144,7 @@ def states(runs: Iterable[Record]) -> str:
 
 
 def readable(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
-    """The experiment's table as people read it: a cell a metric, mean and 95 % interval."""
+    """The experiment's table as people read it: a cell a metric, the median and its 95 % interval, or the range."""
     labels = note(runs[0].task).metrics
     known = metrics_of(runs)
     chosen = [*known[:MAIN], *[m for m in known[MAIN:] if m == "gradient_evaluations"]]
@@ -126,7 +164,7 @@ def readable(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
 
 
 def pivot(spec: Pivot, runs: Iterable[Record]) -> pd.DataFrame:
-    """The table of `spec`: means over seeds, in the order of the sweep."""
+    """The table of `spec`: medians over seeds, in the order of the sweep."""
     cells: dict[tuple[float, str], dict[str, list[float]]] = {}
     for run in itertools.chain.from_iterable(by_job(spec.experiment, runs)):
         for row in run.curve:
@@ -136,7 +174,7 @@ def pivot(spec: Pivot, runs: Iterable[Record]) -> pd.DataFrame:
     order = sorted(cells, key=lambda place: place[0])  # stable: the sweep's order within
     return pd.DataFrame(
         [
-            {spec.split: split, spec.rows: name} | {k: sum(v) / len(v) for k, v in cells[split, name].items()}
+            {spec.split: split, spec.rows: name} | {k: float(np.median(v)) for k, v in cells[split, name].items()}
             for split, name in order
         ]
     )
@@ -152,7 +190,7 @@ def _plain(value: object) -> str:
 
 
 def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
-    """A row a claim and scale, with the first test's numbers; every digit."""
+    """A row a claim and protocol, with the numbers of the part that decides; every digit."""
     rows = []
     for j in judged:
         v, part = j.verdict, j.verdict.parts[0] if j.verdict.parts else None
@@ -160,18 +198,24 @@ def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
             "paper": j.paper,
             "claim": j.name,
             "audit": j.audit,
+            "tier": j.claim.source.tier,
+            "standing": j.standing.word,
+            "attempt": j.standing.attempt if j.standing.registered else None,
+            "protocol": j.protocol,
             "scale": j.scale,
             "verdict": v.verdict,
             "reason": v.reason,
+            "refuted_by": "; ".join(map(refuter_name, j.claim.refuted_by)),
         }
         if part:
-            row |= {"measured": f"{j.claim.measured}: {part.label}", "estimate": part.interval.estimate}
-            row |= {"low": part.interval.low, "high": part.interval.high}
-            row |= {"p": None if part.interval.how == "exact" else part.p, "shown": interval_text(part.interval)}
+            i = part.interval
+            row |= {"measured": f"{j.claim.measured}: {part.label}", "shown": interval_text(i)}
+            row |= {"estimate": i.estimate, "low": i.low, "high": i.high, "level": i.level}
+            row |= {"accepts": accepts_text(part.accept), "estimand": LAWS[part.law]}
         if v.planner:
             row["power"] = " ".join(f"{p:.0%}" for p in v.planner.power.values())
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
-    return pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"seeds": "Int64"})
+    return pd.DataFrame(rows, columns=VERDICT_COLUMNS).astype({"seeds": "Int64", "attempt": "Int64"})
 
 
 def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
@@ -183,9 +227,12 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
         rows.append(
             {
                 "claim": j.name,
-                "scale": j.scale,
+                "whose": TIERS[j.claim.source.tier],
+                "standing": j.standing.word,
+                "protocol": j.protocol,
                 "published": j.claim.stated,
                 "ours": f"{j.claim.measured}: {part.label} {interval_text(part.interval)}{more}" if part else "",
+                "accepted": accepts_text(part.accept) if part else "",
                 "seeds": "" if j.verdict.seeds is None else str(j.verdict.seeds),
                 "verdict": j.verdict.verdict,
             }

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from bench.judge.cost import cost
 from bench.judge.plan import STATES, Planned, counts
+from bench.judge.shown import TIERS
 from bench.run.gpu import cuda_devices
+
+if TYPE_CHECKING:
+    from bench.report.noticed import Noticed  # brings pandas
 
 
 def plan_table(
@@ -55,17 +60,35 @@ def plain(text: str, style: str = "") -> Text:
 
 
 def verdict_table(rows: Iterable[Mapping[str, str]]) -> Table:
-    """One line a claim and scale that has runs: verdict, numbers, reason. `rows` are those of verdicts/<paper>.csv."""
+    """One line a claim and protocol that has runs: verdict, numbers, reason. `rows` are those of verdicts/<paper>.csv."""
     colours = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
     table = Table(show_lines=False, pad_edge=False)
-    for name in ("paper", "claim", "scale", "verdict", "ours", "n", "why", "power at 5, 10, 20"):
+    for name in ("paper", "claim", "whose", "scale", "verdict", "ours", "n", "why"):
         table.add_column(name, overflow="fold")
     for row in rows:
         if row["verdict"] == "not run":
             continue
         colour = colours.get(row["verdict"], "dim")
         why = row["reason"] + (f" ({row['stale_runs']} runs of other code)" if row["stale_runs"] != "0" else "")
+        why += f"; {row['protocol']}" if row["protocol"].startswith("reduced") else ""
+        whose = f"{TIERS[row['tier']]}, {row['standing']}" + (
+            f" {row['attempt']}" if row["attempt"] not in ("", "1") else ""
+        )
         ours = row["measured"].partition(": ")[2] + f": {row['shown']}" if row["measured"] else ""
-        cells = (row["paper"], row["claim"], row["scale"], row["verdict"], ours, row["seeds"], why, row["power"])
-        table.add_row(*(plain(cell, colour if k == 3 else "") for k, cell in enumerate(cells)))
+        cells = (row["paper"], row["claim"], whose, row["scale"], row["verdict"], ours, row["seeds"], why)
+        table.add_row(*(plain(cell, colour if k == 4 else "") for k, cell in enumerate(cells)))
+    return table
+
+
+def selftest_table(paper: str, found: Iterable[Noticed]) -> Table:
+    """A row a claim: what turned it to "not reproduced"; in red what is wrong with it."""
+    table = Table(title=paper, title_justify="left", pad_edge=False)
+    for name in ("claim", "turned to not reproduced by", "what is wrong"):
+        table.add_column(name, overflow="fold")
+    for claim in found:
+        style = "" if claim.sound else "red"
+        turned = ", ".join(claim.turned) or (
+            "not reproduced as it is" if claim.before == "not reproduced" else "nothing"
+        )
+        table.add_row(*(plain(text, style) for text in (claim.claim, turned, claim.why)))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.run.notes import note
 from bench.run.options import SCALES, options
 
 USES = """\
@@ -30,7 +31,17 @@ def help_text() -> str:
     """Uses, the options of each group, scales, other keys."""
     groups = [_section(f"{title} ({group}=...)", options(group)) for group, title in GROUPS.items()]
     scales = _section("Scales (scale=..., default: paper with a GPU, else mini)", SCALES)
-    return "\n\n".join([USES, *groups, scales, OTHERS])
+    alone = _section("A seed computed alone against the same seed among others, by task", _alone())
+    return "\n\n".join([USES, *groups, scales, alone, OTHERS])
+
+
+def _alone() -> dict[str, str]:
+    """How far the two may be apart, and why."""
+    notes = {name: note(name) for name in options("task")}
+    within = {
+        name: f"within {n.batch_tolerance:g}" if n.batch_tolerance else "bit for bit" for name, n in notes.items()
+    }
+    return {name: f"{within[name]}: {n.batch_reason}" for name, n in notes.items()}
 
 
 def _section(title: str, entries: dict[str, str]) -> str:

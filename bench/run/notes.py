@@ -32,6 +32,9 @@ class TaskNote:
     length: the task's keys that say how long a run is; runs compared at an equal budget may differ in them.
     reached: config keys by columns of the curve: the values that a row can have there (a list), or the last of a count (a number).
     container: "package.module.Name" of what its data sets return; empty: anything that fits its protocol.
+    batch_tolerance: how far a metric of a seed that is computed alone may be from that of the same seed computed together with others,
+        relative to it (to 0.001 where it is smaller than that); 0: the same bit for bit.
+    batch_reason: why so far.
     """
 
     method: str
@@ -40,6 +43,8 @@ class TaskNote:
     length: tuple[str, ...] = ()
     reached: Mapping[str, str] = field(default_factory=dict)
     container: str = ""
+    batch_tolerance: float = 0.0
+    batch_reason: str = "seeds are computed one after another"
 
 
 COST = {"gradient_evaluations": Metric("gradient evaluations", "lower")}

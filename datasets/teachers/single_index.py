@@ -8,17 +8,43 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.tasks.feature_learning.hermite import generative_exponent, hermite, information_exponent, monomials
+from bench.tasks.feature_learning.hermite import (
+    generative_exponent,
+    hermite,
+    information_exponent,
+    label_power,
+    monomials,
+)
 from bench.tasks.feature_learning.index_models import IndexModel, Target, dimensions
 from bench.types import NonNegativeFloat, PositiveInt
 
+COMBINATIONS = {  # of He_0, He_1, ...
+    "he2+he3": [0.0, 0.0, 1.0, 1.0],
+    "he2+he4": [0.0, 0.0, 1.0, 0.0, 1.0],
+    "he3+he4": [0.0, 0.0, 0.0, 1.0, 1.0],
+    "he3-0.15he5": [0.0, 0.0, 0.0, 1.0, 0.0, -0.15],
+}
 RELU_MEAN, RELU_VARIANCE = 1 / math.sqrt(2 * math.pi), 0.5 - 1 / (2 * math.pi)
 
 
 def single_index(
     *,
     d: PositiveInt | list[PositiveInt],
-    link: Literal["he1", "he2", "he3", "he4", "he5", "he6", "relu", "hermite", "polynomial"] = "he3",
+    link: Literal[
+        "he1",
+        "he2",
+        "he3",
+        "he4",
+        "he5",
+        "he6",
+        "he2+he3",
+        "he2+he4",
+        "he3+he4",
+        "he3-0.15he5",
+        "relu",
+        "hermite",
+        "polynomial",
+    ] = "he3",
     coefficients: list[float] | None = None,
     normalised: bool = True,
     noise: NonNegativeFloat = 0.0,
@@ -28,7 +54,7 @@ def single_index(
 
     Args:
         d: dimension, or several that advance side by side.
-        link: s: He_k (probabilists'), relu, or a combination given by `coefficients`.
+        link: s: He_k (probabilists'), sums of them, relu, or a combination given by `coefficients`.
         coefficients: of He_0, He_1, ... for hermite, of 1, z, z^2, ... for polynomial.
         normalised: scale and shift s to mean 0 and variance 1.
         noise: standard deviation of Gaussian label noise.
@@ -54,6 +80,8 @@ def _hermite_coefficients(link: str, coefficients: list[float] | None) -> list[f
         import numpy as np
 
         return [float(c) for c in np.polynomial.hermite_e.poly2herme(coefficients)]
+    if link in COMBINATIONS:
+        return COMBINATIONS[link]
     return [0.0] * int(link[2:]) + [1.0]
 
 
@@ -83,6 +111,7 @@ def _polynomial(c: list[float], normalised: bool) -> Target:
         monomials=powers,
         information_exponent=information_exponent(link),
         generative_exponent=generative_exponent(link),
+        label_power=label_power(link),
     )
 
 

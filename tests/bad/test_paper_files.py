@@ -15,7 +15,7 @@ from bench.errors import UserError
 from bench.judge.papers import Paper, check_decidable, load_paper
 from bench.judge.plan import jobs
 
-SOURCE = {"where": "Table 1", "how": "read", "reference": "arXiv 2406.00489"}
+SOURCE = {"tier": "paper", "where": "Table 1", "how": "read", "reference": "arXiv 2406.00489"}
 RATE, DIGITS = "ssvr/rate_stochastic", "ssvr/digits"
 SLOPE = {
     "kind": "slope",
@@ -28,6 +28,7 @@ BETTER = {"kind": "better", "metric": "mean_grad_l1", "of": {"method": "ssvr"}, 
 VALUE = {"kind": "value", "metric": "mean_grad_l1", "of": {"method": "ssvr"}, "target": 1.0, "margin": 0.5}
 BOUND = {"kind": "bound", "metric": "test_accuracy", "of": {"method": "ssvr"}, "at_least": 0.5}
 IDENTITY = {"kind": "identity", "metric": "last_grad_l1", "of": {"method": "ssvr"}, "equals": 0.0, "tolerance": 1e-9}
+SHARE = {"kind": "share", "metric": "mean_grad_l1", "of": {"method": "ssvr"}, "above": 0.5, "at_least": 0.6}
 ORDERING = {"kind": "ordering", "metric": "mean_grad_l1", "tiers": [[{"method": "ssvr"}], [{"method": "signsgd"}]]}
 SOUND = {
     "title": 'A title: <b>"quoted"</b> & =SUM(A1) $x$ [red]',
@@ -132,7 +133,7 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
     ("no source", put("claims", "slope", "source", to=GONE), r"claims.slope.source: field required"),
     (
         "source without reference",
-        claim(source={"where": "T", "how": "read"}),
+        claim(source={"tier": "paper", "where": "T", "how": "read"}),
         r"claims.slope.source.reference: field required",
     ),
     (
@@ -145,6 +146,29 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
         claim(source=SOURCE | {"how": "reed"}),
         r"source.how: input should be 'read'.*did you mean 'read'",
     ),
+    (
+        "source of no tier",
+        claim(source={k: v for k, v in SOURCE.items() if k != "tier"}),
+        r"source.tier: field required",
+    ),
+    (
+        "source of another tier",
+        claim(source=SOURCE | {"tier": "papr"}),
+        r"source.tier: input should be 'paper'.*did you mean 'paper'",
+    ),
+    (
+        "paper's word derived here",
+        claim(source=SOURCE | {"how": "derived"}),
+        r"tier paper: what is known of it is read or secondary",
+    ),
+    ("ours is read", claim(source=SOURCE | {"tier": "ours"}), r"tier ours: what is known of it is derived"),
+    (
+        "ours is published",
+        claim(source=SOURCE | {"tier": "ours", "how": "derived"}, published="it falls"),
+        r"published: holds what is published; what we derive goes to theory",
+    ),
+    ("refuted by nothing named", claim(refuted_by=[" "]), r"refuted_by.0"),
+    ("refuted by half a swap", claim(refuted_by=[{"put": {"method": "signsgd"}}]), r"refuted_by.0"),
     ("source recalled", claim(source=SOURCE | {"how": "recalled"}), r"claims.slope: source.how = 'recalled'"),
     (
         "no such experiment",
@@ -239,6 +263,27 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
     ("metric neither good nor bad", check(BETTER, metric="iterations"), r"neither better high nor low"),
     ("better than itself", check(BETTER, than={"method": "ssvr"}), r"than: .* would be compared with itself"),
     ("better than all, all", check(BETTER, of={}, than={}), r"than: \{\} would be compared with itself"),
+    ("mean of anything", check(BETTER, estimand="mean"), r"estimand mean: needs the range"),
+    ("mean of a turned range", check(BETTER, estimand="mean", range=[1.0, 0.0]), r"range: two increasing numbers"),
+    ("log of a negative range", check(BETTER, estimand="log_mean", range=[-1.0, 1.0]), r"positive ones for log_mean"),
+    ("median with a range", check(BETTER, range=[0.0, 1.0]), r"a median needs neither"),
+    (
+        "mean twice bounded",
+        check(BETTER, estimand="mean", range=[0.0, 1.0], symmetric="yes"),
+        r"estimand mean: needs the range",
+    ),
+    ("mode", check(BETTER, estimand="mode"), r"check.estimand: input should be 'median', 'mean' or 'log_mean'"),
+    (
+        "mean of an identity",
+        check(IDENTITY, estimand="mean", range=[0.0, 1.0]),
+        r"kind identity is about a share of the runs",
+    ),
+    ("share of all", check(SHARE, at_least=1.0), r"check.at_least: input should be less than 1"),
+    ("share of none", check(SHARE, at_least=0.0), r"check.at_least: input should be greater than 0"),
+    ("share of what", check(SHARE, above=GONE), r"exactly one of above and below"),
+    ("share above and below", check(SHARE, below=1.0), r"exactly one of above and below"),
+    ("share of both sides", check(SHARE, at_most=0.5), r"exactly one of at_least and at_most"),
+    ("identity of every run", check(IDENTITY, share=1.0), r"check.share: input should be less than 1"),
     ("by and factor", check(BETTER, by=0.1, factor=0.5), r"by or factor, not both"),
     ("factor a text", check(BETTER, factor="0.5"), r"check.factor: '0.5' is no finite number; without quotes"),
     ("factor NaN", check(BETTER, factor=float("nan")), r"check.factor: nan is no finite number"),
@@ -338,7 +383,21 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
         put("claims", "bound", "check", to=BOUND | {"at": {"epoch": -1}}),
         r"no row has epoch = -1",
     ),
-    ("too few seeds to tune", check(BETTER, tune="method.lr"), r"4 seeds cannot decide 1 paired tests"),
+    (
+        "too few seeds of a share",
+        check(SHARE, at_least=0.9),
+        r"8 seeds cannot decide 1 part at the 5 % level; at least 36",
+    ),
+    (
+        "too few seeds of an identity",
+        check(IDENTITY, share=0.9),
+        r"8 seeds cannot decide 1 part at the 5 % level; at least 36",
+    ),
+    (
+        "too few seeds to tune",
+        check(BETTER, tune="method.lr"),
+        r"4 seeds .4 more choose method.lr. cannot decide 1 part",
+    ),
     # figures and tables
     ("figure with an unknown key", figure(colour="red"), r"figures.rate: unknown key 'colour'"),
     ("figure without x", put("figures", "rate", "x", to=GONE), r"figures.rate.x: field required"),

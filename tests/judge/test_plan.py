@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -118,8 +119,10 @@ def test_compositions_are_remembered_until_a_config_changes(tmp_path):
     assert first[2] == second[2]
     assert "here/runs/finite_sum" in first[2]
     path = tmp_path / f"conf/experiment/{NAME}.yaml"
-    path.write_text(path.read_text().replace("seeds: [0", "seeds: [7, 0"))
-    assert asked()[0] == "True"
+    path.write_text(re.sub("(?m)^seeds: .*$", "seeds: [7, 0]", path.read_text()))
+    again = asked()
+    assert again[0] == "True"
+    assert "[7, 0]" in again[2]
     damaged = next((tmp_path / "results/.cache/jobs").rglob("*.json"))
     damaged.write_text(damaged.read_text()[:50])
     assert asked()[0] == "True"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +16,42 @@ import pytest
 import yaml
 from conftest import QUIET, clean_env, copy_project
 
-from bench.judge.reproduce import Experiments
+from bench.judge.reproduce import Experiments, regressions
 
 KEPT = ("digits", "identity_exact", "identity_signsgd")
-ALL = ["--scale", "smoke", *QUIET, "seeds=[0]"]
+ALL = ["--scale", "smoke", *QUIET]
+SEEDS = [0, 1, 2, 3, 4, 5]  # as many as an identity needs
+CLAIM = {
+    "source": {"tier": "ours", "where": "Algorithm 1", "how": "derived", "reference": "arXiv 2406.00489"},
+    "scales": ["smoke"],
+}
+CLAIMS = {
+    "exact-gradients": CLAIM
+    | {
+        "says": "Without noise the estimate is the gradient.",
+        "experiment": "ssvr/identity_exact",
+        "check": {
+            "kind": "identity",
+            "metric": "tracking_mse",
+            "of": {"method": "ssvr"},
+            "equals": 0.0,
+            "tolerance": 1e-20,
+        },
+    },
+    "beta-one": CLAIM
+    | {
+        "says": "With beta = 1 SSVR is signSGD.",
+        "experiment": "ssvr/identity_signsgd",
+        "check": {
+            "kind": "identity",
+            "metric": "last_grad_l1",
+            "of": {"method": "ssvr"},
+            "equals": {"method": "signsgd"},
+            "tolerance": 1e-9,
+            "budget": "iterations",
+        },
+    },
+}
 OPTIONS = {"capture_output": True, "text": True, "check": False}
 
 
@@ -31,11 +65,11 @@ def project(tmp_path: Path) -> Path:
     for path in (tmp_path / "conf/experiment/ssvr").glob("*.yaml"):
         if path.stem not in KEPT:
             path.unlink()
+        else:
+            path.write_text(re.sub("(?m)^seeds: .*$", f"seeds: {SEEDS}", path.read_text()))
     path = tmp_path / "conf/paper/ssvr.yaml"
     paper = yaml.safe_load(path.read_text())
-    paper["claims"] = {
-        k: v | {"scales": ["smoke"]} for k, v in paper["claims"].items() if k in ("exact-gradients", "beta-one")
-    }
+    paper["claims"] = CLAIMS
     paper["figures"] = {k: v for k, v in paper["figures"].items() if k == "digits"}
     path.write_text(yaml.safe_dump(paper))
     return tmp_path
@@ -55,7 +89,7 @@ def report_files(project: Path) -> dict[str, bytes]:
 
 def verdicts(project: Path) -> dict[str, str]:
     rows = csv.DictReader((project / "results/verdicts/ssvr.csv").read_text().splitlines())
-    return {r["claim"]: r["verdict"] for r in rows if r["scale"] == "smoke"}
+    return {r["claim"]: r["verdict"] for r in rows if "smoke" in r["scale"].split()}
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -67,8 +101,9 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_it_runs_everything_once_and_writes_the_report(project):
     first = script(project, "reproduce_all", *ALL)
     assert first.returncode == 0, first.stderr
-    assert "[3/3] ssvr/identity_signsgd at smoke scale: 2 runs to do" in first.stdout
+    assert "[3/3] ssvr/identity_signsgd at smoke scale: 12 runs to do" in first.stdout
     assert verdicts(project) == {"exact-gradients": "reproduced", "beta-one": "reproduced"}
+    assert "exploratory" in first.stdout, "nothing is registered"
     files = report_files(project)
     assert {"results/index.html", "results/archive/ssvr.jsonl.xz", "results/figures/ssvr/digits-smoke.svg"} <= set(
         files
@@ -160,3 +195,22 @@ def test_strict_notices_a_claim_that_is_lost(project):
     assert strict.returncode == 1
     assert "strict: ssvr/exact-gradients at smoke scale: was reproduced, now not reproduced" in strict.stderr
     assert script(project, "reproduce_all", *ALL).returncode == 0
+
+
+def test_strict_compares_each_scale_that_a_row_serves():
+    row = {"paper": "p", "claim": "c", "scale": "mini paper", "verdict": "inconclusive", "reason": "why"}
+    reproduced = {("p", "c", "paper"): "reproduced", ("p", "c", "mini"): "not run"}
+    assert regressions(reproduced, [row]) == ["p/c at mini paper scale: was reproduced, now inconclusive (why)"]
+    assert regressions(reproduced, [row | {"scale": "mini"}]) == []
+    assert regressions(reproduced, [row | {"verdict": "reproduced"}]) == []
+
+
+def test_a_registry_that_lost_its_last_line_is_refused(project):
+    """One line and exit code 2, before any run, of every command that judges."""
+    manifests = project / "results/manifests"
+    manifests.mkdir(parents=True)
+    (manifests / "ssvr.json").write_text(json.dumps({"files": {}, "drawn": {}, "registry": "ab" * 32}))
+    for name, more in (("reproduce_all", ["--dry-run", "--scale", "smoke"]), ("report", [])):
+        done = script(project, name, *more)
+        said = "error: registry.jsonl: lacks line abababababab, with which results/manifests/ssvr.json was judged"
+        assert (done.returncode, done.stderr) == (2, f"{said}; restore the file from git\n")

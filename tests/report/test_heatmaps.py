@@ -44,7 +44,7 @@ def words(svg: str) -> list[str]:
     return ["".join(e.itertext()).strip() for e in ElementTree.fromstring(svg).iter(TEXT)]
 
 
-def test_cells_are_means_over_seeds_and_panels_are_values_of_by():
+def test_cells_are_medians_over_seeds_and_panels_are_values_of_by():
     panels = heatmaps.panels(figure(at={"cost": [0.0, 1.0]}), runs(lambda a, b: 10 * a + b))
     assert [(p.label, p.x, p.y, p.seeds) for p in panels] == [
         ("cost 0.0", [0.0, 0.25, 1.0], [0.0, 1.0], 2),
@@ -52,6 +52,9 @@ def test_cells_are_means_over_seeds_and_panels_are_values_of_by():
     ]
     np.testing.assert_allclose(panels[0].values, [[0.5, 3.0, 10.5], [1.5, 4.0, np.nan]])
     np.testing.assert_allclose(panels[1].values, panels[0].values - 1)
+    high = run("a", 2, {}, curve=[{"cost": 0.0, "alpha": 0.0, "beta": 0.0, "best_log_wealth": 99.0}])
+    first, *_ = heatmaps.panels(figure(at={"cost": 0.0}), [*runs(lambda a, b: 10 * a + b), high])
+    assert first.values[0, 0] == 1.0, "one outlier of three does not move it"
 
 
 def test_a_small_map_shows_its_numbers_and_frames_the_best():

@@ -33,16 +33,16 @@ HREFS = ("#main", "../index.html", "../figures/ssvr/", "papers/ssvr.html", "http
 def written(folder: Path, text: str) -> Path:
     """ssvr's file with a text in the place of every sentence, few claims and figures."""
     content: Any = yaml.safe_load((ROOT / "conf/paper/ssvr.yaml").read_text(encoding="utf-8"))
-    content |= dict.fromkeys(("title", "authors", "venue", "summary"), text) | {"notes": [text]}
+    content |= dict.fromkeys(("title", "authors", "venue", "summary", "unread"), text) | {"notes": [text]}
     content["code"] = {"url": None, "note": text}
     content["claims"] = {name: content["claims"][name] for name in ("rate-ssvr", "exact-gradients")}
     for claim in content["claims"].values():
-        claim |= {"says": text, "published": text, "note": text}
-        claim["source"] = {"where": text, "how": "read", "reference": text}
+        claim |= {"says": text, "published": text, "theory": text, "note": text, "refuted_by": [text]}
+        claim["source"] = {"tier": "paper", "where": text, "how": "read", "reference": text}
     figure = content["figures"]["rate_stochastic"] | {"caption": text.replace("{", "{{").replace("}", "}}")}
     figure["theory"] = {f"{text[-28:]} T^-1/3": {"slope": -0.3, "of": "ssvr"}}
     figure["published"] = {
-        "source": {"where": text, "how": "read", "reference": text},
+        "source": {"tier": "paper", "where": text, "how": "read", "reference": text},
         "points": {"ssvr": [[1000, 1.0]]},
     }
     content["figures"] = {"rate_stochastic": figure}
@@ -169,7 +169,8 @@ def test_readme_s_table_and_the_terminal_show_the_text(tmp_path):
     paper = load_paper(written(tmp_path, PLAIN)).model_copy(update={"arxiv": '"><script>alert(1)</script>'})
     markers = "<!-- coverage: written by `make report` -->\n<!-- end of coverage -->"
     assert "<script>" not in with_coverage(markers, {"ssvr": paper}, [])
-    row = dict.fromkeys(("paper", "claim", "scale", "power", "shown", "seeds"), "x") | {"stale_runs": "0"}
+    row = dict.fromkeys(("paper", "claim", "scale", "standing", "shown", "seeds"), "x") | {"stale_runs": "0"}
+    row |= {"tier": "paper", "attempt": "", "protocol": "reduced: [/]"}
     row |= {"verdict": "reproduced", "reason": "[red]a[/red] \x1b[31mb\x07", "measured": "m: [bold]c", "claim": "[/]"}
     screen = Console(file=io.StringIO(), width=200)
     screen.print(verdict_table([row]))

@@ -185,7 +185,7 @@ def test_the_line_s_points_are_medians_over_the_seeds_that_finished(root):
     rows = {seed: own.to_dict("records") for seed, own in frame.groupby("seed")}
     line = _line("x", rows, "step", "loss", -1.0)
     expected = frame.groupby("step")["loss"].agg(["median", "min", "max"])
-    assert (line.x, line.mean, line.low, line.high) == ([1.0, 2.0], *(list(expected[name]) for name in expected))
+    assert (line.x, line.median, line.low, line.high) == ([1.0, 2.0], *(list(expected[name]) for name in expected))
 
 
 def test_long_names_widen_the_figure_and_leave_the_axes_their_width(root, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from conftest import ROOT, clean_env
 from made import run, runs
 
 from bench.judge.papers import Figure, Pivot, load_papers
+from bench.judge.parts import Part
+from bench.judge.statistics import Interval
 from bench.report import figures, heatmaps, publish, scatter, tables
 from bench.report.pages import maths
 from bench.report.paper import strip
@@ -40,7 +43,8 @@ def test_the_committed_report_is_current():
 
 
 def test_it_is_rebuilt_byte_for_byte_from_the_archives_alone(tmp_path):
-    shutil.copytree(RESULTS / "archive", tmp_path / "archive")
+    for name in ("archive", "selftest"):
+        shutil.copytree(RESULTS / name, tmp_path / name)
     done = report("--from-archive", "--paper", "ssvr", f"results_root={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert "rate-ssvr" in done.stdout
@@ -153,7 +157,7 @@ def test_tables_in_three_formats():
     assert float(rows[0]["mean_grad_l1"]) == pytest.approx(7.4)
     text = tables.markdown(tables.readable(name, found))
     assert "| ssvr_fs  | 64" in text
-    assert "7.400 [4.916, 9.884]" in text, "mean and t interval of 6.4, 7.4, 8.4"
+    assert "7.400 (6.400..8.400)" in text, "median and range of 6.4, 7.4, 8.4"
     latex = tables.latex(tables.readable(name, found), "50 % & more", "x")
     for part in (r"\toprule", r"\bottomrule", r"ssvr\_fs", r"num\_components", r"50 \% \& more"):
         assert part in latex
@@ -164,21 +168,27 @@ def test_bars_do_not_break_markdown_cells():
     assert [line.replace("\\|", "").count("|") for line in lines] == [3, 3, 3, 3]
 
 
-def test_figure_lines_are_means_with_intervals():
+def test_figure_lines_are_medians_with_intervals():
     (line,) = figures.lines(
         Figure(experiment="ssvr/rate_finite_sum", caption="", x="dataset.num_components", y="mean_grad_l1"), GRID
     )
     assert (line.label, line.x, line.seeds) == ("ssvr_fs", [64.0, 256.0], 3)
-    assert line.mean == pytest.approx([7.4, 26.6])
-    assert line.high[0] - line.mean[0] == pytest.approx(4.303 / 3**0.5, abs=1e-3), (
-        "t quantile of two degrees of freedom"
+    assert line.median == pytest.approx([7.4, 26.6])
+    assert (line.low, line.high) == ([6.4, 25.6], [8.4, 27.6]), "the range of three seeds"
+    six = runs("ssvr_fs", [1.0, 9.0, 2.0, 8.0, 3.0, 100.0], config={"dataset.num_components": 64})
+    (line,) = figures.lines(
+        Figure(experiment="ssvr/rate_finite_sum", caption="", x="dataset.num_components", y="mean_grad_l1"),
+        [*six, run("ssvr_fs", 6, {"mean_grad_l1": 2.5}, config={"dataset.num_components": 64})],
+    )
+    assert (line.median, line.low, line.high) == ([3.0], [1.0], [100.0]), (
+        "of seven values at 95 % the smallest and largest"
     )
     curve = [run("a", s, {"mean_grad_l1": 1.0}, curve=[{"iterations": 10, "mean_grad_l1": s}]) for s in (1, 3)]
     bad = [run("b", 0, {"mean_grad_l1": None}, status="diverged", curve=[{"iterations": 10, "mean_grad_l1": 9.0}])]
     (line,) = figures.lines(
         Figure(experiment="ssvr/rate_finite_sum", caption="", x="iterations", y="mean_grad_l1"), [*curve, *bad]
     )
-    assert (line.label, line.mean) == ("a", [2.0]), "a diverged run is not averaged in"
+    assert (line.label, line.median) == ("a", [2.0]), "a diverged run is not averaged in"
 
 
 def test_figures_are_the_same_bytes_and_valid_svg():
@@ -217,7 +227,7 @@ def test_a_figure_takes_the_rows_and_runs_that_it_names():
         only={"method": ["a", "c"]},
         at={"cost": 10},
     )
-    assert [(line.label, line.mean) for line in figures.lines(figure, made)] == [
+    assert [(line.label, line.median) for line in figures.lines(figure, made)] == [
         ("a", [10.0, 20.0]),
         ("c", [10.0, 20.0]),
     ]
@@ -236,6 +246,11 @@ def test_a_table_by_a_column_of_the_curve():
         [10.0, "b", 20.0],
     ]
     assert tables.as_text(found)["y"].tolist() == ["2.000", "", "20.00", ""]
+    skewed = [
+        run("a", s, {"mean_grad_l1": 1.0}, curve=[{"cost": 1.0, "mean_grad_l1": y}], dataset="x")
+        for s, y in enumerate((1.0, 2.0, 90.0))
+    ]
+    assert tables.pivot(spec, skewed)["x"].tolist() == [2.0], "the median over seeds"
 
 
 def test_small_helpers():
@@ -246,17 +261,44 @@ def test_small_helpers():
 
 
 def test_a_strip_shows_interval_and_accepted_region():
-    from bench.judge.parts import Part
-    from bench.judge.statistics import Interval
-
-    part = Part("x", Interval(0.0, -1.0, 1.0, 5, ""), (0.5, float("inf")), 0.1, 0.1)
+    part = Part("x", Interval(0.0, -1.0, 1.0, 5, ""), (0.5, math.inf), "median")
     found = strip(part)
     assert found["low"] < found["at"] < found["from"] < found["high"] < found["to"] == 100
-    assert strip(Part("x", Interval(0.0, float("nan"), float("nan"), 1, ""), (0, 1), 0.0, 1.0)) is None
+    assert not found["open"]
+    assert strip(Part("x", Interval(0.0, math.nan, math.nan, 1, ""), (0, 1), "median")) is None
+
+
+@pytest.mark.parametrize(
+    ("interval", "accept", "places"),
+    [
+        ((0.4, -math.inf, 0.44), (-math.inf, 0.5), {"low": 0, "from": 0, "open": True}),
+        ((0.4, -math.inf, math.inf), (0.5, math.inf), {"low": 0, "high": 100, "to": 100, "open": True}),
+        ((math.inf, 0.4, math.inf), (0.1, 0.5), {"at": 100, "high": 100}),
+        ((math.nan, -math.inf, math.inf), (0.1, 0.5), {"at": None, "low": 0, "high": 100}),
+        ((0.0, 0.0, 0.0), (-math.inf, math.inf), {"at": 50, "from": 0, "to": 100, "open": False}),
+    ],
+)
+def test_a_strip_with_infinite_ends(interval, accept, places):
+    found = strip(Part("x", Interval(*interval, 5, ""), accept, "median"))
+    assert {name: found[name] for name in places} == places
+    assert all(0 <= found[name] <= 100 for name in ("from", "to", "low", "high"))
+
+
+def test_intervals_and_accepted_regions_as_text():
+    inf = math.inf
+    made = [(0.41, -inf, 0.44, 5, "median"), (0.41, 0.4, 0.44, 9, "median"), (0.41, 0.4, 0.44, 3, "range")]
+    made += [(0.41, 0.41, 0.41, 2, "exact"), (0.41, math.nan, math.nan, 1, "one value")]
+    shown = ["0.4100 [-inf, 0.4400]", "0.4100 [0.4000, 0.4400]", "0.4100 (0.4000..0.4400)", "0.4100", "0.4100"]
+    assert [tables.interval_text(Interval(*one)) for one in made] == shown
+    accepted = [(-inf, 0.5), (0.5, inf), (-0.4, -0.29), (15.23195, 15.23205)]
+    assert [tables.accepts_text(one) for one in accepted] == [
+        "up to 0.5", "from 0.5", "-0.4 to -0.29", "15.23195 to 15.23205",
+    ]  # fmt: skip
+    assert tables.NUMBERS.fullmatch("-0.41 [-inf, 0.44]"), "no formula for a spreadsheet"
 
 
 def test_published_points_stand_behind_the_lines():
-    source = {"where": "Figure 1, digitised", "how": "read", "reference": "arXiv"}
+    source = {"tier": "paper", "where": "Figure 1, digitised", "how": "read", "reference": "arXiv"}
     figure = Figure(
         experiment="ssvr/rate_finite_sum",
         caption="A caption.",
@@ -294,11 +336,11 @@ def test_lines_relative_to_a_run_are_ratios_seed_by_seed():
     base = [r for m in (64, 256) for r in runs("signsvrg", [2.0, 4.0, 8.0], config={"dataset.num_components": m})]
     (line,) = figures.lines(figure, [*GRID, *base])
     assert (line.label, line.x) == ("ssvr_fs", [64.0, 256.0])
-    assert line.mean == pytest.approx([(6.4 / 2 + 7.4 / 4 + 8.4 / 8) / 3, (25.6 / 2 + 26.6 / 4 + 27.6 / 8) / 3])
+    assert line.median == pytest.approx([7.4 / 4, 26.6 / 4])
     curves = [
         run(name, 0, {"mean_grad_l1": 1.0}, curve=[{"iterations": k, "mean_grad_l1": y * k} for k in (1, 2)])
         for name, y in (("ssvr_fs", 6.0), ("signsvrg", 3.0))
     ]
     (line,) = figures.lines(figure.model_copy(update={"x": "iterations"}), curves)
-    assert (line.x, line.mean) == ([1.0, 2.0], [2.0, 2.0])
+    assert (line.x, line.median) == ([1.0, 2.0], [2.0, 2.0])
     assert figures.lines(figure, GRID) == [], "nothing to divide by"

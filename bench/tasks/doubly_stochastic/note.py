@@ -36,4 +36,6 @@ NOTE = TaskNote(
     },
     ("steps",),
     {"iterations": "task.steps", "epsilon": "task.epsilons"},
+    batch_tolerance=1e-9,
+    batch_reason="double precision, sums over several seeds' paths add up in another order",
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -30,7 +30,8 @@ class Measures:
     aligned_at: float
     threshold: float
     sustain: float
-    ridge_samples: int
+    ridge_samples: list[int]
+    ridge_widths: list[int]
     ridge_penalties: list[float]
     ridge_bias: float
     test_samples: int
@@ -45,7 +46,7 @@ class Cell:
         dtype: of networks and samples.
 
     Attributes:
-        w: rows [G, P, N, d]. theta: directions [P, k, d]. neurons: what training leaves alone.
+        w: rows [G, P, N, d]. theta: directions [P, k, d]. neurons: the second layer, biases and activation, which most methods leave alone.
         last: the last row of each seed at the largest n so far, by the first setting.
 
     Raises:
@@ -67,7 +68,7 @@ class Cell:
     ) -> None:
         self.d, self.reports, self.model, self.method, self.measures = d, reports, model, method, measures
         self.seeds, self.replicates, self.settings = list(seeds), replicates, settings
-        self.neurons = network.neurons(seeds, replicates, d, model.target, model.device, dtype)
+        self.neurons = self.untrained = network.neurons(seeds, replicates, d, model.target, model.device, dtype)
         theta = model.directions(seeds, replicates, d)
         start = network.weights(seeds, replicates, d, theta).to(dtype).expand(len(settings), -1, -1, -1)
         self.theta, self.start, self.w = theta.to(dtype), start, start.clone()
@@ -78,7 +79,7 @@ class Cell:
 
     def restart(self) -> None:
         """The networks as they were at the start."""
-        self.w = self.start.clone()
+        self.w, self.neurons = self.start.clone(), self.untrained
 
     def sample(self, block: int, count: int) -> tuple[Tensor, Tensor]:
         """x [P, count, d] and y [P, count] of one block."""
@@ -128,13 +129,18 @@ class Cell:
         }
 
     def end(self, n: int, iterations: int, train: tuple[Tensor, Tensor] | None = None) -> list[list[Row]]:
-        """The last rows of this d and n, with losses and errors."""
-        return self.report(n, iterations, *self.overlaps(), **self._errors(train))
+        """The last rows of this d and n, with losses and errors; before them those of the second phase, where several are asked for."""
+        test = self.sample(TEST, self.measures.test_samples)
+        errors, phases = self._errors(train, test), self._second_phases(test)
+        if phases:
+            errors["test_error"] = list(phases.values())[-1]
+        curves = self._phase_rows(phases, self._counts(n, iterations)) if len(phases) > 1 else [[]] * len(self.seeds)
+        rows = self.report(n, iterations, *self.overlaps(), **errors)
+        return [before + last for before, last in zip(curves, rows)]
 
-    def _errors(self, train: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
-        measures, target, w = self.measures, self.model.target, self.w
+    def _errors(self, train: tuple[Tensor, Tensor] | None, test: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        target, w = self.model.target, self.w
         variance = target.variance + self.model.noise**2
-        test = self.sample(TEST, measures.test_samples)
         error = network_error(w, self.neurons, *test)
         norms = w.norm(dim=-1)
         found = {"test_loss": error / 2, "network_error": error / variance, "norm_error": (norms - 1).abs().amax(-1)}
@@ -143,11 +149,34 @@ class Cell:
         loss = population_loss(w, self.theta, self.neurons, target, self.model.noise)
         if loss is not None:
             found["population_loss"] = loss
-        if measures.ridge_samples:
-            fit, biases = self.sample(RIDGE, measures.ridge_samples), self._biases(measures.ridge_bias)
-            errors = [ridge_error(each, biases, fit, test, measures.ridge_penalties) for each in w]
-            found["test_error"] = torch.stack(errors) / variance
         return found
+
+    def _second_phases(self, test: tuple[Tensor, Tensor]) -> dict[tuple[int, int], Tensor]:
+        """{(N, T_2): test error [G, P]} of a second layer on the first N neurons with T_2 samples, new ones; the last is on the most."""
+        measures, found = self.measures, {}
+        if not measures.ridge_samples:
+            return found
+        x, y = self.sample(RIDGE, max(measures.ridge_samples))
+        neurons = replace(self.neurons, b=self._biases(measures.ridge_bias))
+        variance = self.model.target.variance + self.model.noise**2
+        for width in sorted(measures.ridge_widths or [self.w.shape[2]]):
+            part = neurons.first(width)
+            for count in sorted(measures.ridge_samples):
+                fit = x[:, :count], y[:, :count]
+                each = [ridge_error(w[:, :width], part, fit, test, measures.ridge_penalties) for w in self.w]
+                found[width, count] = torch.stack(each) / variance
+        return found
+
+    def _phase_rows(self, phases: dict[tuple[int, int], Tensor], counts: Row) -> list[list[Row]]:
+        """For each seed a row for each second phase and setting, means over replicates."""
+        shape, rows = (len(self.settings), len(self.seeds), self.replicates), [[] for _ in self.seeds]
+        for (width, count), error in phases.items():
+            means = error.double().reshape(shape).mean(2)
+            fixed = {**counts, "ridge_width": width, "ridge_samples": count}
+            for s, own in enumerate(rows):
+                found = [{**fixed, **row, "test_error": float(means[g, s])} for g, row in enumerate(self.settings)]
+                own += [row for row in found if math.isfinite(row["test_error"])]
+        return rows
 
     def _biases(self, largest: float) -> Tensor:
         """New biases [P, N, 1], uniform on [-largest, largest]."""
@@ -157,12 +186,14 @@ class Cell:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds of this dimension."""
-        below, hit = self.hitting.below, self.hitting.hit
-        return {"w": self.w.clone(), "below": below, "hit": hit, "last": self.last, "largest": self.largest}
+        below, hit, a, b = self.hitting.below, self.hitting.hit, self.neurons.a, self.neurons.b
+        trained = {"w": self.w.clone(), "a": a, "b": b, "below": below, "hit": hit}
+        return trained | {"last": self.last, "largest": self.largest}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         self.w, self.hitting.below, self.hitting.hit = (state[k] for k in ("w", "below", "hit"))
+        self.neurons = replace(self.neurons, a=state["a"], b=state["b"])
         self.last, self.largest = state["last"], state["largest"]
 
 

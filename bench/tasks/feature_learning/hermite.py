@@ -17,6 +17,8 @@ from torch import Tensor
 Link = Callable[[Tensor], Tensor]
 NODES = 400  # of the quadrature: exact for polynomials up to degree 799
 TOLERANCE = 1e-4  # below it a coefficient of a link of unit variance is zero: above the quadrature's error for links with kinks or poles
+POWERS = 12  # of a label that are tried
+CANCELLED = 1e-9  # part of the sum of sizes below which a sum is zero up to rounding
 FREQUENCIES = torch.linspace(0.1, 3.0, 30, dtype=torch.float64)
 
 
@@ -82,3 +84,25 @@ def generative_exponent(link: Link, largest: int = 8) -> int | None:
         if max(float((wave(angles) * basis).sum(-1).abs().max()) for wave in (torch.cos, torch.sin)) > TOLERANCE:
             return k
     return None
+
+
+def label_power(link: Link) -> tuple[int, int] | None:
+    """(i, k): the smallest power i for which g^i has an information exponent k of at most 2, or of 1 where g is not even.
+
+    g is a polynomial and no constant, of a degree for which the quadrature of g^i is exact; None: no power up to `POWERS`.
+    Source: Lee, Oko, Suzuki and Wu, 2024, arXiv 2406.01581, Proposition 6.
+    """
+    z, w = quadrature()
+    value = link(z)
+    odd = _nonzero(w * (value - link(-z)).abs(), w * value.abs())
+    for i in range(1, POWERS + 1):
+        for k in (1,) if odd else (1, 2):
+            terms = w * value**i * hermite(k, z)
+            if _nonzero(terms, terms.abs()):
+                return i, k
+    return None
+
+
+def _nonzero(terms: Tensor, sizes: Tensor) -> bool:
+    """Is the sum more than what rounding leaves of it?"""
+    return bool(terms.sum().abs() > CANCELLED * sizes.sum())

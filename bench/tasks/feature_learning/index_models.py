@@ -48,6 +48,8 @@ class Target:
         monomials: coefficients by powers of z_1, constant first, of a polynomial with k = 1.
         variance: of g.
         information_exponent, generative_exponent: of g for k = 1, without noise; None: not computed, or larger than 8.
+        label_power: the smallest power of a polynomial g with k = 1 whose information exponent is at most 2 (1 where g is not even), and
+            that exponent; None: not computed.
     """
 
     k: int
@@ -59,6 +61,7 @@ class Target:
     monomials: list[float] | None = None
     information_exponent: int | None = None
     generative_exponent: int | None = None
+    label_power: tuple[int, int] | None = None
 
     @cached_property
     def linear_direction(self) -> Tensor | None:

@@ -38,7 +38,8 @@ def run(
     threshold: Probability,
     sustain: NonNegativeFloat,
     stop: Literal["never", "all", "any"],
-    ridge_samples: NonNegativeInt,
+    ridge_samples: NonNegativeInt | list[PositiveInt],
+    ridge_widths: list[PositiveInt] | None,
     ridge_penalties: list[PositiveFloat],
     ridge_bias: NonNegativeFloat,
     test_samples: PositiveInt,
@@ -53,16 +54,22 @@ def run(
     `projection` (mean over neurons of sign(a) <w, u>, u the direction of E[y z]), `samples`, `samples_per_dim`, `iterations`,
     `gradient_evaluations`; at the end of a dimension also `population_loss` (1/2 E (f - y)^2, closed form), `test_loss` (the same on fresh
     samples), `network_error` and `train_error` (E (f - y)^2 / Var y of the network itself), `norm_error` (largest | ||w|| - 1 |),
-    `test_error` (that of the second phase: a ridge second layer on new biases and samples), and `hitting_time`, the samples until the mean
+    `test_error` (that of the second phase: a ridge second layer on new biases and samples; with lists of `ridge_samples` T_2 or of
+    `ridge_widths`, the first N of the neurons, a row for each N and T_2 before the one of the most of both), and `hitting_time`, the samples until the mean
     overlap stays above `threshold` for `sustain` d more; none where fewer than half of the replicates got there. With a grid a last row of
     each d has the best setting's numbers, of each seed and known only afterwards (`tuned_hitting_time`, `tuned_lr`, ...). Final metrics:
     those of the largest d by the first setting, `hitting_slope` and `tuned_hitting_slope` (of log hitting time against log d), the link's
-    exponents, and `theory_slope`, what theory says of the method.
+    exponents, its `label_power` and that power's `label_power_exponent`, and `theory_slope`, what theory says of the method.
     """
     if len(set(samples)) < len(samples) or not samples:
         raise UserError(f"task.samples = {samples}: a list of distinct numbers")
-    measures = Measures(aligned_at, threshold, sustain, ridge_samples, ridge_penalties, ridge_bias, test_samples)
-    experiment = Experiment(session, replicates, grid or {}, precision, measures)
+    counts = [ridge_samples] * bool(ridge_samples) if isinstance(ridge_samples, int) else ridge_samples
+    phases = counts, ridge_widths or [], ridge_penalties, ridge_bias
+    experiment = Experiment(
+        session, replicates, grid or {}, precision, Measures(aligned_at, threshold, sustain, *phases, test_samples)
+    )
+    if ridge_widths and max(ridge_widths) > experiment.network.width:
+        raise UserError(f"task.ridge_widths = {ridge_widths}: up to model.width = {experiment.network.width}")
     steps = experiment.method.steps
     if iterations and (steps is None or max(iterations) > steps):
         raise UserError(
@@ -84,6 +91,8 @@ def _finish(experiment: Experiment) -> None:
     known = dict(zip(("information_exponent", "generative_exponent"), exponents))
     if all(exponents):
         known["theory_slope"] = experiment.method.exponent(*exponents)
+    if target.label_power:
+        known |= dict(zip(("label_power", "label_power_exponent"), target.label_power))
     known = {name: value for name, value in known.items() if value is not None}
     for s, seed_run in enumerate(session.runs):
         final = cells[-1].last[s] | _slopes([cell.d for cell in cells], [cell.last[s] for cell in cells]) | known

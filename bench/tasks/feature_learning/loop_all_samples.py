@@ -55,6 +55,7 @@ class AllSamples:
                 r = x.square().sum(-1)[:, None]
             with self.session.device.autocast():
                 cell.w = advance(self.method, cell.w, x, y[:, None], r, r.new_full((paths, 1, 1), t / steps))
+            cell.neurons = self.method.neurons
             self.done = t + 1
             if self.done in self.rows_at and self.done < steps:
                 self.experiment.log(self.done, cell.report(n, self.done, *cell.overlaps()))

@@ -46,7 +46,8 @@ def population_loss(w: Tensor, theta: Tensor, neurons: Neurons, target: Target, 
     Args:
         w: rows [..., C, N, d]. theta: directions [C, k, d]. neurons: of the paths.
     """
-    if neurons.b is not None or neurons.link is not None or (target.hermite is None and target.relu is None):
+    plain = neurons.b is None and neurons.link is None and neurons.powers is None
+    if not plain or (target.hermite is None and target.relu is None):
         return None
     u, norms = directions(w)
     p = neurons.a[..., 0] * norms * neurons.scale  # [..., C, N]
@@ -77,19 +78,19 @@ def network_error(w: Tensor, neurons: Neurons, x: Tensor, y: Tensor) -> Tensor:
 
 
 def ridge_error(
-    w: Tensor, biases: Tensor, fit: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], penalties: Sequence[float]
+    w: Tensor, neurons: Neurons, fit: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], penalties: Sequence[float]
 ) -> Tensor:
-    """E (f - y)^2 [C] after the second phase: relu features of the directions w, new biases, a second layer by ridge regression.
+    """E (f - y)^2 [C] after the second phase: the neurons on the directions w, a second layer by ridge regression.
 
     The penalty is the one of the smallest error on the last fifth of the samples; then all of them are used.
 
     Args:
-        w: rows [C, N, d], used at unit norm. biases: [C, N, 1].
+        w: rows [C, N, d], used at unit norm. neurons: with the new biases; their second layer is not used.
         fit, test: x [C, B, d] and y [C, B], fresh ones.
         penalties: lambda in (1/B) sum (f - y)^2 + lambda ||a||^2.
     """
     u = torch.nn.functional.normalize(w, dim=-1)
-    phi, seen = (torch.relu(u @ x.mT + biases).mT for x, _ in (fit, test))  # [C, B, N]
+    phi, seen = (neurons.value(u @ x.mT).mT for x, _ in (fit, test))  # [C, B, N]
     y, wanted = fit[1][..., None], test[1][..., None]
     cut = phi.shape[1] * 4 // 5
     held_out = torch.stack(

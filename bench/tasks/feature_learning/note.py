@@ -28,6 +28,8 @@ NOTE = TaskNote(
         "test_loss": Metric("test loss of the network as trained", "lower"),
         "population_loss": Metric("population loss", "lower"),
         "norm_error": Metric("largest error of a row's unit norm"),
+        "ridge_width": Metric("neurons N of the second phase"),
+        "ridge_samples": Metric("samples T_2 of the second phase", "lower"),
         "samples": Metric("samples n", "lower"),
         "samples_per_dim": Metric("samples n / d"),
         "dimension": Metric("dimension d"),
@@ -38,8 +40,13 @@ NOTE = TaskNote(
         "iterations": Metric("steps"),
         "information_exponent": Metric("information exponent"),
         "generative_exponent": Metric("generative exponent"),
+        "label_power": Metric("smallest power of the link with an information exponent of at most 2 (1 if not even)"),
+        "label_power_exponent": Metric("information exponent of that power"),
         **COST,
     },
     ("grid",),
     {"dimension": "dataset.d"},
+    batch_tolerance=1e-9,
+    batch_reason="products of several seeds' matrices add up in another order (with task.precision=double); with task.stop=all or any a "
+    "dimension ends when all its seeds have hit, and only hitting times are a seed's own",
 )

@@ -38,9 +38,10 @@ class Batch:
 
 
 class Method(Protocol):
-    """Built with its hyper-parameters, floats or tensors [G, 1]. It moves W and leaves the biases and the second layer alone.
+    """Built with its hyper-parameters, floats or tensors [G, 1]. It moves W.
 
     Attributes:
+        neurons: those of `begin`. A method of all samples at once may put others in their place, with a and b that it trained.
         sphere: the task projects rows to the unit sphere after each step.
         batch_size: B; None: all n samples at once.
         fresh: new samples at every step; False: the same n samples throughout, all at once.
@@ -48,6 +49,7 @@ class Method(Protocol):
         evaluations: gradients of single data that a step takes, divided by B.
     """
 
+    neurons: Neurons
     sphere: bool
     batch_size: int | None
     fresh: bool

@@ -12,7 +12,7 @@ TARGETS = ["z1+z1z2", "z1+he3_z2", "z1+z1he3_z2", "z1z2z3", "sign_z1z2", "5sign_
 TARGETS += ["he2_z1+5sign_z1z2z3", "tanh_z1+he3_z2"]
 
 
-@pytest.mark.parametrize("link", ["he1", "he2", "he3", "he4", "relu"])
+@pytest.mark.parametrize("link", ["he1", "he2", "he3", "he4", "he2+he3", "he3-0.15he5", "relu"])
 @pytest.mark.parametrize("normalised", [True, False])
 def test_links_have_the_moments_they_state(link, normalised):
     target = single_index(d=8, link=link, normalised=normalised).target
@@ -43,6 +43,8 @@ def test_exponents_are_reported():
     assert exponents == {"he1": (1, 1), "he2": (2, 2), "he3": (3, 1), "he4": (4, 2), "relu": (1, 1)}
     mixture = single_index(d=4, link="hermite", coefficients=[0.0, 0.0, 1.0, 1.0]).target
     assert (mixture.information_exponent, mixture.generative_exponent) == (2, 1)
+    powers = {link: single_index(d=4, link=link).target.label_power for link in ("he2", "he3", "he4", "he3-0.15he5")}
+    assert powers == {"he2": (1, 2), "he3": (3, 1), "he4": (2, 2), "he3-0.15he5": (5, 1)}
     same = single_index(d=4, link="polynomial", coefficients=[0.0, -3.0, 0.0, 1.0], normalised=False).target
     z = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
     torch.testing.assert_close(same.value(z), single_index(d=4, normalised=False).target.value(z))

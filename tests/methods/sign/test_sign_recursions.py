@@ -39,8 +39,10 @@ class Sum:
         return run
 
 
-def trajectory(make, problem: Sum, steps: int = 50, calls: list | None = None) -> list[np.ndarray]:
-    """Iterates of an optimizer with components drawn from a fixed stream and a snapshot each pass."""
+def trajectory(
+    make, problem: Sum, steps: int = 50, calls: list | None = None, estimates: list | None = None
+) -> list[np.ndarray]:
+    """Iterates of an optimizer with components drawn from a fixed stream and a snapshot each pass; `estimates` gets v_t."""
     x = nn.Parameter(torch.ones(problem.d, dtype=torch.float64))
     opt, rng, found = make([x]), np.random.default_rng(1), []
     for t in range(steps):
@@ -48,11 +50,15 @@ def trajectory(make, problem: Sum, steps: int = 50, calls: list | None = None) -
             opt.snapshot(problem.closure(opt, x, None), problem.m)
         opt.step(problem.closure(opt, x, int(rng.integers(problem.m)), calls))
         found.append(x.detach().numpy().copy())
+        if estimates is not None:
+            estimates.append(opt.state[x]["estimate"].numpy().copy())
     return found
 
 
-def reference(name: str, problem: Sum, steps: int = 50, lr: float = 0.01) -> list[np.ndarray]:
-    """The same iterates, written down from the papers' formulas."""
+def reference(
+    name: str, problem: Sum, steps: int = 50, lr: float = 0.01, estimates: list | None = None
+) -> list[np.ndarray]:
+    """The same iterates, written down from the papers' formulas; `estimates` gets v_t."""
     g, full, m = problem.grad, problem.full, problem.m
     x, rng, found = np.ones(problem.d), np.random.default_rng(1), []
     v = previous = snapshot = average = stored = None
@@ -85,6 +91,8 @@ def reference(name: str, problem: Sum, steps: int = 50, lr: float = 0.01) -> lis
         else:
             x = x - lr * np.sign(v)
         found.append(x.copy())
+        if estimates is not None:
+            estimates.append(v.copy())
     return found
 
 
@@ -92,6 +100,15 @@ def reference(name: str, problem: Sum, steps: int = 50, lr: float = 0.01) -> lis
 def test_fifty_steps_equal_the_papers_recursion(name):
     problem = Sum()
     np.testing.assert_allclose(trajectory(ALL[name], problem), reference(name, problem), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["ssvr", "ssvr_fs", "ssvr_fs_spider", "signsvrg", "signsgd_sim"])
+def test_the_estimates_are_the_papers_too(name):
+    """Steps know the sign alone, which forgives a snapshot that is forgotten."""
+    problem, ours, theirs = Sum(), [], []
+    trajectory(ALL[name], problem, estimates=ours)
+    reference(name, problem, estimates=theirs)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
 
 
 def test_a_stored_gradient_is_another_method():

@@ -11,6 +11,11 @@ from conftest import final, result_of, whole_and_resumed
 
 from bench.errors import UserError
 from bench.run.curve import read_metrics
+from bench.tasks.feature_learning.cells import Cell, Measures
+from bench.tasks.feature_learning.index_models import RIDGE
+from bench.tasks.feature_learning.two_layer import TwoLayer
+from datasets.teachers.single_index import single_index
+from methods.two_layer.feature_sgd import FeatureSGD
 
 QUICK = ["dataset=single_index", "dataset.d=[8,12]", "model.width=4", "task.ridge_samples=64", "task.test_samples=64"]
 
@@ -67,6 +72,43 @@ def test_each_number_of_samples_of_one_batch_is_a_run_of_its_own(go):
     assert last["gradient_evaluations"] == 96 * 4
 
 
+def test_the_second_phase_by_neurons_and_samples(go):
+    """A row for each N and T_2 before the dimension's last, which has the most of both; each is what a run with these alone finds."""
+    more = ["method=online_sgd", *QUICK, "dataset.d=[8]", "task.samples=[20]"]
+    (both,) = go(*more, "task.ridge_samples=[64,256]", "task.ridge_widths=[2,4]")
+    rows = {(r.get("ridge_width"), r.get("ridge_samples")): r for r in read_metrics(both)}
+    assert list(rows) == [(2, 64), (2, 256), (4, 64), (4, 256), (None, None)]
+    assert rows[None, None]["test_error"] == rows[4, 256]["test_error"] == result_of(both)["metrics"]["test_error"]
+    assert len({row["test_error"] for row in rows.values()}) == 4
+    (one,) = go(*more, "task.ridge_samples=256", root="one")
+    assert result_of(one)["metrics"]["test_error"] == rows[4, 256]["test_error"]
+    assert [set(row) & {"ridge_width", "ridge_samples"} for row in read_metrics(one)] == [set()]
+
+
+@pytest.mark.parametrize("link", ["he3", "he4"])
+def test_the_second_phase_fits_a_target_whose_direction_is_known(link):
+    """Rows on the direction: biased neurons span the link's polynomials. Rows orthogonal to it see nothing. Samples are new ones."""
+    d, count, seeds = 6, 600, [0, 1]
+    model = single_index(d=d, link=link)
+    network = TwoLayer(
+        width=20, activation="polynomial", bias="none", second_layer="signs", output="mean", start="orthogonal"
+    )
+    measures = Measures(0.5, 0.35, 1.0, [count], [], [1e-9, 1e-3], 3.0, 500)
+    method = FeatureSGD(
+        lr=0.1, lr_power=1.0, geometry="sphere", loss="correlation", batch_size=1, fresh=True, steps=None
+    )
+    cell = Cell(d, [count], model, network, method, seeds, 1, [{}], measures, torch.float64)
+    blind = cell.end(count, count)
+    cell.w = cell.theta[None].expand(1, 2, 20, d).clone()
+    found = cell.end(count, count)
+    for s in range(2):
+        assert found[s][-1]["test_error"] < 1e-4
+        assert blind[s][-1]["test_error"] > 0.3
+    training, new = (cell.sample(block, count)[0] for block in (1, RIDGE))
+    assert not torch.isclose(training, new).all(-1).any()
+    assert cell.neurons.b is None
+
+
 def test_hitting_time_is_the_start_of_a_sustained_stay():
     """Steps of a made-up overlap, in blocks, against a plain loop."""
     from bench.tasks.feature_learning.hitting import HittingTimes
@@ -85,7 +127,14 @@ def test_hitting_time_is_the_start_of_a_sustained_stay():
 
 
 def test_recovery_takes_more_samples_in_higher_dimensions_and_fewer_with_reuse(go):
-    more = ["dataset=single_index", "dataset.d=[16,32]", "model.width=16", "task.replicates=4", "seeds=[0,1,2]"]
+    more = [
+        "dataset=single_index",
+        "dataset.d=[16,32]",
+        "model.width=16",
+        "model.bias=normal",
+        "task.replicates=4",
+        "seeds=[0,1,2]",
+    ]
     more += ["task.samples=[40]", "task.samples_power=2.0", "task.stop=all", "task.ridge_samples=0"]
     reuse, online = (final(go(f"method={m}", *more)) for m in ("reuse_map", "online_sgd"))
     assert np.mean([m["hitting_slope"] for m in reuse]) < np.mean([m["hitting_slope"] for m in online])
@@ -110,6 +159,8 @@ def test_the_main_command_prints_overlap_and_test_error(program):
         (["task.iterations=[3]"], "only for a method of all samples at once"),
         (["task.samples=[]"], "a list of distinct numbers"),
         (["model.activation=link", "dataset=multi_index"], "only with a single-index target"),
+        (["model.activation=polynomial", "dataset.link=relu"], "only with a polynomial of one direction"),
+        (["model.width=4", "task.ridge_widths=[2,8]"], "up to model.width = 4"),
         (["dataset.link=hermite"], "needs a list"),
         (["dataset.d=1"], "above the number of directions"),
         (["task.grid={width: [1.0]}"], "task.grid.width"),

@@ -14,6 +14,7 @@ from bench.tasks.feature_learning.hermite import (
     generative_exponent,
     hermite,
     information_exponent,
+    label_power,
     moments,
     monomials,
     quadrature,
@@ -72,3 +73,25 @@ def test_label_powers_lower_the_information_exponent_of_he3():
     assert information_exponent(square) == 2
     assert coefficient(cube, 1) == pytest.approx(324)
     assert moments(lambda z: hermite(3, z)) == pytest.approx((0, math.sqrt(6)), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "power", "exponent"),
+    [
+        ([0, 1], 1, 1),
+        ([0, 0, 1], 1, 2),  # even
+        ([0, 0, 0, 1], 3, 1),  # E He_3^2 He_1 = 0, E He_3^3 He_1 = 324
+        ([0, 0, 0, 0, 1], 2, 2),
+        ([0, 0, 0, 0, 0, 1], 3, 1),
+        ([0, 0, 0, 0, 0, 0, 1], 2, 2),
+        ([0, 0, 1, 1], 2, 1),  # not even: He_2 He_3 has He_1, and an exponent of 2 is not enough
+        ([5, 0, 0, 1e-3, 1], 2, 1),  # 2 He_3 He_4 has He_1; an even polynomial but for a thousandth
+        ([0, 0, 0, 1, 0, -0.15], 5, 1),  # E (He_3 + c He_5)^3 He_1 = 324 + 5400 c + 54000 c^2 + 216000 c^3, zero here
+    ],
+)
+def test_powers_of_polynomials_lower_the_exponent(coefficients, power, exponent):
+    def link(z):
+        return sum(c * hermite(k, z) for k, c in enumerate(map(float, coefficients)))
+
+    assert label_power(link) == (power, exponent)
+    assert label_power(lambda z: -3 * link(z)) == (power, exponent)

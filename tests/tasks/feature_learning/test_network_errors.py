@@ -96,13 +96,14 @@ def test_ridge_is_scikit_learn_s():
     fit, test = (
         (x, x[..., 0].sin()) for x in (torch.randn(2, n, D, generator=g, dtype=torch.float64) for n in (50, 40))
     )
-    found = ridge_error(w, biases, fit, test, [0.03])
+    neurons = Neurons(torch.ones_like(biases), biases, 1 / N)
+    found = ridge_error(w, neurons, fit, test, [0.03])
     for p in range(2):
         u = torch.nn.functional.normalize(w[p], dim=-1)
         phi, seen = (torch.relu(x[p] @ u.T + biases[p].T).numpy() for x, _ in (fit, test))
         model = Ridge(alpha=0.03 * 50, fit_intercept=False).fit(phi, fit[1][p].numpy())
         assert float(found[p]) == pytest.approx(np.mean((model.predict(seen) - test[1][p].numpy()) ** 2), rel=1e-9)
     penalties = [1e-8, 0.03, 1e3]
-    alone = [ridge_error(w, biases, fit, test, [penalty]) for penalty in penalties]
-    chosen = ridge_error(w, biases, fit, test, penalties)
+    alone = [ridge_error(w, neurons, fit, test, [penalty]) for penalty in penalties]
+    chosen = ridge_error(w, neurons, fit, test, penalties)
     assert all(any(float(chosen[p]) == float(one[p]) for one in alone[:2]) for p in range(2))

@@ -1,0 +1,24 @@
+"""The baselines of the suite with their outside references, and the methods that the papers are about, which claims and tests judge."""
+
+from __future__ import annotations
+
+import outside_noisy
+import outside_portfolio
+import outside_sign
+import outside_two_layer
+import outside_variational
+
+REFERENCES = {
+    **outside_sign.REFERENCES,
+    **outside_noisy.REFERENCES,
+    **outside_portfolio.REFERENCES,
+    **outside_variational.REFERENCES,
+    **outside_two_layer.REFERENCES,
+}
+SUBJECTS = (
+    *("ssvr", "ssvr_fs", "ssvr_fs_spider"),
+    *("doubly_sgd", "doubly_sgd_rr"),
+    *("egab_u", "egab_n", "egab_p", "egab_eg", "egab_gd"),
+    *("ngvi", "ngvi_average", "ngvi_constant", "ngvi_safe", "ngvi_sqrt", "expectation", "mean_scale"),
+    *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_map"),
+)

@@ -1,0 +1,96 @@
+"""Headlines count each claim once: registered, of the paper or published elsewhere, with something that refutes it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import ROOT
+
+from bench.judge.papers import load_papers
+from bench.report.coverage import COUNTED, MARKERS, PLACES, counts, index_page, once, place, total, with_coverage
+
+PLAIN = {
+    "paper": "ssvr",
+    "tier": "paper",
+    "standing": "registered",
+    "refuted_by": "wrong-sign",
+    "protocol": "paper protocol",
+    "scale": "mini paper",
+    "verdict": "reproduced",
+}
+
+
+def row(claim: str, **more: str) -> dict[str, str]:
+    return PLAIN | {"claim": claim} | more
+
+
+ROWS = [
+    row("a"),
+    row("b", tier="published", verdict="not reproduced"),
+    row("c", scale="mini", protocol="reduced: epochs 4 of 200"),
+    row("c", scale="paper", verdict="not run"),
+    row("d", scale="mini", protocol="reduced: epochs 4 of 200"),
+    row("d", scale="paper", verdict="inconclusive"),
+    row("e", tier="ours"),
+    row("f", refuted_by=""),
+    row("g", standing="exploratory"),
+    row("h", standing="exploratory", tier="ours", verdict="inconclusive"),
+    row("a", paper="egab"),
+]
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ({}, "paper"),
+        ({"tier": "published"}, "published"),
+        ({"tier": "ours"}, "ours"),
+        ({"tier": "ours", "refuted_by": ""}, "ours"),
+        ({"refuted_by": ""}, "open"),
+        ({"standing": "exploratory"}, "exploratory"),
+        ({"standing": "exploratory", "tier": "ours"}, "exploratory"),
+    ],
+)
+def test_a_claim_has_one_place(more, where):
+    assert place(row("a", **more)) == where
+    assert (where in COUNTED) == (not more or more == {"tier": "published"})
+
+
+def test_a_claim_is_counted_once_at_the_fullest_protocol_that_has_a_verdict():
+    chosen = {(r["paper"], r["claim"]): r["scale"] for r in once(ROWS)}
+    assert (chosen["ssvr", "c"], chosen["ssvr", "d"]) == ("mini", "paper")
+    assert len(chosen) == len(once(ROWS)) == 9
+    found = counts(ROWS, "ssvr")
+    assert set(found) == set(PLACES)
+    assert dict(found["paper"]) == {"reproduced": 2, "reduced": 1, "inconclusive": 1}
+    assert found["published"]["not reproduced"] == total(found["published"]) == 1
+    assert [total(found[where]) for where in ("ours", "open", "exploratory")] == [1, 1, 2]
+    assert sum(map(total, found.values())) == 8
+
+
+def test_readme_s_table_and_the_index_have_a_row_for_the_paper_and_one_for_what_others_published():
+    papers = {"ssvr": load_papers("ssvr")["ssvr"]}
+    table = with_coverage("\n".join(("before", *MARKERS, "after")), papers, ROWS, {"ssvr": 3})
+    cells = [re.findall(r"<td>(.*?)</td>", line) for line in table.splitlines() if "<td>" in line]
+    assert [line[1:] for line in cells[:2]] == [
+        ["the paper", "3", "2", "0", "1", "0", "0", "1"],
+        ["published elsewhere", "1", "0", "1", "0", "0", "0", "0"],
+    ]
+    said = (
+        "Apart from these: ours 1 (1 reproduced), registered, but nothing is named that refutes it 1 (1 reproduced), "
+        "exploratory 2 (1 reproduced); withdrawn checks 3."
+    )
+    assert f"<sub>{said}</sub>" in table
+    assert table.startswith("before\n")
+    assert table.endswith("\nafter")
+    page = index_page(papers, ROWS, {"ssvr": 3})
+    assert said in page
+    assert '<span class="number not-reproduced">1</span>' in page
+
+
+def test_no_page_and_no_readme_speaks_of_tests_that_are_gone():
+    gone = re.compile(r"\bt tests?\b|Student|BCa|Holm|p = 0|fixed before the runs|fixed in `conf/paper`", re.IGNORECASE)
+    files = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "bench/report").rglob("*.*")]
+    for file in (f for f in files if f.suffix in (".md", ".py", ".j2", ".js")):
+        assert not gone.search(file.read_text(encoding="utf-8")), file
