@@ -216,6 +216,7 @@ FORMULA, STEPS, RATIO, REFERENCES, SPLITS, TRADEOFF, SEPARATE, COMPLEXITY, TOOL 
 )
 SHARED, RESHUFFLED = {"method.rho": 1.0}, {"method.sampling": "reshuffling"}
 INDEPENDENT = {"method.sampling": "without_replacement"}
+QUIET, NOISY = {"dataset.noise": 0.1}, {"dataset.noise": 0.4}
 DOUBLED = "a baseline whose steps are twice as long"
 
 
@@ -243,7 +244,7 @@ MISTAKES = [
         formula_blind_to_sharing,
         ("task.draws=0",),
     ),
-    Mistake("one-draw-for-all", "noise of their own that is shared", SEPARATE, {}, one_draw_for_all),
+    Mistake("one-draw-for-all", "noise of their own that is shared", SEPARATE, {"method.budget": 16}, one_draw_for_all),
     Mistake(
         "separate-draws-descent",
         "shared noise that is not shared",
@@ -253,14 +254,14 @@ MISTAKES = [
     ),
     Mistake("stale-noise-descent", "the same draws at every step", SPLITS, {"dataset.heterogeneity": 1.0}, stale_noise),
     Mistake("plain-mean", "distance to the plain mean", STEPS, {"dataset": "gamma_quadratics"}, plain_mean),
-    Mistake("each-step", "a permutation a step, not an epoch", RATIO, RESHUFFLED, reshuffled_each_step),
+    Mistake("each-step", "a permutation a step, not an epoch", RATIO, {**RESHUFFLED, **QUIET}, reshuffled_each_step),
     Mistake("each-step-tuned", "a permutation a step, not an epoch", COMPLEXITY, RESHUFFLED, reshuffled_each_step),
-    Mistake("mid-epoch", "errors in the middle of an epoch", RATIO, RESHUFFLED, mid_epoch),
+    Mistake("mid-epoch", "errors in the middle of an epoch", RATIO, {**RESHUFFLED, **QUIET}, mid_epoch),
     Mistake(
         "one-step-size", "one step size for every epsilon", COMPLEXITY, INDEPENDENT, overrides=("task.lrs=[8.2e-4]",)
     ),
-    Mistake("doubled-step", DOUBLED, RATIO, INDEPENDENT, doubled_step),
-    Mistake("half-batch", "a baseline with half of its minibatch", RATIO, INDEPENDENT, half_batch),
+    Mistake("doubled-step", DOUBLED, RATIO, {**INDEPENDENT, **NOISY}, doubled_step),
+    Mistake("half-batch", "a baseline with half of its minibatch", RATIO, {**INDEPENDENT, **NOISY}, half_batch),
     Mistake("doubled-step-singly", DOUBLED, REFERENCES, _reference("singly_sgd"), doubled_step),
     Mistake("doubled-step-full", DOUBLED, REFERENCES, _reference("full_batch_sgd"), doubled_step),
     Mistake("doubled-step-constant", DOUBLED, REFERENCES, _reference("doubly_sgd"), doubled_step),
