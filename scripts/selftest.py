@@ -33,12 +33,12 @@ def main() -> int:
         for finding in selftest(name, paper, results_root(args.overrides) / "selftest" / name, overrides):
             found.append((name, finding))
             word = "noticed" if finding.noticed else "NOT NOTICED"
-            print(f"{name}/{finding.mistake.name}: {word}", file=sys.stderr)
+            print(f"{name}/{finding.name}: {word}", file=sys.stderr)
     table = Table(pad_edge=False)
     for column in ("paper", "mistake planted", "claims that turn to not reproduced", "of those reproduced without it"):
         table.add_column(column, overflow="fold")
     for name, f in found:
-        table.add_row(name, f.mistake.says, ", ".join(f.noticed) or "[red]none[/]", str(len(f.reproduced)))
+        table.add_row(name, f.says, ", ".join(f.noticed) or "[red]none[/]", str(len(f.reproduced)))
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     return 0 if all(f.noticed for _, f in found) else 1
 
