@@ -43,7 +43,7 @@ def main() -> int:
         found = noticed(paper, findings)
         screen.print(selftest_table(name, found))
         write(root, name, paper, findings)
-        sound &= all(claim.sound for claim in found) and all(finding.noticed for finding in findings)
+        sound &= all(claim.sound for claim in found) and all(f.noticed or not f.reproduced for f in findings)
     return 0 if sound else 1
 
 

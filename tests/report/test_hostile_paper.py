@@ -35,7 +35,7 @@ def written(folder: Path, text: str) -> Path:
     content: Any = yaml.safe_load((ROOT / "conf/paper/ssvr.yaml").read_text(encoding="utf-8"))
     content |= dict.fromkeys(("title", "authors", "venue", "summary", "unread"), text) | {"notes": [text]}
     content["code"] = {"url": None, "note": text}
-    content["claims"] = {name: content["claims"][name] for name in ("rate-ssvr", "exact-gradients")}
+    content["claims"] = {name: content["claims"][name] for name in ("rate-ssvr", "signsgd-stalls")}
     for claim in content["claims"].values():
         claim |= {"says": text, "published": text, "theory": text, "note": text, "refuted_by": [text]}
         claim["source"] = {"tier": "paper", "where": text, "how": "read", "reference": text}

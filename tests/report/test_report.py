@@ -44,7 +44,8 @@ def test_the_committed_report_is_current():
 
 def test_it_is_rebuilt_byte_for_byte_from_the_archives_alone(tmp_path):
     for name in ("archive", "selftest"):
-        shutil.copytree(RESULTS / name, tmp_path / name)
+        if (RESULTS / name).exists():
+            shutil.copytree(RESULTS / name, tmp_path / name, ignore=lambda _, names: [n for n in names if "." not in n])
     done = report("--from-archive", "--paper", "ssvr", f"results_root={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert "rate-ssvr" in done.stdout

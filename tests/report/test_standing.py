@@ -195,7 +195,7 @@ def test_what_the_self_test_saw_is_shown_once_it_has_run(root):
     (root / "selftest").mkdir()
     (root / "selftest/ssvr.csv").write_text("claim,refuter,verdict\nbetter,wrong-sign,not reproduced\n")
     assert made(root) == ["ssvr: judging, drawing"]
-    assert "wrong-sign ( self-test: refuted ), signsvrg in place of ssvr_fs ( self-test: not run )" in page_of(
+    assert "wrong-sign ( self-test: refuted ), signsvrg in place of ssvr_fs ( self-test: not seen )" in page_of(
         {"papers/ssvr.html": (root / "papers/ssvr.html").read_text()}
     )
     assert made(root) == []
