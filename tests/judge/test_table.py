@@ -179,6 +179,14 @@ def test_a_second_learning_rate_in_the_table_is_found_out():
     assert only(table, BETTER | chosen).verdict == "reproduced"
 
 
+def test_a_column_of_steps_selects_runs_where_groups_say_so():
+    """Iterations may be a run's length as well as a place in its curve."""
+    table = pd.concat([frame().assign(iterations=t, accuracy=lambda f, t=t: f.accuracy + t / 1e4) for t in (10, 500)])
+    long, short = ({"method": "sgd", "iterations": t} for t in (500, 10))
+    assert only(table, BETTER | {"of": long, "than": short}).verdict == "reproduced"
+    assert only(table, BETTER | {"at": {"iterations": 10}}).verdict == "reproduced"
+
+
 def test_columns_may_be_called_otherwise():
     table = frame().rename(columns={"seed": "trial", "method": "algo"})
     found = only(table, BETTER, columns={"seed": "trial", "method": "algo"})
