@@ -306,6 +306,10 @@ MISTAKES = [
         "squared-scores", "squared gradients for Hessians", "ngvi/poisson_rate", {"method": "ngvi"}, squared_scores
     ),
     Mistake("slow-schedule", "steps of 1 / sqrt(t)", "ngvi/poisson_rate", {"method": "ngvi"}, root_schedule),
+    *(
+        Mistake(f"slow-{name}", "steps of 1 / sqrt(t)", f"ngvi/{experiment}", {"method": "ngvi"}, root_schedule)
+        for name, experiment in (("logistic", "logistic_rate"), ("embedded", "embedded"), ("uci", "uci"))
+    ),
     Mistake("negative-hessians", "the sign of the Hessian", *HESSIANS, negative_hessians),
     Mistake("no-correction", "the safe variant without its second-order term", *UNSAFE, no_correction),
     Mistake("central-moment", "(m, v) for (E z, E z^2)", *OMEGA, central_moment),

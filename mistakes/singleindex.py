@@ -103,28 +103,6 @@ def no_normalisation() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def used_samples() -> Iterator[None]:
-    """The second phase is fitted to the last samples that the first one saw, not to new ones."""
-    import torch
-
-    from bench.tasks.feature_learning.cells import Cell
-    from bench.tasks.feature_learning.index_models import RIDGE
-    from bench.tasks.feature_learning.loop_one_pass import BLOCK
-
-    sample = Cell.sample
-
-    def used(self: Any, block: int, count: int) -> Any:
-        if block != RIDGE:
-            return sample(self, block, count)
-        last = self.reports[-1] // BLOCK
-        seen = [sample(self, k, BLOCK) for k in range(max(last - count // BLOCK, 0) + 1, last + 1)]
-        return tuple(torch.cat(part, 1) for part in zip(*seen))
-
-    with patch.object(Cell, "sample", used):
-        yield
-
-
 SCALING = ("singleindex/scaling", {"method": "reuse_map"})
 MISTAKES = [
     Mistake("new-sample", "a new sample in the second step", *SCALING, new_sample, ("method.batch_size=2",)),
@@ -140,5 +118,35 @@ MISTAKES = [
         "singleindex/multi_index",
         {"method": "egd"},
         overrides=("method.loss=correlation",),
+    ),
+    Mistake(
+        "new-sample-in-pairs",
+        "a new sample in the second step of Algorithm 1",
+        "singleindex/activations",
+        {"method": "reuse_sgd"},
+        new_sample_in_pairs,
+        ("method.batch_size=2",),
+    ),
+    Mistake(
+        "renewed-projection",
+        "the projection renewed for the second step",
+        "singleindex/projection",
+        {"method": "reuse_sgd"},
+        overrides=("method.projection=renewed",),
+    ),
+    Mistake(
+        "biases-in-phase-one",
+        "biases in the first phase",
+        "singleindex/activations",
+        {"method": "online_sgd", "model.activation": "relu"},
+        overrides=("model.bias=normal",),
+    ),
+    Mistake("no-normalisation", "rows are not normalised at even steps", *SCALING, no_normalisation),
+    Mistake(
+        "no-new-biases",
+        "no biases in the second phase",
+        "singleindex/second_phase",
+        {"method": "reuse_sgd"},
+        overrides=("task.ridge_bias=0.0",),
     ),
 ]

@@ -228,7 +228,7 @@ def _refuters(name: str, claim: Claim, seen: Seen) -> list[tuple[str, str, str]]
     for refuter in names:
         verdict = seen.get((name, refuter), "")
         look = {"": "none", "not reproduced": "reproduced"}.get(verdict, "not-reproduced")
-        said = {"": "not yet seen", "not reproduced": "seen"}.get(verdict, f"failed to: {verdict}")
+        said = {"": "self-test: not run", "not reproduced": "self-test: refuted"}.get(verdict, f"self-test: {verdict}")
         found.append((refuter, said, look))
     return found
 

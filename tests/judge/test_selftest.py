@@ -75,8 +75,8 @@ def test_every_mistake_is_noticed_and_every_claim_is_turned(name, tmp_path, monk
     found = list(selftest(name, paper, tmp_path, [*QUICK.get(name, []), *HARDWARE], EXPERIMENTS))
     assert [f.name for f in found[: len(planted)]] == [m.name for m in planted]
     assert [f.name for f in found if not f.noticed] == []
-    turned = {claim for f in found for claim in f.noticed}
-    assert {key for key, claim in paper.claims.items() if claim.refuted_by} <= turned
+    turned, reproduced = ({claim for f in found for claim in getattr(f, which)} for which in ("noticed", "reproduced"))
+    assert {key for key, claim, _ in paper.judged() if claim.refuted_by} & reproduced <= turned
 
 
 def test_what_is_no_mistake_is_not_noticed(tmp_path, monkeypatch):

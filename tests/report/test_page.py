@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import ROOT
 
-from bench.judge.papers import HOW
+from bench.judge.shown import HOW, TIERS
 
 PAGE, INDEX = ((ROOT / "results" / name).as_uri() for name in ("papers/ssvr.html", "index.html"))
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
@@ -53,11 +53,14 @@ def shown(page) -> list[str]:
 
 
 def test_every_claim_is_shown_with_source_verdict_figure_and_command(page):
-    scale = page.evaluate("document.documentElement.dataset.scale")
-    assert len(shown(page)) == page.locator(f".claim[data-at={scale}]").count() > 0
+    assert page.evaluate("document.documentElement.dataset.scale") == "once"
+    assert len(shown(page)) == page.locator(".claim[data-at~=once]").count() > 0
     for claim in page.locator(".claim:visible").all():
         text = claim.inner_text()
-        assert "Published" in text
+        assert ("Theory" if claim.get_attribute("data-tier") == "ours" else "Published") in text
+        assert claim.locator(".tier").inner_text() == TIERS[claim.get_attribute("data-tier")]
+        assert claim.get_attribute("data-standing").split()[0] in text
+        assert "Refuted by" in text
         where, reference, how = claim.locator(".source").inner_text().strip("()").rsplit("; ", 2)
         assert where
         assert reference
@@ -87,18 +90,42 @@ def test_filters_narrow_and_reset_widens(page):
     assert page.locator(".claim[data-kind=claim]:visible").count() == 0
 
 
-def test_a_number_of_the_matrix_filters(page):
-    cell = page.locator(".count:visible").first
-    number = int(cell.inner_text())
-    cell.click()
-    assert len(shown(page)) == number
-    verdict = page.locator(".claim:visible").first.get_attribute("data-verdict")
-    assert {c.get_attribute("data-verdict") for c in page.locator(".claim:visible").all()} == {verdict}
+def test_each_number_of_the_matrix_filters_and_each_claim_is_counted_once(page):
+    cells = page.locator(".count:visible").all()
+    seen: list[str] = []
+    for cell in cells:
+        page.get_by_label("paper scale").check()
+        cell.click()
+        assert len(shown(page)) == int(cell.inner_text())
+        seen += shown(page)
+        found = page.locator(".claim:visible").all()
+        assert {c.get_attribute("data-verdict") for c in found} == {cell.get_attribute("data-verdict")}
+        standing = cell.get_attribute("data-standing")
+        assert all(standing in c.get_attribute("data-standing").split() for c in found)
+    page.get_by_role("button", name="show all").click()
+    page.wait_for_function(f"document.getElementById('shown').textContent.startsWith('{len(seen)} of')")
+    assert sorted(shown(page)) == sorted(seen)
+
+
+def test_claims_are_filtered_by_tier_and_standing(page):
+    everything = shown(page)
+    for tier, name in TIERS.items():
+        if tier != "ours":
+            page.get_by_label(name, exact=True).uncheck()
+    kept = page.locator(".claim[data-tier=ours][data-at~=once]").evaluate_all("nodes => nodes.map(n => n.id)")
+    assert shown(page) == kept != everything
+    page.get_by_role("button", name="show all").click()
+    page.wait_for_function(f"document.getElementById('shown').textContent.startsWith('{len(everything)} of')")
+    for standing in ("counted", "registered", "exploratory"):
+        page.get_by_label("standing").select_option(standing)
+        wanted = page.locator(f".claim[data-standing~={standing}][data-at~=once]").count()
+        assert len(shown(page)) == wanted
 
 
 def test_the_other_scale_shows_its_own_verdicts(page):
-    page.get_by_label("paper", exact=True).first.check()
+    page.get_by_label("paper scale").check()
     assert all(i.endswith("-paper") for i in shown(page))
+    assert len(shown(page)) == page.locator(".claim[data-at~=paper]").count()
     assert "scale=paper" in page.locator(".how:visible code").first.inner_text()
 
 
@@ -113,7 +140,7 @@ def test_it_is_usable_by_keyboard(page):
                 "document.activeElement.name || document.activeElement.id || document.activeElement.className"
             )
         )
-    assert {"theme", "scale", "verdict", "kind", "text"} <= seen
+    assert {"theme", "scale", "verdict", "tier", "standing", "kind", "text"} <= seen
     page.locator("input[name=verdict]").first.focus()
     page.keyboard.press("Space")
     assert not page.locator("input[name=verdict]").first.is_checked()

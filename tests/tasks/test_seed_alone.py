@@ -135,7 +135,7 @@ def test_ten_times_the_tolerance_is_noticed(task, case, root):
 @pytest.mark.parametrize("kind", [logistic_regression, poisson_regression])
 def test_the_best_gaussian_of_a_seed_does_not_wait_for_those_of_others(kind):
     """Seeds whose search takes other numbers of steps: each ends with its own."""
-    more = {"n": 60, "dim": 4, "weights": 1.5}
+    more = {"n": 60, "dim": 4, "weights": 1.0}
     together = kind("", range(8), **more).optimum()
     for seed in range(8):
         alone = kind("", [seed], **more).optimum()

@@ -18,6 +18,7 @@ from bench.tasks.inference.likelihoods import Likelihood, Normal
 DAMPING = 0.5
 TOLERANCE = 1e-12
 MOST = 2000  # damped steps
+CALM = 5  # of them that go well before the next are longer again
 ROUNDING = 1e-10  # relative, of the ELBO
 RESOLVED = 1e-4  # rounding of the best mean, in its deviations
 SMALLEST_RATE = 2.0**-60  # of a damped step that still moves anything
@@ -115,8 +116,9 @@ class BayesianModel:
     def optimum(self) -> Gaussian:
         """q* = argmax ELBO over all Gaussians, mean [S or 1, d]: the posterior where the model is conjugate.
 
-        Else by natural gradient steps on all data from the prior, P <- P + rate (H - P), m <- m - rate S g, where the rate is 1/2 and
-        halved for good whenever the ELBO falls; each seed has its own rate and stops by itself.
+        Else by natural gradient steps on all data from the prior, P <- P + rate (H - P), m <- m - rate S g, where the rate is at most
+        1/2, seed by seed: halved where the ELBO falls, or stays and the step is no shorter than the last (steps that are too long go around
+        in circles), and doubled after five steps that go well. Each seed stops by itself.
 
         Raises:
             UserError: a relative step of 1e-12 is not reached, or a posterior is not finite.
@@ -126,22 +128,23 @@ class BayesianModel:
         prior, rows = self.prior, len(self.x)
         q = Gaussian(prior.mean.expand(rows, -1), prior.scale.expand(rows, -1, -1), prior.upper)
         precision, elbo = self.prior_precision.expand(rows, -1, -1), self.elbo(q)
-        rate = torch.full_like(elbo, DAMPING)[:, None]
+        rates = _Rates(elbo)
         for _ in range(MOST):
             g, hessian = self.energy_gradients(q)
-            change = _sizes(hessian - precision) / _sizes(hessian) + _sizes(g[..., None, :] @ q.scale)
+            gap = hessian - precision
+            change = _sizes(gap) / _sizes(hessian) + _sizes(g[..., None, :] @ q.scale)
             moving = (change >= TOLERANCE)[:, None]
-            if (change < TOLERANCE).all():
+            if not moving.any():
                 return self._resolved(q)
-            if not torch.isfinite(change).all() or rate[moving].min() < SMALLEST_RATE:
+            if not torch.isfinite(change).all() or rates.now[moving].min() < SMALLEST_RATE:
                 break
-            next_precision = precision + rate[..., None] * (hessian - precision)
+            rates.shorten(change)
+            next_precision = precision + rates.now[..., None] * gap
             factor = cholesky(next_precision)
-            mean = q.mean - rate * torch.cholesky_solve(g[..., None], factor)[..., 0]
+            mean = q.mean - rates.now * torch.cholesky_solve(g[..., None], factor)[..., 0]
             step = Gaussian.from_precision(mean, factor)
             reached = self.elbo(step)
-            up = moving & (reached >= elbo - ROUNDING * elbo.abs())[:, None]
-            rate = torch.where(up | ~moving, rate, rate / 2)
+            up = moving & rates.judge(reached - elbo, ROUNDING * elbo.abs())
             q = Gaussian(torch.where(up, step.mean, q.mean), torch.where(up[..., None], step.scale, q.scale), q.upper)
             precision = torch.where(up[..., None], next_precision, precision)
             elbo = torch.where(up[:, 0], reached, elbo)
@@ -176,3 +179,25 @@ class BayesianModel:
 def _sizes(matrices: Tensor) -> Tensor:
     """Frobenius norms [S] of [S, ...]: of each seed by itself."""
     return matrices.flatten(1).norm(dim=-1)
+
+
+class _Rates:
+    """The damping of each row's steps, `now` [S, 1]."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.now, self.calm = torch.full_like(like, DAMPING)[:, None], torch.zeros_like(like)[:, None]
+        self.length, self.flat = torch.full_like(self.now, torch.inf), torch.zeros_like(self.now, dtype=torch.bool)
+
+    def shorten(self, length: Tensor) -> None:
+        """Half of it where the last step left the ELBO as it was, to rounding, and the next, of relative length [S], is no shorter."""
+        circling = self.flat & (length[:, None] > (1 - self.now / 10) * self.length)
+        self.now, self.calm = torch.where(circling, self.now / 2, self.now), torch.where(circling, 0.0, self.calm)
+        self.length = length[:, None]
+
+    def judge(self, gain: Tensor, rounding: Tensor) -> Tensor:
+        """Is a step to be taken, [S, 1], by what it gains in ELBO [S]? Half of the rate where it is not, twice after calm ones."""
+        up, self.flat = gain[:, None] >= -rounding[:, None], gain[:, None].abs() <= rounding[:, None]
+        self.calm = torch.where(up, self.calm + 1, 0.0)
+        longer = torch.where(self.calm % CALM == CALM - 1, (2 * self.now).clamp(max=DAMPING), self.now)
+        self.now = torch.where(up, longer, self.now / 2)
+        return up

@@ -112,6 +112,12 @@ def test_the_optimum_is_found_where_full_half_steps_cycle():
     assert model.energy_gradients(model.optimum())[0].abs().max() < 1e-8
 
 
+def test_the_optimum_is_found_after_short_steps_too():
+    """Poisson data whose first steps overshoot by far: the rate that they leave behind is much too small for the rest."""
+    model = poisson_regression("", [904])
+    assert model.energy_gradients(model.optimum())[0].abs().max() < 1e-8
+
+
 @pytest.mark.parametrize("kind", GLMS)
 def test_one_setting_is_what_many_are(kind):
     model, q = kind("", [0, 1], n=30, dim=3), random_q(2, 3, settings=4)
