@@ -63,7 +63,7 @@ def _register(claims: Path) -> None:
     added, entry = register_table(load_sheet(claims), registry_of(claims))
     word = "registered" if added else "registered already"
     print(
-        f"{word} in {registry_of(claims)}: {len(entry.checks)} checks, attempt {entry.attempt}; commit it, then run the seeds"
+        f"{word} in {registry_of(claims)}: {len(entry.checks)} check{'s' * (len(entry.checks) > 1)}, attempt {entry.attempt}; commit it, then run the seeds"
     )
     print(" ".join(map(str, entry.judged)))
 

@@ -147,17 +147,20 @@ class Sheet:
                     break
         return f"{self.name}:{line}" if line else self.name
 
-    def columns_of(self, name: str) -> list[str]:
-        """The columns by which a claim selects runs, or along which it compares them."""
-        entry = self.entries[name]
-        check = entry["check"]
+    def grouped_by(self, name: str) -> list[str]:
+        """The columns by which a claim's groups select runs."""
+        check, each = self.entries[name]["check"], self.entries[name].get("each") or {}
         groups = [check[k] for k in GROUPS if isinstance(check.get(k), Mapping)]
         groups += [group for tier in check.get("tiers") or () for group in tier]
-        named = [key for group in groups for key in group] + list(entry.get("each") or {})
+        return list(dict.fromkeys(str(key) for group in [*groups, each] for key in group))
+
+    def columns_of(self, name: str) -> list[str]:
+        """Those, and the columns along which a claim compares runs."""
+        check = self.entries[name]["check"]
         along = [check[k] for k in ("over", "tune") if check.get(k)]
         if check.get("targets") and "over" not in check:
             along.append("dataset")
-        return list(dict.fromkeys(str(c) for c in [*named, *along]))
+        return list(dict.fromkeys([*self.grouped_by(name), *map(str, along)]))
 
 
 def _translated(check: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,13 +76,14 @@ class Runs:
 
     @cached_property
     def steps(self) -> list[str]:
-        """The columns along a curve, the one that orders its rows first."""
-        return [c for c in STEPS if c in self.table.columns]
+        """The columns along a curve, the one that orders its rows first; none by which groups select runs."""
+        grouped = {c for name in self.sheet.claims for c in self.sheet.grouped_by(name)}
+        return [c for c in STEPS if c in self.table.columns and c not in grouped]
 
     @cached_property
     def keys(self) -> dict[str, str]:
         """{column: how the check calls it} of all by which runs are told apart; known names that no claim names as well."""
-        named = [c for name in self.sheet.claims for c in self.sheet.columns_of(name) if c not in STEPS]
+        named = [c for name in self.sheet.claims for c in self.sheet.columns_of(name) if c not in self.steps]
         for column in self.sheet.columns_of(self.name):
             self.table.needs(column, self.where)
         known = [c for c in (*NAMES, "task") if c in self.table.columns]

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from bench.errors import UserError
-from bench.judge.table import Verdicts, judge_table
+from bench.judge.table import TableVerdict, judge_files, judge_table
 
 TABLES = Path(__file__).parent / "tables"
 BETTER = {"kind": "better", "metric": "accuracy", "of": {"method": "adam"}, "than": {"method": "sgd"}}
@@ -30,7 +30,7 @@ def frame(**changes: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def only(table: pd.DataFrame, check: dict, **more) -> Verdicts:
+def only(table: pd.DataFrame, check: dict, **more) -> TableVerdict:
     return judge_table(table, [check], **{"metrics": HIGHER, **more})[0]
 
 
@@ -157,14 +157,14 @@ def test_groups_by_any_column_and_a_value_tuned_on_half_of_the_seeds():
         (frame(), BETTER | {"metric": "seed"}, "is seed better higher or lower? say metrics: {seed: higher}"),
         (pd.concat([frame(), frame()[:1]], ignore_index=True), BETTER, "the table, row 24: adam, seed 0 is there already (the table, row 0)"),
         (frame()[:-2], BETTER, "adam and sgd have different seeds: sgd lacks seeds 10, 11"),
-        (frame()[lambda t: t.seed < 4], BETTER, "4 seeds cannot decide 1 parts at the 5 % level; at least 6"),
+        (frame()[lambda t: t.seed < 4], BETTER, "4 seeds cannot decide 1 part at the 5 % level; at least 6"),
         (frame().assign(accuracy="93 %"), BETTER, "accuracy is '93 %', no number; write 0.95 for 95%"),
         (frame().drop(columns="seed"), BETTER, "no column of seeds; say which it is, as columns: {seed: trial}"),
         (frame().assign(seed="a"), BETTER, "the table, row 0: seed is 'a'; expected a whole number from 0 on"),
         (frame()[:0], BETTER, "the table: has column names and no row"),
         (frame().assign(accuracy=None), BETTER, "accuracy of adam, seed 0 is empty; write nan where the run diverged"),
         (frame().assign(status="odd"), BETTER, "status is 'odd'; expected one of"),
-        (frame(), {"kind": "value", "metric": "accuracy", "of": {"method": "adam"}, "target": 0.9, "margin": 0.1, "estimand": "mean", "range": [0, 0.5]}, "a value lies outside of [0, 0.5]"),
+        (frame(), BETTER | {"estimand": "mean", "range": [0.5, 0.51]}, "a value lies outside of [-0.01, 0.01]"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(table, check, said):
@@ -177,6 +177,14 @@ def test_a_second_learning_rate_in_the_table_is_found_out():
     assert line.endswith("adam, seed 0 is there already (the table, row 0); they differ in lr: let groups say which")
     chosen = {"of": {"method": "adam", "lr": 0.1}, "than": {"method": "sgd", "lr": 0.2}}
     assert only(table, BETTER | chosen).verdict == "reproduced"
+
+
+def test_a_column_of_steps_selects_runs_where_groups_say_so():
+    """Iterations may be a run's length as well as a place in its curve."""
+    table = pd.concat([frame().assign(iterations=t, accuracy=lambda f, t=t: f.accuracy + t / 1e4) for t in (10, 500)])
+    long, short = ({"method": "sgd", "iterations": t} for t in (500, 10))
+    assert only(table, BETTER | {"of": long, "than": short}).verdict == "reproduced"
+    assert only(table, BETTER | {"at": {"iterations": 10}}).verdict == "reproduced"
 
 
 def test_columns_may_be_called_otherwise():
@@ -223,28 +231,41 @@ def test_the_program_writes_verdicts_and_a_figure(tmp_path):
 @pytest.mark.parametrize(
     ("runs", "claims", "said"),
     [
-        ("method;seed;accuracy\nadam;0;0,9\n", CLAIMS, "runs.csv:2: accuracy is '0,9', no number"),
+        ("method;seed;accuracy\nadam;0;0,9\nsgd;0;0,8\n", CLAIMS, "runs.csv:2: accuracy is '0,9', no number"),
         ("method,seed,accuracy\nadam,0,0.9,1\n", CLAIMS, "runs.csv:2: 4 cells; expected 3, one a column"),
         ("method,seed,seed\n", CLAIMS, "two columns are called 'seed'"),
         ("\n", CLAIMS, "is empty"),
         ("method,seed,accuracy\nadam,0,0.9\nsgd,0,\n", CLAIMS, "runs.csv:3: accuracy of sgd, seed 0 is empty"),
-        ("method,seed,accuracy\nadam,0,0.9\nadam,0,0.8\n", CLAIMS, "runs.csv:3: adam, seed 0 is there already (runs.csv:2)"),
+        ("method,seed,accuracy\nadam,0,0.9\nadam,0,0.8\nsgd,0,0.8\n", CLAIMS, "runs.csv:3: adam, seed 0 is there already (runs.csv:2)"),
         ("method,seed,accuracy\nadam,0,0.9\n", CLAIMS.replace("kind: better", "kind: bettr"), "claims.yaml:5: claims.adam-wins.check"),
-        ("method,seed,accuracy\nadam,0,0.9\n", CLAIMS.replace("than:", "then:"), "claims.yaml:9: claims.adam-wins.check.then: unknown key"),
+        ("method,seed,accuracy\nadam,0,0.9\n", CLAIMS.replace("than:", "then:"), "claims.yaml:5: claims.adam-wins.check: unknown key 'then'"),
         ("method,seed,accuracy\nadam,0,0.9\n", CLAIMS.replace("sgd", "sdg"), "claims.yaml:3: claims.adam-wins: no run has method = sdg"),
         ("method,seed,accuracy\nadam,0,0.9\n", CLAIMS + "   x: [", "claims.yaml:10: "),
         ("method,seed,accuracy\nadam,0,0.9\n", "claims: {}\n", "claims.yaml: claims: names nothing"),
         ("method,seed,accuracy\nadam,0,0.9\n", "metric: {}\nclaims: {}\n", "did you mean 'metrics'?"),
     ],
 )  # fmt: skip
-def test_wrong_files_end_with_one_line_of_file_and_line(tmp_path, runs, claims, said):
+def test_wrong_files_are_said_in_one_line_of_file_and_line(tmp_path, runs, claims, said):
     (tmp_path / "claims.yaml").write_text(claims)
     (tmp_path / "runs.csv").write_text(runs)
+    with pytest.raises(UserError) as caught:
+        judge_files(tmp_path / "runs.csv", tmp_path / "claims.yaml")
+    assert said in str(caught.value)
+
+
+def test_the_program_ends_with_one_line_and_exit_code_2(tmp_path):
+    (tmp_path / "claims.yaml").write_text(CLAIMS)
+    frame().rename(columns={"method": "metod"}).to_csv(tmp_path / "runs.csv", index=False)
     done = program(tmp_path / "runs.csv", tmp_path / "claims.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
-    assert said in done.stderr
+    line = "error: claims.yaml:3: claims.adam-wins: no column 'method' in runs.csv; columns: accuracy, metod, seed"
+    assert done.stderr == f"{line}; did you mean 'metod'?\n"
     assert not (tmp_path / "runs.verdicts.svg").exists()
+    gone = program(tmp_path / "no.csv", tmp_path / "claims.yaml")
+    assert (gone.returncode, gone.stderr) == (
+        2,
+        f"error: {tmp_path}/no.csv: cannot be read: No such file or directory\n",
+    )
 
 
 def test_neither_hydra_nor_torch_is_imported(tmp_path):
