@@ -32,7 +32,7 @@ PAPERS = [name for name in load_papers() if name != "singleindex"]
 
 
 def registered(of: str) -> list[Mistake]:
-    return [mistake for paper in PAPERS for mistake in getattr(import_module(f"mistakes.{paper}"), of)]
+    return [mistake for paper in PAPERS for mistake in getattr(import_module(f"mistakes.weakened.{paper}"), of)]
 
 
 # ---- checks that belong to no baseline
