@@ -302,9 +302,7 @@ MISTAKES = [
     Mistake("no-entropy", "P without the entropy's part", *EXACT, no_entropy),
     Mistake("decaying-step", "a schedule on the constant step", *FLOOR, overrides=("method.decay=0.5",)),
     Mistake("lost-accumulation", "part of a minibatch", "ngvi/conjugate_batch", {"method": "ngvi"}, lost_accumulation),
-    Mistake(
-        "squared-scores", "squared gradients for Hessians", "ngvi/poisson_rate", {"method": "ngvi"}, squared_scores
-    ),
+    Mistake("squared-scores", "squares for Hessians", "ngvi/poisson_rate", {"method": "ngvi"}, squared_scores),
     Mistake("slow-schedule", "steps of 1 / sqrt(t)", "ngvi/poisson_rate", {"method": "ngvi"}, root_schedule),
     *(
         Mistake(f"slow-{name}", "steps of 1 / sqrt(t)", f"ngvi/{experiment}", {"method": "ngvi"}, root_schedule)
