@@ -21,6 +21,7 @@ EXPERIMENTS = {  # likewise of one experiment
     "singleindex/scaling": ["dataset.d=[32,64,128]", "task.samples=[8]", "task.replicates=2"],
     "singleindex/recovery": ["dataset.d=[32,64]", "seeds=[0,1,2,3,4]"],
     "singleindex/multi_index": ["seeds=[0,1,2,3,4,5,6,7,8,9]"],
+    "ngvi/conjugate_batch": [f"seeds={list(range(16))}".replace(" ", "")],
     "egab/markets": ["method=best,ucrp,bcrp,eg,pamr,olmar1,olmar2"],
 }
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
