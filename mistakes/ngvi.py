@@ -205,16 +205,21 @@ def swapped_divergence() -> Iterator[None]:
 
 @contextmanager
 def squared_scores() -> Iterator[None]:
-    """Squared gradients of the data in place of their Hessians."""
+    """Squared gradients of the data in place of their Hessians, in the method's steps."""
+    from bench.tasks.inference.estimators import EnergyGradients
     from bench.tasks.inference.likelihoods import Poisson
 
-    expected = Poisson.expected_derivatives
+    expected, call = Poisson.expected_derivatives, EnergyGradients.__call__
 
     def squared(self: Any, mean: Any, variance: Any, y: Any) -> Any:
         first, _ = expected(self, mean, variance, y)
         return first, first.square()
 
-    with patch.object(Poisson, "expected_derivatives", squared):
+    def estimated(self: Any, t: int, q: Any) -> Any:
+        with patch.object(Poisson, "expected_derivatives", squared):
+            return call(self, t, q)
+
+    with patch.object(EnergyGradients, "__call__", estimated):
         yield
 
 
@@ -243,15 +248,15 @@ def mean_of_data() -> Iterator[None]:
 
 
 @contextmanager
-def log_scale() -> Iterator[None]:
-    """(m, log sigma) for (m, sigma): positive without constraints, and not the coordinates of the theorem."""
+def variance_for_scale() -> Iterator[None]:
+    """(m, sigma^2) for (m, sigma): not the coordinates in which -ELBO is convex."""
     from torch import stack
 
     from methods.variational.parameterisations import MeanScale
 
     planted = {
-        "parameters": staticmethod(lambda m, v: stack([m, v.log() / 2], -1)),
-        "moments": staticmethod(lambda p: (p[..., 0], (2 * p[..., 1]).exp())),
+        "parameters": staticmethod(lambda m, v: stack([m, v], -1)),
+        "moments": staticmethod(lambda p: (p[..., 0], p[..., 1])),
     }
     with patch.multiple(MeanScale, **planted):
         yield
@@ -313,7 +318,7 @@ MISTAKES = [
     Mistake("central-moment", "(m, v) for (E z, E z^2)", *OMEGA, central_moment),
     Mistake("mean-of-data", "the mean over the data for their sum", *OMEGA, mean_of_data),
     Mistake("few-nodes", "a quadrature of five nodes", *OMEGA, few_nodes),
-    Mistake("log-scale", "(m, log sigma) for (m, sigma)", *SIGMA, log_scale),
+    Mistake("variance-for-scale", "(m, sigma^2) for (m, sigma)", *SIGMA, variance_for_scale),
     Mistake("wrong-sign", "v = E z^2 + m^2", *CONTROL, wrong_sign),
     Mistake("sgd-in-disguise", "steps of 1 / sqrt(t)", "ngvi/conjugate_sgd", {"method": "ngvi"}, root_schedule),
     Mistake("whitened", "features of one scale", "ngvi/conjugate_sgd", {"method": "proximal_sgd"}, whitened),
