@@ -27,7 +27,6 @@ EXPERIMENTS = {  # likewise of one experiment
     "doublysgd/split_descent": ["task.steps=2048"],
     "doublysgd/step_size": ["task.steps=4096"],
     "doublysgd/reshuffling_ratio": ["task.steps=4096"],
-    "doublysgd/complexity": ["task.steps=8192"],
     "doublysgd/logistic": ["task.steps=1420"],
     "singleindex/scaling": ["dataset.d=[32,64,128]", "task.samples=[8]", "task.replicates=2"],
     "singleindex/recovery": ["dataset.d=[32,64]", "seeds=[0,1,2,3,4]"],
