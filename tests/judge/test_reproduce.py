@@ -20,7 +20,7 @@ from bench.judge.reproduce import Experiments, regressions
 
 KEPT = ("digits", "identity_exact", "identity_signsgd")
 ALL = ["--scale", "smoke", *QUIET]
-SEEDS = [0, 1, 2, 3, 4, 5]  # as many as an identity needs
+SEEDS = [0]
 CLAIM = {
     "source": {"tier": "ours", "where": "Algorithm 1", "how": "derived", "reference": "arXiv 2406.00489"},
     "scales": ["smoke"],
@@ -36,6 +36,7 @@ CLAIMS = {
             "of": {"method": "ssvr"},
             "equals": 0.0,
             "tolerance": 1e-20,
+            "share": 0.02,  # for which one seed is enough
         },
     },
     "beta-one": CLAIM
@@ -49,6 +50,7 @@ CLAIMS = {
             "equals": {"method": "signsgd"},
             "tolerance": 1e-9,
             "budget": "iterations",
+            "share": 0.02,
         },
     },
 }
@@ -101,7 +103,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_it_runs_everything_once_and_writes_the_report(project):
     first = script(project, "reproduce_all", *ALL)
     assert first.returncode == 0, first.stderr
-    assert "[3/3] ssvr/identity_signsgd at smoke scale: 12 runs to do" in first.stdout
+    assert "[3/3] ssvr/identity_signsgd at smoke scale: 2 runs to do" in first.stdout
     assert verdicts(project) == {"exact-gradients": "reproduced", "beta-one": "reproduced"}
     assert "exploratory" in first.stdout, "nothing is registered"
     files = report_files(project)
