@@ -19,6 +19,7 @@ QUICK = {  # a paper's mistakes in seconds
 }
 EXPERIMENTS = {  # likewise of one experiment
     "ssvr/rate_stochastic": ["task.horizons=[500,8000]", "seeds=[0,1,2,3,4,5,6,7]"],
+<<<<<<< HEAD
     "ssvr/rate_finite_sum": ["task.horizons=[2048,8192]", "dataset.num_components=256,1024", "seeds=[0,1,2,3,4,5,6,7]"],
     "doublysgd/variance_formula": ["task.draws=6000"],
     "doublysgd/variance_tradeoff": ["task.draws=4000"],
@@ -28,6 +29,9 @@ EXPERIMENTS = {  # likewise of one experiment
     "doublysgd/step_size": ["task.steps=4096"],
     "doublysgd/reshuffling_ratio": ["task.steps=4096"],
     "doublysgd/logistic": ["task.steps=1420"],
+=======
+    "ssvr/rate_finite_sum": ["task.horizons=[2048,8192]", "seeds=[0,1,2,3,4,5,6,7]"],
+>>>>>>> h-ssvr
     "singleindex/scaling": ["dataset.d=[32,64,128]", "task.samples=[8]", "task.replicates=2"],
     "singleindex/recovery": ["dataset.d=[32,64]", "seeds=[0,1,2,3,4]"],
     "singleindex/multi_index": ["seeds=[0,1,2,3,4,5,6,7,8,9]"],
