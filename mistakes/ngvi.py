@@ -194,16 +194,6 @@ def lost_accumulation() -> Iterator[None]:
 
 
 @contextmanager
-def swapped_divergence() -> Iterator[None]:
-    """KL(q* || q) called KL(q || q*)."""
-    from bench.tasks.inference import loop
-
-    kl = loop.kl
-    with patch.object(loop, "kl", lambda q, p: kl(p, q)):
-        yield
-
-
-@contextmanager
 def squared_scores() -> Iterator[None]:
     """Squared gradients of the data in place of their Hessians, in the method's steps."""
     from bench.tasks.inference.estimators import EnergyGradients
@@ -300,7 +290,6 @@ MISTAKES = [
     Mistake("old-covariance", "the mean is updated with S_t", *RATE, old_covariance),
     Mistake("root-schedule", "steps of 1 / sqrt(t)", *RATE, root_schedule),
     Mistake("repeated-batch", "each minibatch twice in a row", *RATE, repeated_batch),
-    Mistake("swapped-divergence", "KL with its arguments exchanged", *RATE, swapped_divergence),
     Mistake("euclidean-mean", "the mean without its covariance", RATE[0], {"method": "ngvi"}, euclidean_mean),
     Mistake("half-hessian", "P moves towards H / 2", *EXACT, half_hessian),
     Mistake("no-chain-rule", "the gradient by m for that by E z", *EXACT, no_chain_rule),
@@ -309,13 +298,13 @@ MISTAKES = [
     Mistake("lost-accumulation", "part of a minibatch", "ngvi/conjugate_batch", {"method": "ngvi"}, lost_accumulation),
     Mistake("squared-scores", "squares for Hessians", "ngvi/poisson_rate", {"method": "ngvi"}, squared_scores),
     Mistake("slow-schedule", "steps of 1 / sqrt(t)", "ngvi/poisson_rate", {"method": "ngvi"}, root_schedule),
-    *(
-        Mistake(f"slow-{name}", "steps of 1 / sqrt(t)", f"ngvi/{experiment}", {"method": "ngvi"}, root_schedule)
-        for name, experiment in (("logistic", "logistic_rate"), ("embedded", "embedded"), ("uci", "uci"))
-    ),
+    Mistake("slow-logistic", "as above", "ngvi/logistic_rate", {"method": "ngvi"}, root_schedule),
+    Mistake("slow-embedded", "as above", "ngvi/embedded", {"method": "ngvi"}, root_schedule),
+    Mistake("slow-uci", "as above", "ngvi/uci", {"method": "ngvi"}, root_schedule),
     Mistake("negative-hessians", "the sign of the Hessian", *HESSIANS, negative_hessians),
     Mistake("no-correction", "the safe variant without its second-order term", *UNSAFE, no_correction),
     Mistake("central-moment", "(m, v) for (E z, E z^2)", *OMEGA, central_moment),
+    Mistake("central-moment-poisson", "as above", "ngvi/curvature_poisson", {"method": "expectation"}, central_moment),
     Mistake("mean-of-data", "the mean over the data for their sum", *OMEGA, mean_of_data),
     Mistake("few-nodes", "a quadrature of five nodes", *OMEGA, few_nodes),
     Mistake("variance-for-scale", "(m, sigma^2) for (m, sigma)", *SIGMA, variance_for_scale),

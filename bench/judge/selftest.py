@@ -73,6 +73,7 @@ def selftest(
     """Plant every mistake of a paper, then put every baseline that a claim names in its place; runs go to folders of their own below `root`.
 
     Args:
+        root: as results_root/selftest/<paper>; the right runs are those of results_root where they are done.
         overrides: of every run. by_experiment: more of them, of one experiment's runs.
     """
     own = lambda experiment: [*overrides, *(by_experiment or {}).get(experiment, ())]  # noqa: E731
@@ -80,8 +81,10 @@ def selftest(
 
     def rightly(experiment: str) -> list[Record]:
         if experiment not in right:
-            runs = _runs(experiment, root / "right", own(experiment))
-            _execute(runs, "stale")
+            runs = _runs(experiment, root.parent.parent, own(experiment))
+            if not all(run.state == "done" for run in runs):
+                runs = _runs(experiment, root / "right", own(experiment))
+                _execute(runs, "stale")
             right[experiment] = _records(runs)
         return right[experiment]
 

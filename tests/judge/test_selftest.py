@@ -19,7 +19,6 @@ QUICK = {  # a paper's mistakes in seconds
 }
 EXPERIMENTS = {  # likewise of one experiment
     "ssvr/rate_stochastic": ["task.horizons=[500,8000]", "seeds=[0,1,2,3,4,5,6,7]"],
-<<<<<<< HEAD
     "ssvr/rate_finite_sum": ["task.horizons=[2048,8192]", "dataset.num_components=256,1024", "seeds=[0,1,2,3,4,5,6,7]"],
     "doublysgd/variance_formula": ["task.draws=6000"],
     "doublysgd/variance_tradeoff": ["task.draws=4000"],
@@ -29,12 +28,10 @@ EXPERIMENTS = {  # likewise of one experiment
     "doublysgd/step_size": ["task.steps=4096"],
     "doublysgd/reshuffling_ratio": ["task.steps=4096"],
     "doublysgd/logistic": ["task.steps=1420"],
-=======
-    "ssvr/rate_finite_sum": ["task.horizons=[2048,8192]", "seeds=[0,1,2,3,4,5,6,7]"],
->>>>>>> h-ssvr
     "singleindex/scaling": ["dataset.d=[32,64,128]", "task.samples=[8]", "task.replicates=2"],
     "singleindex/recovery": ["dataset.d=[32,64]", "seeds=[0,1,2,3,4]"],
     "singleindex/multi_index": ["seeds=[0,1,2,3,4,5,6,7,8,9]"],
+    "ngvi/poisson_rate": [f"seeds={list(range(16))}".replace(" ", "")],
     "ngvi/conjugate_batch": [f"seeds={list(range(16))}".replace(" ", "")],
     "egab/markets": ["method=ubah,best,ucrp,bcrp,eg,ons,anticor2,pamr,pamr2,cwmr_var,olmar1,olmar2"],
     "featlearn/recovery": ["task.steps=8500", "task.width=24", "seeds=[0,1,2,3,4,5,6,7,8]"],
@@ -53,11 +50,12 @@ EXPERIMENTS = {  # likewise of one experiment
     ],
 }
 SLOW = {  # for scripts/selftest.py alone
-    "ssvr/cifar10",
-    "ssvr/cifar10_beta",
-    "ssvr/cifar10_batch",
-    "ssvr/equal_calls",
+    *(f"ssvr/{name}" for name in ("cifar10", "cifar10_beta", "cifar10_batch", "equal_calls")),
     "doublysgd/gaussian_vi",
+    *(f"ngvi/{name}" for name in ("embedded", "logistic_rate", "uci")),
+    *(f"singleindex/{name}" for name in ("exponents", "figure1", "inner_step", "phase_transition", "same_samples")),
+    *(f"singleindex/{name}" for name in ("figure1b_layers", "repetition", "smoothing", "smoothing_tuned")),
+    *(f"singleindex/{name}" for name in ("multipass", "projection", "scaling_tuned", "second_phase")),
 }
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
 
