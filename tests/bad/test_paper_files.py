@@ -386,17 +386,17 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
     (
         "too few seeds of a share",
         check(SHARE, at_least=0.9),
-        r"8 seeds cannot decide 1 part at the 5 % level; at least 36",
+        r"12 seeds cannot decide 1 part at the 5 % level; at least 36",
     ),
     (
         "too few seeds of an identity",
         check(IDENTITY, share=0.9),
-        r"8 seeds cannot decide 1 part at the 5 % level; at least 36",
+        r"12 seeds cannot decide 1 part at the 5 % level; at least 36",
     ),
     (
         "too few seeds to tune",
-        check(BETTER, tune="method.lr"),
-        r"4 seeds .4 more choose method.lr. cannot decide 1 part",
+        check(ORDERING, tiers=[[{"method": m}] for m in ("ssvr", "signsgd", "signsgd_sim")], tune="method.lr"),
+        r"6 seeds .6 more choose method.lr. cannot decide 3 parts",
     ),
     # figures and tables
     ("figure with an unknown key", figure(colour="red"), r"figures.rate: unknown key 'colour'"),

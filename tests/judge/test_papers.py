@@ -115,8 +115,12 @@ def test_checks_that_say_nothing_are_refused(tmp_path, check, line):
         ({"kind": "better", "of": {"method": "ssvr"}, "than": {"method": "adamw"}}, "no run has method = adamw"),
         ({"kind": "better", "of": {"method.lr": 77.0}, "than": {"method": "ssvr"}}, "no run has method.lr = 77.0"),
         (
-            {"kind": "better", "of": {"method": "ssvr"}, "than": {"method": "signsgd"}, "tune": "method.lr"},
-            "4 seeds (4 more choose method.lr) cannot decide 1 part",
+            {
+                "kind": "ordering",
+                "tiers": [[{"method": "ssvr"}], [{"method": "signsgd"}], [{"method": "signsgd_sim"}]],
+                "tune": "method.lr",
+            },
+            "6 seeds (6 more choose method.lr) cannot decide 3 parts",
         ),
     ],
 )

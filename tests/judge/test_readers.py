@@ -44,7 +44,7 @@ def paper(**parts) -> Paper:
 
 
 def claim(**check) -> dict:
-    source = {"where": "Theorem 2", "how": "read", "reference": "arXiv 2406.00489"}
+    source = {"tier": "paper", "where": "Theorem 2", "how": "read", "reference": "arXiv 2406.00489"}
     return {
         "says": "s",
         "source": source,
@@ -76,7 +76,7 @@ EVERYTHING = {
 def test_reports_of_all_rows_and_of_those_that_are_kept_are_the_same(part):
     content = paper(**(EVERYTHING if part is None else {part: EVERYTHING[part]}))
     whole = [
-        run(m, s, {"mean_grad_l1": v + s}, curve=[row | {"mean_grad_l1": row["mean_grad_l1"] * v} for row in CURVE])
+        run(m, s, {"mean_grad_l1": v}, curve=[row | {"mean_grad_l1": row["mean_grad_l1"] * v} for row in CURVE])
         for m, v in (("a", 1.0), ("b", 2.0))
         for s in (0, 1)
     ]
