@@ -16,7 +16,9 @@ from bench.errors import UserError, allowed_list, nearest
 from bench.judge.papers import check_decidable, choose, load_papers
 from bench.judge.plan import jobs
 from bench.judge.registration import register
+from bench.report.publish import check_registry
 from bench.run.cli import one_line
+from bench.run.paths import ROOT
 
 
 @one_line
@@ -27,6 +29,7 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would be registered and write nothing")
     parser.add_argument("experiments", nargs="*", help="as ssvr/cifar10; default: every one that a claim speaks of")
     args = parser.parse_args()
+    check_registry(ROOT / "results")
     papers = choose(load_papers(), args.paper)
     check_decidable(papers, jobs)
     known = list(dict.fromkeys(claim.experiment for paper in papers.values() for _, claim, _ in paper.judged()))

@@ -97,10 +97,12 @@ def _reduced(
     full = runs.get(f"{claim.experiment}@{FULL}", [])
     if FULL in together or not found or not full:
         return ""
-    a, b = found[0], next((r for r in full if (r.method, r.dataset) == (found[0].method, found[0].dataset)), full[0])
-    keys = differences(a, b)
+    a = found[0]
+    b = min(full, key=lambda r: ((r.method, r.dataset) != (a.method, a.dataset), len(differences(a, r))))
+    keys = [key for key in differences(a, b) if a.get(key) is not None and b.get(key) is not None]
     said = [f"{key.rpartition('.')[2]} {a.get(key)} of {b.get(key)}" for key in keys[:REDUCED]]
-    said += [f"{len(keys) - REDUCED} keys more"] if len(keys) > REDUCED else []
+    if len(keys) > REDUCED:
+        said.append(f"{len(keys) - REDUCED} other key{'s' * (len(keys) > REDUCED + 1)}")
     seeds = [len({r.seed for r in of}) for of in (found, full)]
     return ", ".join([*said, *([f"{seeds[0]} of {seeds[1]} seeds"] if seeds[0] != seeds[1] else [])]) or "other runs"
 
