@@ -258,7 +258,6 @@ MISTAKES = [
     Mistake("off-simplex", "weights not divided by their sum", HINDSIGHT, FAMILY, not_divided),
     Mistake("first-setting", "one (alpha, beta) for a whole batch", HINDSIGHT, FAMILY, first_setting),
     Mistake("seen", "EGAB sees the period it bets on", HINDSIGHT, {**FAMILY, "dataset": "djia"}, seen),
-    Mistake("chosen-before-costs", "hindsight before costs", HINDSIGHT, FAMILY, chosen_before_costs),
     Mistake("third-before-costs", "the first third, before costs", "egab/first_third", FAMILY, chosen_before_costs),
     Mistake("evened-out", "capital spread anew every period", "egab/online", FAMILY, evened_out),
     Mistake("no-costs", "costs are never paid", MARKETS, {"method": "pamr"}, no_costs),
@@ -298,7 +297,7 @@ MISTAKES = [
     ),
 ]
 
-CLAIMED = {"newton-reset", "late-anticor2", "stale-pamr", "stale-pamr2", "sigma-reset", "stale-olmar1", "stale-olmar2"}
+CLAIMED = {"newton-reset", "stale-pamr", "stale-pamr2", "sigma-reset", "stale-olmar1", "stale-olmar2"}
 MISTAKES += [
     replace(m, of=m.of | {"dataset": "msci"}) for m in WEAKENED if m.name in CLAIMED
 ]  # which claims notice too

@@ -134,13 +134,6 @@ MISTAKES = [
         {"method": "reuse_sgd"},
         overrides=("method.projection=renewed",),
     ),
-    Mistake(
-        "biases-in-phase-one",
-        "biases in the first phase",
-        "singleindex/activations",
-        {"method": "online_sgd", "model.activation": "relu"},
-        overrides=("model.bias=normal",),
-    ),
     Mistake("no-normalisation", "rows are not normalised at even steps", *SCALING, no_normalisation),
     Mistake(
         "no-new-biases",

@@ -20,5 +20,5 @@ SUBJECTS = (
     *("doubly_sgd", "doubly_sgd_rr"),
     *("egab_u", "egab_n", "egab_p", "egab_eg", "egab_gd"),
     *("ngvi", "ngvi_average", "ngvi_constant", "ngvi_safe", "ngvi_sqrt", "expectation", "mean_scale"),
-    *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_map"),
+    *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_sgd_renewed", "reuse_map", "all_layers_gd"),
 )

@@ -120,7 +120,7 @@ REFERENCES = {
     "smoothed_sgd": of_test(ONE_PASS, "test_smoothing_averages_over_a_sphere_around_w"),
     "same_batch_gd": of_test(ONE_PASS, "test_all_samples_at_once_is_gradient_descent"),
     "multipass_gd": of_test(ONE_PASS, "test_all_samples_at_once_is_gradient_descent"),
-    "repeated_sgd": of_test(ONE_PASS, "test_batch_reuse_is_two_explicit_steps", "free", 0.0, 1),
+    "repeated_sgd": of_test(ONE_PASS, "test_batch_reuse_is_two_explicit_steps", "free", 0.0, "renewed", 1, "none"),
     "egd": of_test(ONE_PASS, "test_extragradient_takes_its_gradient_elsewhere", "free", 0.5),
     "sam": of_test(ONE_PASS, "test_extragradient_takes_its_gradient_elsewhere", "free", -0.5),
 }

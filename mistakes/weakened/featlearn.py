@@ -73,7 +73,7 @@ def one_minibatch() -> Iterator[None]:
 
 RECOVERY = "featlearn/recovery"
 WEAKENED = [
-    Mistake("heavy-ridge", "a ridge too large", RECOVERY, {"method": "random_features"}, heavy_ridge),
+    Mistake("heavy-ridge", "a ridge too large", FEATURES[0], {"method": "random_features"}, heavy_ridge),
     Mistake("stale-rows", "a step that is not taken", *FEATURES, stale_rows),
     Mistake(
         "small-steps",

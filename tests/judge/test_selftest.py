@@ -19,7 +19,7 @@ QUICK = {  # a paper's mistakes in seconds
 }
 EXPERIMENTS = {  # likewise of one experiment
     "ssvr/rate_stochastic": ["task.horizons=[500,8000]", "seeds=[0,1,2,3,4,5,6,7]"],
-    "ssvr/rate_finite_sum": ["task.horizons=[2048,8192]", "dataset.num_components=256,1024", "seeds=[0,1,2,3,4,5,6,7]"],
+    "ssvr/rate_finite_sum": ["task.horizons=[2048,8192]", "seeds=[0,1,2,3,4,5,6,7]"],
     "doublysgd/variance_formula": ["task.draws=6000"],
     "doublysgd/variance_tradeoff": ["task.draws=4000"],
     "doublysgd/variance_separate": ["task.draws=800"],
