@@ -24,7 +24,7 @@ def crash_line(error: BaseException) -> str:
 def own_line(error: BaseException) -> str | None:
     """`file:line` of the innermost frame outside of libraries, a person's files before the runner's."""
     frames = [(Path(f.filename), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
-    own = [(p, n) for p, n in frames if p.is_file() and not LIBRARIES & set(p.parts) and not _standard(p)]
+    own = [(p, n) for p, n in frames if p.is_file() and not _of_library(p)]
     best = [(p, n) for p, n in own if not p.is_relative_to(ROOT / "bench/run")] or own
     if not best:
         return None
@@ -34,8 +34,7 @@ def own_line(error: BaseException) -> str | None:
 
 def from_library(error: BaseException) -> bool:
     """Was it raised by a library's code?"""
-    raised = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-    return bool(LIBRARIES & set(raised.parts)) or _standard(raised)
+    return _of_library(Path(traceback.extract_tb(error.__traceback__)[-1].filename))
 
 
 def shown(path: str | Path) -> str:
@@ -43,8 +42,9 @@ def shown(path: str | Path) -> str:
     return str(Path(path).relative_to(ROOT)) if Path(path).is_relative_to(ROOT) else str(path)
 
 
-def _standard(path: Path) -> bool:
-    return path.is_relative_to(Path(os.__file__).parent)
+def _of_library(path: Path) -> bool:
+    """Is it a file of an installed package or of Python itself?"""
+    return bool(LIBRARIES & set(path.parts)) or path.is_relative_to(Path(os.__file__).parent)
 
 
 def traceback_lines(error: BaseException) -> list[str]:

@@ -94,8 +94,6 @@ def test_a_relative_import_is_followed(tmp_path, monkeypatch):
 
 def test_a_file_edited_while_a_process_runs_is_read_as_it_is_now(tmp_path, monkeypatch):
     """The syntax tree of before would cut the docstrings of now at other lines, and the wrong digest would be kept."""
-    from bench.run import codehash, signature
-
     monkeypatch.setattr(codehash, "ROOT", tmp_path)
     path = tmp_path / "mine.py"
     path.write_text('"""Mine."""\n\n\nX = 1\n')

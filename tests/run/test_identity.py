@@ -16,7 +16,6 @@ from conftest import DATA, QUIET, ROOT, clean_env, copy_project
 from bench.judge import travel
 
 MINE = """
-from collections.abc import Sequence
 from pathlib import Path
 import numpy as np
 from bench.tasks.classification.images import LabelledImages
