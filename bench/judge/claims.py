@@ -41,11 +41,6 @@ class Judged:
             return f"reduced: {self.reduced}"
         return "own protocol" if self.claim.source.tier == "ours" else "paper protocol"
 
-    @property
-    def counts(self) -> bool:
-        """Is it one of the claims that headlines count: of a source other than us, registered, and with something that refutes it?"""
-        return self.standing.registered and self.claim.source.tier != "ours" and bool(self.claim.refuted_by)
-
 
 def judge_all(
     papers: Mapping[str, Paper],

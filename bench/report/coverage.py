@@ -1,7 +1,8 @@
 """How many claims of each paper got which verdict: the pages' tables, and README's.
 
-Headlines count what can fail and was registered: claims whose source is the paper or published elsewhere, on runs that came after their gate,
-with something that refutes them. All else stands apart. A claim is counted once, at the fullest protocol that has a verdict.
+Headlines count what can fail and was registered: claims whose source is the paper or published elsewhere, on runs that came after their gate.
+One that is reproduced was turned to "not reproduced" by something that the self-test planted. All else stands apart. A claim is counted
+once, at the fullest protocol that has a verdict.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bench.report.places import page_path
 COUNTED = ("paper", "published")
 APART = {  # what is not in a headline, and why
     "ours": "ours",
-    "open": "registered, but nothing is named that refutes it",
+    "open": "registered, but not seen to fail",
     "exploratory": "exploratory",
 }
 PLACES = {place: TIERS.get(place) or APART[place] for place in (*COUNTED, *APART)}
@@ -34,7 +35,8 @@ def place(row: Row) -> str:
     """Where a claim is counted: one of PLACES."""
     if row["standing"] != "registered":
         return "exploratory"
-    return row["tier"] if row["tier"] == "ours" or row["refuted_by"] else "open"
+    failed = row["turned_by"] if row["verdict"] == "reproduced" else row["refuted_by"]
+    return row["tier"] if row["tier"] == "ours" or failed else "open"
 
 
 def once(rows: Iterable[Row]) -> list[Row]:

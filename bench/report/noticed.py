@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from bench.judge.papers import Claim, Paper
+from bench.judge.registration import digest_of
 from bench.judge.selftest import SCALE, Finding
 from bench.report.places import selftest_path
 from bench.report.tables import csv as csv_of
 from bench.report.tables import refuter_name
 
-COLUMNS = ("claim", "refuter", "verdict")
-Seen = Mapping[tuple[str, str], str]  # the verdict of a claim with a mistake or a baseline planted
+COLUMNS = ("claim", "check", "refuter", "verdict")
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,12 @@ def _of(key: str, claim: Claim, findings: Sequence[Finding]) -> Noticed:
 
 
 def write(root: Path, name: str, paper: Paper, findings: Iterable[Finding]) -> Path:
-    """results/selftest/<paper>.csv: a row a claim and what was planted that it names, or that turned it."""
+    """results/selftest/<paper>.csv: a row a claim, its check as it is registered, and what was planted that it names, or that turned it."""
     findings = list(findings)
-    named = {key: set(map(refuter_name, claim.refuted_by)) for key, claim, _ in paper.judged()}
+    named = {key: (digest_of(claim), set(map(refuter_name, claim.refuted_by))) for key, claim, _ in paper.judged()}
     rows = [
-        (key, f.name, f.verdicts[key][1])
-        for key, names in named.items()
+        (key, check, f.name, f.verdicts[key][1])
+        for key, (check, names) in named.items()
         for f in findings
         if key in f.reproduced and (f.name in names or key in f.noticed)
     ]
@@ -82,10 +82,12 @@ def write(root: Path, name: str, paper: Paper, findings: Iterable[Finding]) -> P
     return path
 
 
-def read(root: Path, name: str) -> dict[tuple[str, str], str]:
-    """What `write` wrote; empty where the self-test has not run."""
+def read(root: Path, name: str, paper: Paper) -> dict[tuple[str, str], str]:
+    """What `write` wrote of claims whose check is still the same; empty where the self-test has not run."""
     path = root / selftest_path(name)
     if not path.exists():
         return {}
     rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
-    return {(row["claim"], row["refuter"]): row["verdict"] for row in rows if set(COLUMNS) <= set(row)}
+    checks = {key: digest_of(claim) for key, claim, _ in paper.judged()}
+    same = [row for row in rows if set(COLUMNS) <= set(row) and checks.get(row["claim"]) == row["check"]]
+    return {(row["claim"], row["refuter"]): row["verdict"] for row in same}

@@ -20,7 +20,6 @@ from bench.judge.registration import withdrawn
 from bench.judge.shown import TIERS
 from bench.judge.statistics import fewest
 from bench.report import coverage, figures, heatmaps, scatter, tables
-from bench.report.noticed import Seen
 from bench.report.pages import environment
 from bench.report.places import page_path, verdict_path
 from bench.run.notes import note
@@ -54,7 +53,7 @@ def build(
     scales: Sequence[str],
     earlier: Mapping[str, tuple[str, str]],
     entries: Sequence[Registration] = (),
-    seen: Seen = MappingProxyType({}),
+    seen: tables.Seen = MappingProxyType({}),
 ) -> Built:
     """Judge every claim of a paper and make every file of its report.
 
@@ -63,7 +62,7 @@ def build(
         entries: the registry. seen: what the self-test saw.
     """
     judged = judge_all({key: paper}, records, scales, entries)
-    by_name, built, table = by_experiment(records), Built(), tables.verdict_table(judged)
+    by_name, built, table = by_experiment(records), Built(), tables.verdict_table(judged, seen)
     built.files[verdict_path(key)] = tables.csv(table)
     built.files |= _formats(
         f"tables/{key}/claims", tables.readable_verdicts(judged), f"Claims of {paper.title}", f"{key}:claims"
@@ -196,16 +195,14 @@ def _fullest(claims: Sequence[dict[str, Any]], blocks: Sequence[dict[str, Any]],
     return next((scale for words in counted for scale in reversed(words) if scale in known), known[-1])
 
 
-def _claim(judged: Judged, counted: bool, place: str, seen: Seen) -> dict[str, Any]:
+def _claim(judged: Judged, counted: bool, place: str, seen: tables.Seen) -> dict[str, Any]:
     """What the page shows of a claim at one protocol."""
     stands, claim = judged.standing, judged.claim
     standing = ("exploratory", f"exploratory: {stands.why}")
     if stands.registered:
         said = f"registered, attempt {stands.attempt}, {100 * (1 - 2 * stands.side):.4g} %"
-        standing = (
-            "registered open" if place == "open" else "registered counted" if judged.counts else "registered",
-            said,
-        )
+        more = {"open": " open", "ours": ""}.get(place, " counted")
+        standing = (f"registered{more}", said)
     return {
         "name": judged.name,
         "claim": claim,
@@ -220,7 +217,7 @@ def _claim(judged: Judged, counted: bool, place: str, seen: Seen) -> dict[str, A
     }
 
 
-def _refuters(name: str, claim: Claim, seen: Seen) -> list[tuple[str, str, str]]:
+def _refuters(name: str, claim: Claim, seen: tables.Seen) -> list[tuple[str, str, str]]:
     """(what refutes the claim, what the self-test saw of it, the class of that)"""
     names = list(map(tables.refuter_name, claim.refuted_by))
     names += [refuter for (of, refuter), verdict in seen.items() if of == name and refuter not in names]

@@ -144,7 +144,9 @@ def _made(root: Path, name: str, paper: Paper, scales: Sequence[str]) -> tuple[d
             if _digest_of(root / path) == before["files"].get(path):
                 earlier[path] = digest, (root / path).read_text(encoding="utf-8")
     entries = registrations()
-    built = build(name, paper, read_archive(archive_path(root, name)), scales, earlier, entries, read(root, name))
+    built = build(
+        name, paper, read_archive(archive_path(root, name)), scales, earlier, entries, read(root, name, paper)
+    )
     manifest = {"from": _made_from(root, name, scales), "drawing": drawing, "registry": registration.head(entries)}
     return built.files, manifest | {"files": _digests(built.files), "drawn": built.drawn}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ LATEX = str.maketrans(
 )
 FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet takes for the start of one
 _NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|inf|nan)"
+Seen = Mapping[tuple[str, str], str]  # the verdict of a claim with a mistake or a baseline planted
 NUMBERS = re.compile(rf"{_NUMBER}(?: \[{_NUMBER}, {_NUMBER}\])?", re.IGNORECASE)
 VERDICT_COLUMNS = ["paper", "claim", "audit", "tier", "standing", "attempt", "protocol", "scale", "verdict", "reason"]
 VERDICT_COLUMNS += [
@@ -41,7 +43,7 @@ VERDICT_COLUMNS += [
     "seeds",
     "stale_runs",
 ]
-VERDICT_COLUMNS += ["refuted_by", "power"]
+VERDICT_COLUMNS += ["refuted_by", "turned_by", "power"]
 LAWS = {  # estimands, by the law of a part
     "median": "median",
     "mean": "mean",
@@ -77,6 +79,15 @@ def accepts_text(accept: tuple[float, float]) -> str:
         return f"up to {high:.6g}" if low == -math.inf else f"from {low:.6g}"
     digits = next((d for d in range(3, 17) if f"{low:.{d}g}" != f"{high:.{d}g}"), 16)
     return f"{low:.{digits + 1}g} to {high:.{digits + 1}g}"
+
+
+def turned_by(seen: Seen) -> dict[str, list[str]]:
+    """Claim by claim, what turned it to "not reproduced"."""
+    found: dict[str, list[str]] = {}
+    for (claim, refuter), verdict in seen.items():
+        if verdict == "not reproduced":
+            found.setdefault(claim, []).append(refuter)
+    return found
 
 
 def refuter_name(refuter: str | Swap) -> str:
@@ -189,9 +200,13 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
-    """A row a claim and protocol, with the numbers of the part that decides; every digit."""
-    rows = []
+def verdict_table(judged: Iterable[Judged], seen: Seen = MappingProxyType({})) -> pd.DataFrame:
+    """A row a claim and protocol, with the numbers of the part that decides; every digit.
+
+    Args:
+        seen: what the self-test saw, for the column of what turned a claim to "not reproduced".
+    """
+    rows, turned = [], turned_by(seen)
     for j in judged:
         v, part = j.verdict, j.verdict.parts[0] if j.verdict.parts else None
         row = {
@@ -206,6 +221,7 @@ def verdict_table(judged: Iterable[Judged]) -> pd.DataFrame:
             "verdict": v.verdict,
             "reason": v.reason,
             "refuted_by": "; ".join(map(refuter_name, j.claim.refuted_by)),
+            "turned_by": "; ".join(turned.get(j.name, [])),
         }
         if part:
             i = part.interval

@@ -27,7 +27,15 @@ EVIL = (
     "[red]<script>alert(1)</script> $\\frac{"
 )
 PLAIN = "Nothing of note"
-HREFS = ("#main", "../index.html", "../figures/ssvr/", "papers/ssvr.html", "https://arxiv.org/abs/2406.00489", "data:,")
+HREFS = (
+    "#main",
+    "#withdrawn",
+    "../index.html",
+    "../figures/ssvr/",
+    "papers/ssvr.html",
+    "https://arxiv.org/abs/2406.00489",
+    "data:,",
+)
 
 
 def written(folder: Path, text: str) -> Path:

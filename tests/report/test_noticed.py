@@ -10,6 +10,8 @@ import yaml
 from conftest import clean_env, copy_project
 from test_standing import claim, paper
 
+from bench.judge.papers import load_papers
+from bench.judge.registration import digest_of
 from bench.judge.selftest import Finding
 from bench.report.noticed import noticed, read, write
 
@@ -60,20 +62,30 @@ def test_the_file_holds_what_was_named_or_turned(tmp_path):
         finding("x", b=NO),
     ]
     write(tmp_path, "ssvr", PAPER, findings)
+    check = digest_of(PAPER.claims["a"])
     assert (tmp_path / "selftest/ssvr.csv").read_text() == (
-        f"claim,refuter,verdict\na,wrong-sign,not reproduced\na,{SWAPPED},inconclusive\nb,wrong-sign,not reproduced\n"
+        f"claim,check,refuter,verdict\na,{check},wrong-sign,not reproduced\na,{check},{SWAPPED},inconclusive\n"
+        f"b,{check},wrong-sign,not reproduced\n"
     )
-    assert read(tmp_path, "ssvr") == {
+    assert read(tmp_path, "ssvr", PAPER) == {
         ("a", "wrong-sign"): "not reproduced",
         ("a", SWAPPED): "inconclusive",
         ("b", "wrong-sign"): "not reproduced",
     }
-    assert read(tmp_path, "egab") == {}
+    assert read(tmp_path, "egab", PAPER) == {}
+
+
+def test_what_was_seen_of_another_check_is_not_read(tmp_path):
+    write(tmp_path, "ssvr", PAPER, [finding("wrong-sign", a=YES, b=YES)])
+    changed = claim()
+    changed["check"]["factor"] = 0.5
+    assert read(tmp_path, "ssvr", paper(a=changed, b=claim())) == {("b", "wrong-sign"): "not reproduced"}
 
 
 def test_the_script_exits_with_1_while_a_claim_was_not_seen_to_fail(tmp_path):
     """Real runs in a project of two claims: a mistake turns one; nothing turns the other, until it is gone."""
     copy_project(tmp_path)
+    check = digest_of(load_papers("ssvr")["ssvr"].claims["rate-ssvr-estimate"])
     path = tmp_path / "conf/paper/ssvr.yaml"
     content = yaml.safe_load(path.read_text())
     kept = {name: content["claims"][name] for name in ("rate-ssvr-estimate", "rate-momentum")}
@@ -90,4 +102,4 @@ def test_the_script_exits_with_1_while_a_claim_was_not_seen_to_fail(tmp_path):
         assert done.returncode == code, done.stdout + done.stderr
         assert ("nothing turned it" in done.stdout) == (code == 1)
         table = (tmp_path / "results/selftest/ssvr.csv").read_text().splitlines()
-        assert table == ["claim,refuter,verdict", "rate-ssvr-estimate,stored-gradient,not reproduced"]
+        assert table == ["claim,check,refuter,verdict", f"rate-ssvr-estimate,{check},stored-gradient,not reproduced"]

@@ -19,7 +19,7 @@ from bench.judge.archive import Record, archive_path, text_of, write_archive
 from bench.judge.claims import judge_all
 from bench.judge.papers import Paper, load_papers
 from bench.judge.registration import check_of, digest_of
-from bench.report import publish
+from bench.report import coverage, publish
 from bench.report.paper import build
 from bench.run import registry
 from bench.run.registry import Registration, digest_of_line, line_of, registrations
@@ -162,7 +162,8 @@ def test_the_power_line_is_for_the_verdict_that_the_effect_points_to(registered)
 
 
 @pytest.fixture
-def root(tmp_path, registered) -> Path:
+def root(tmp_path, registered, monkeypatch) -> Path:
+    monkeypatch.setattr(publish, "ROOT", tmp_path / "project")  # whose committed verdicts stand on another registry
     entries = registered(ONE)
     found = tmp_path / "results"
     write_archive(archive_path(found, "ssvr"), text_of(records(entries[0].judged)))
@@ -193,11 +194,14 @@ def test_verdicts_are_remade_when_the_registry_changes_for_the_paper_alone(root,
 
 def test_what_the_self_test_saw_is_shown_once_it_has_run(root):
     (root / "selftest").mkdir()
-    (root / "selftest/ssvr.csv").write_text("claim,refuter,verdict\nbetter,wrong-sign,not reproduced\n")
+    assert [coverage.place(row) for row in publish.verdicts(root, ["ssvr"])] == ["open"]
+    row = f"better,{digest_of(ONE.claims['better'])},wrong-sign,not reproduced"
+    (root / "selftest/ssvr.csv").write_text(f"claim,check,refuter,verdict\n{row}\n")
     assert made(root) == ["ssvr: judging, drawing"]
     assert "wrong-sign ( self-test: refuted ), signsvrg in place of ssvr_fs ( self-test: not seen )" in page_of(
         {"papers/ssvr.html": (root / "papers/ssvr.html").read_text()}
     )
+    assert [coverage.place(row) for row in publish.verdicts(root, ["ssvr"])] == ["paper"]
     assert made(root) == []
 
 
