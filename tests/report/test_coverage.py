@@ -15,7 +15,7 @@ PLAIN = {
     "tier": "paper",
     "standing": "registered",
     "refuted_by": "wrong-sign",
-    "protocol": "paper protocol",
+    "protocol": "full protocol",
     "scale": "mini paper",
     "verdict": "reproduced",
 }
