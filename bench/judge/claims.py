@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.judge.archive import Record, by_experiment
 from bench.judge.deciding import Verdict, decide
@@ -15,7 +16,7 @@ from bench.run.notes import note
 from bench.run.registry import Registration, registrations
 
 FULL = "paper"  # the scale that is nobody's reduction
-REDUCED = 4  # keys that are named in which runs fall short of it
+PARTS = ("dataset", "model", "method", "task", "schedule")  # of a config, in the order in which reductions are named
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,8 @@ class Judged:
 
     @property
     def protocol(self) -> str:
-        """Whose protocol the runs follow, or in what they fall short of it."""
-        if self.reduced:
-            return f"reduced: {self.reduced}"
-        return "own protocol" if self.claim.source.tier == "ours" else "paper protocol"
+        """Are these the experiment's runs at paper scale, or in what do they fall short? Whose protocol that is the paper's file says."""
+        return f"reduced: {self.reduced}" if self.reduced else "full protocol"
 
 
 def judge_all(
@@ -88,18 +87,20 @@ def _protocols(
 def _reduced(
     claim: Claim, found: Sequence[Record], runs: Mapping[str, Sequence[Record]], together: Sequence[str]
 ) -> str:
-    """What the runs have less of than those at paper scale: `epochs 4 of 200, 5 of 10 seeds`."""
+    """All that the runs have less of than those at paper scale, data first: `train_size 2000 of all, epochs 4 of 200, 5 of 10 seeds`."""
     full = runs.get(f"{claim.experiment}@{FULL}", [])
     if FULL in together or not found or not full:
         return ""
     a = found[0]
     b = min(full, key=lambda r: ((r.method, r.dataset) != (a.method, a.dataset), len(differences(a, r))))
-    keys = [key for key in differences(a, b) if a.get(key) is not None and b.get(key) is not None]
-    said = [f"{key.rpartition('.')[2]} {a.get(key)} of {b.get(key)}" for key in keys[:REDUCED]]
-    if len(keys) > REDUCED:
-        said.append(f"{len(keys) - REDUCED} other key{'s' * (len(keys) > REDUCED + 1)}")
+    said = [_of(key.rpartition(".")[2], a.get(key), b.get(key)) for key in differences(a, b, PARTS)]
     seeds = [len({r.seed for r in of}) for of in (found, full)]
-    return ", ".join([*said, *([f"{seeds[0]} of {seeds[1]} seeds"] if seeds[0] != seeds[1] else [])]) or "other runs"
+    return ", ".join([*said, *([f"{seeds[0]} of {seeds[1]} seeds"] if seeds[0] < seeds[1] else [])]) or "other runs"
+
+
+def _of(key: str, some: Any, full: Any) -> str:
+    """`epochs 4 of 200`; a limit that the full protocol does not set leaves all."""
+    return f"{key} {'none' if some is None else some} of {'all' if full is None else full}"
 
 
 def judge(claim: Claim, runs: Sequence[Record], scale: str, stands: Standing | None = None) -> Verdict:

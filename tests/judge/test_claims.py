@@ -367,3 +367,21 @@ def test_judging_needs_no_torch_and_takes_every_claim():
     judged = judge_all(papers, [], ["mini", "paper"])
     assert len(judged) == sum(len(p.claims) + len(p.audits) for p in papers.values()), "one protocol, one count"
     assert {j.verdict.verdict for j in judged} == {"not run"}
+
+
+def test_all_that_is_reduced_is_said_data_first():
+    full = {"dataset.num_components": None, "task.horizons": [100, 1000, 10000], "method.lr": 2.0, "task.theory": False}
+    more = {"experiments": ("ssvr/rate_finite_sum@paper",), "config": full | {"dataset.dim": 50, "task.extra": 3}}
+    few, many = runs("a", LOW), runs("a", [*LOW, *HIGH], **more)
+    content = load_papers("ssvr")["ssvr"]
+    content = content.model_copy(update={"claims": {"x": claim(**BOUND)}, "audits": {}})
+    mini, paper = judge_all({"ssvr": content}, [*few, *many], ["mini", "paper"], [])
+    assert mini.protocol == (
+        "reduced: dim 10 of 50, num_components 256 of all, lr 1.0 of 2.0, extra none of 3, horizons [100, 1000] of [100, 1000, 10000], "
+        "theory True of False, 6 of 12 seeds"
+    )
+    assert paper.protocol == "full protocol"
+    (one,) = judge_all(
+        {"ssvr": content}, [*few, *runs("a", LOW, experiments=more["experiments"])], ["mini", "paper"], []
+    )
+    assert one.protocol == "full protocol", "the same runs at both scales are one protocol"

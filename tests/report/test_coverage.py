@@ -16,7 +16,7 @@ PLAIN = {
     "standing": "registered",
     "refuted_by": "wrong-sign",
     "turned_by": "wrong-sign",
-    "protocol": "paper protocol",
+    "protocol": "full protocol",
     "scale": "mini paper",
     "verdict": "reproduced",
 }

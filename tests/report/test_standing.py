@@ -97,13 +97,13 @@ def test_a_registered_claim_shows_attempt_level_interval_region_and_refuters(reg
     files = build("ssvr", ONE, records(entries[0].judged), ("mini", "paper"), {}, entries, seen).files
     (row,) = rows(files)
     wanted = {"tier": "paper", "standing": "registered", "attempt": "1", "scale": "mini paper", "verdict": "reproduced"}
-    wanted |= {"protocol": "paper protocol", "level": "0.95", "accepts": "up to 0", "estimand": "median", "seeds": "8"}
+    wanted |= {"protocol": "full protocol", "level": "0.95", "accepts": "up to 0", "estimand": "median", "seeds": "8"}
     wanted |= {"estimate": "-1", "refuted_by": "wrong-sign; signsvrg in place of ssvr_fs", "low": "-1", "high": "-1"}
     assert {name: row[name] for name in wanted} == wanted
     said = page_of(files)
     for text in (
         "registered, attempt 1, 95 %",
-        "paper protocol the paper",
+        "full protocol the paper",
         "-1.000 [-1.000, -1.000] , 95 % interval of the median, n = 8; accepted: up to 0",
         "wrong-sign ( self-test: refuted )",
         "signsvrg in place of ssvr_fs ( self-test: inconclusive )",
@@ -138,7 +138,7 @@ def test_theory_of_ours_is_not_called_published(registered):
     files = build("ssvr", paper(a=claim(source=ours, theory="slope 1")), records([0, 1]), ("mini", "paper"), {}).files
     said = page_of(files)
     assert "Theory slope 1 (Theorem 9; here; derived here)" in said
-    assert "own protocol ours exploratory: not registered a" in said
+    assert "full protocol ours exploratory: not registered a" in said
     assert "[-inf, inf]" in said, "two runs have no interval"
     assert "Published" not in said
 
