@@ -125,12 +125,12 @@ def uncentred() -> Iterator[None]:
 
 
 @contextmanager
-def one_decay() -> Iterator[None]:
-    """Every setting of the grid gets the weight decay of the first."""
+def one_decay(take: str = "amax") -> Iterator[None]:
+    """Every setting of the grid gets the same weight decay: the largest, or the smallest by `amin`."""
     from methods.two_layer.regularised_gd import RegularisedGD
 
     decay = RegularisedGD.decay
-    with patch.object(RegularisedGD, "decay", lambda self, t: decay(self, t).amax()):
+    with patch.object(RegularisedGD, "decay", lambda self, t: getattr(decay(self, t), take)()):
         yield
 
 
@@ -155,6 +155,7 @@ MISTAKES = [
     Mistake("no-decay", "the step lacks the penalty", *DIMENSION, no_decay),
     Mistake("decoupled-time", "weights shrink by lam at either step size", *TIME, decoupled),
     Mistake("uncentred", "the student keeps its mean and linear part", *SAMPLED, uncentred),
-    Mistake("one-decay", "all settings get the first's weight decay", *SAMPLED, one_decay),
+    Mistake("one-decay", "all settings get the largest weight decay", *SAMPLED, one_decay),
+    Mistake("no-decay-sampled", "all settings get the smallest weight decay, 0", *SAMPLED, lambda: one_decay("amin")),
     Mistake("radial-step", "the first step without its tangential part", *FEATURES, radial_step),
 ]

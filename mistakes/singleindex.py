@@ -104,7 +104,24 @@ def no_normalisation() -> Iterator[None]:
 
 
 SCALING = ("singleindex/scaling", {"method": "reuse_map"})
+
+
+@contextmanager
+def parity_of_the_label() -> Iterator[None]:
+    """An exponent of 2 does for a polynomial that is not even as well."""
+    from bench.tasks.feature_learning.hermite import information_exponent
+    from datasets.teachers import single_index as module
+
+    def first(link: Any) -> tuple[int, int] | None:
+        exponents = ((i, information_exponent(lambda z, i=i: link(z) ** i)) for i in range(1, 9))
+        return next(((i, k) for i, k in exponents if k is not None and k <= 2), None)
+
+    with patch.object(module, "label_power", first):
+        yield
+
+
 MISTAKES = [
+    Mistake("parity-of-the-label", "2 is enough for every label", "singleindex/label_powers", {}, parity_of_the_label),
     Mistake("new-sample", "a new sample in the second step", *SCALING, new_sample, ("method.batch_size=2",)),
     Mistake("no-projection", "rows are not projected to the sphere", *SCALING, overrides=("method.geometry=free",)),
     Mistake("swapped", "the two step sizes swapped", *SCALING, swapped),
