@@ -70,7 +70,7 @@ class SmoothedSGD(FirstLayerMethod):
 
     def __init__(self, *, smoothing: NonNegativeFloat, smooth_until: Probability, **shared: Any) -> None:
         super().__init__(True, False, own={"smoothing": (smoothing, -0.25)}, **shared)
-        self.smooth_until = smooth_until
+        self.smooth_until, self.smooths = smooth_until, bool(torch.as_tensor(smoothing).any())
 
     def begin(self, neurons: Neurons, target: Target, dims: Tensor) -> None:
         if target.monomials is None:
@@ -87,7 +87,7 @@ class SmoothedSGD(FirstLayerMethod):
         return None, rate * self.neurons.a * batch.y * slope
 
     def exponent(self, information: int, generative: int) -> float:
-        return max(information / 2, 1.0)
+        return max(information / 2 if self.smooths else information - 1.0, 1.0)
 
 
 def smoothed_slope(powers: list[float], u: Tensor, r: Tensor, lam2: Tensor, d: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ class ReuseSGD(GradientMethod):
     grad and grad' are those of the same samples at w and at w', which is not normalised. The first step moves the preactivations, so the
     second gradient sees nonlinear functions of the label; xi near 1 keeps the net move small. This is weak recovery. Strong recovery is
     xi = 0 with a smaller eta and no second step: online SGD. (The theorem prints xi = 1, which would undo every step; its proof has 0.)
-    The algorithm has no biases (model.bias = none); its second phase is the task's.
+    The algorithm has no biases (model.bias = none); its second phase is the task's. A step counts as two gradients in strong recovery too,
+    which does not need the second.
 
     Args:
         lr, lr_power, geometry, loss, batch_size: as GradientMethod's, with eta for gamma; lr_power is 1 for B = 1.
@@ -90,7 +91,7 @@ class LookaheadSGD(FeatureSGD):
 
     def __init__(self, *, inner_lr: float, keep_first: bool, **shared: Any) -> None:
         super().__init__({"inner_lr": (inner_lr, 1.0)}, **shared)
-        self.keep_first = keep_first
+        self.keep_first, self.reuses = keep_first, bool(torch.as_tensor(inner_lr).any())
 
     def move(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
         """The step's coefficients, as FirstLayerMethod.move."""
@@ -103,4 +104,4 @@ class LookaheadSGD(FeatureSGD):
         return None, (self.lr if self.batch_size == 1 else self.lr / h.shape[-1]) * psi
 
     def exponent(self, information: int, generative: int) -> float | None:
-        return max(generative - 1.0, 1.0) if self.fresh else None
+        return super().exponent(generative if self.reuses else information, generative)

@@ -182,3 +182,20 @@ def test_divergence_is_a_result(go):
     more = ["method=egd", "method.lr=1e6", "dataset=single_index", "dataset.d=8", "scale=smoke", "model.bias=none"]
     (folder,) = go(*more, "task.samples=[200]")
     assert result_of(folder)["status"] == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("method", "slope"),
+    [
+        ("smoothed_sgd", 1.5),
+        ("smoothed_sgd method.smoothing=0.0", 2.0),
+        ("reuse_map", 1.0),
+        ("reuse_map method.inner_lr=0.0", 2.0),
+        ("online_sgd", 2.0),
+    ],
+)
+def test_a_method_that_a_setting_makes_online_sgd_has_its_exponent(method, slope, go):
+    """He_3: k / 2 by smoothing, k* - 1 with k* = 1 but at least 1 by reuse, k - 1 by online SGD."""
+    model = ["model.activation=link", "model.bias=none"]
+    (last,) = final(go(*f"method={method}".split(), *QUICK, *model, "task.samples=[1]", "seeds=[0]"))
+    assert last["theory_slope"] == slope
