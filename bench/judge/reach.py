@@ -80,7 +80,7 @@ def too_few(claim: Claim, seeds: int, side: float = SIDE) -> str | None:
         return None
     half = f" ({seeds - judging} more choose {tune})" if tune else ""
     parts = sum(check.parts() for check in checks)
-    return f"{judging} seeds{half} cannot decide {parts} part{'s' * (parts > 1)} at the 5 % level; at least {needed}"
+    return f"{judging} seeds{half} cannot decide {parts} part{'s' * (parts > 1)} at the {200 * side:.3g} % level; at least {needed}"
 
 
 def _needed(check: Check, side: float, parts: int) -> int:

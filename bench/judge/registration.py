@@ -7,6 +7,7 @@ attempt at it, whatever its claims are called, and all attempts together get one
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.judge.archive import Record
+from bench.judge.archive import Record, paper_of
+from bench.judge.reach import too_few
 from bench.run import registry
 from bench.run.job import Job
-from bench.run.registry import Registration, digest_of_line, in_force, line_of, registrations
+from bench.run.registry import Registration, attempt_of, in_force, line_of, name_of, registrations
 
 if TYPE_CHECKING:
     from bench.judge.papers import Claim, Paper
@@ -45,7 +47,7 @@ def check_of(claim: Claim) -> dict[str, Any]:
 
 def digest_of(claim: Claim) -> str:
     """The name of a claim's check in the registry."""
-    return digest_of_line(line_of(check_of(claim)))[:16]
+    return name_of(check_of(claim))
 
 
 # ---- what a verdict stands on
@@ -89,16 +91,19 @@ def standing(claim: Claim, scale: str, runs: Sequence[Record], entries: Sequence
 
 
 def withdrawn(paper: str, content: Paper, entries: Sequence[Registration]) -> list[tuple[str, str]]:
-    """(experiment, check) of what was registered for a paper and no claim says any more: a claim that failed cannot just go away."""
-    now = {(claim.experiment, digest_of(claim)) for _, claim, _ in content.judged()}
-    found = {
-        (e.experiment, digest): line_of(check["check"])
-        for e in entries
-        if e.experiment.partition("/")[0] == paper
-        for digest, check in e.checks.items()
-        if (e.experiment, digest) not in now
-    }
-    return [(experiment, text) for (experiment, _), text in found.items()]
+    """(experiment, check) of what was registered for a paper and no claim says any more: a claim that failed cannot just go away.
+
+    A check that is still said at one scale and no longer at another is withdrawn there, and says so: `ssvr/cifar10 at paper scale`.
+    """
+    now = {(claim.experiment, scale, digest_of(claim)) for _, claim, _ in content.judged() for scale in claim.scales}
+    said = {(experiment, digest) for experiment, _, digest in now}
+    found = {}
+    for e in entries:
+        for scale, (digest, check) in itertools.product(e.scales, e.checks.items()):
+            if paper_of(e.experiment) == paper and (e.experiment, scale, digest) not in now:
+                at = f" at {scale} scale" if (e.experiment, digest) in said else ""
+                found[e.experiment + at, digest] = line_of(check["check"])
+    return [(where, text) for (where, _), text in found.items()]
 
 
 def check_whole(heads: Mapping[str, str], entries: Sequence[Registration]) -> None:
@@ -147,7 +152,10 @@ def register(
             before = in_force(name, content["scales"][0], entries)
             if before is not None and _same(before, content):
                 continue
-            attempt = _attempt(content, entries)
+            attempt = attempt_of(*(content[key] for key in ("experiment", "scales", "jobs", "checks")), entries)
+            for claim in claims:
+                if problem := _undecided(claim, content, attempt):
+                    raise UserError(f"{name} at attempt {attempt}: {problem}")
             text = line_of(content | {"attempt": attempt, "previous": head(entries)})
             if write:
                 append(path, text)
@@ -173,23 +181,17 @@ def _contents(name: str, claims: Sequence[Claim], jobs: Jobs) -> Iterator[dict[s
             yield {"experiment": name, "scales": scales, "seeds": count, "jobs": list(keys), "checks": checks}
 
 
+def _undecided(claim: Claim, content: Mapping[str, Any], attempt: int) -> str | None:
+    """Why so many seeds can never decide a claim at the level of its attempt."""
+    return too_few(claim, content["seeds"], side_of(attempt)) if digest_of(claim) in content["checks"] else None
+
+
 def _same(entry: Registration, content: Mapping[str, Any]) -> bool:
     return (
         entry.scales == tuple(content["scales"])
         and entry.seeds == content["seeds"]
         and entry.jobs == tuple(content["jobs"])
         and entry.checks == content["checks"]
-    )
-
-
-def _attempt(content: Mapping[str, Any], entries: Iterable[Registration]) -> int:
-    """One more than the lines of the same experiment, by its name at one of the scales or by its jobs."""
-    own = set(content["jobs"])
-    return 1 + sum(
-        (e.experiment == content["experiment"] and bool(set(e.scales) & set(content["scales"])))
-        or own <= set(e.jobs)
-        or own >= set(e.jobs)
-        for e in entries
     )
 
 

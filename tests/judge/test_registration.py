@@ -149,6 +149,42 @@ def test_an_experiment_under_another_name_is_the_same_attempt(registered, path):
     assert registrations(path)[-1].attempt == 2
 
 
+@pytest.mark.parametrize(
+    ("keys", "attempt"),
+    [
+        ([KEYS[0], "c" * 64], 2),  # half of its jobs
+        ([KEYS[0], "c" * 64, "d" * 64], 2),  # one of them, with the same check
+        (["c" * 64, "d" * 64], 1),
+    ],
+)
+def test_another_name_and_one_job_changed_is_the_same_attempt(registered, path, keys, attempt):
+    renamed = Paper(gap=claim(**BETTER).model_copy(update={"experiment": "ssvr/rate_stochastic"}))
+    register({"ssvr": renamed}, jobs_of(keys), ["ssvr/rate_stochastic"], path)
+    assert registrations(path)[-1].attempt == attempt
+
+
+def test_experiments_that_share_a_baseline_are_two(registered, path):
+    other = claim(**BETTER | {"factor": 0.5}).model_copy(update={"experiment": "ssvr/rate_stochastic"})
+    register({"ssvr": Paper(gap=other)}, jobs_of([KEYS[0], "c" * 64, "d" * 64]), ["ssvr/rate_stochastic"], path)
+    assert registrations(path)[-1].attempt == 1
+
+
+def test_what_an_attempt_has_too_few_seeds_for_is_not_registered(path):
+    """Six seeds decide at the first attempt; 2^-6 is above the level of the second."""
+    register({"ssvr": Paper(gap=claim(**BETTER))}, jobs_of(count=6), [NAME], path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"at attempt 2: 6 seeds cannot decide 1 part at the 1.67 % level; at least 7"):
+        register({"ssvr": Paper(gap=claim(**BETTER | {"factor": 0.9}))}, jobs_of(count=6), [NAME], path)
+    assert path.read_bytes() == before
+
+
+def test_a_scale_that_a_claim_leaves_out_is_withdrawn(registered, path):
+    """It failed at paper scale; saying it at mini scale alone does not make that go away."""
+    narrowed = Paper(gap=claim(**BETTER).model_copy(update={"scales": ("mini",)}))
+    (gone,) = withdrawn("ssvr", narrowed, registrations(path))
+    assert gone[0] == f"{NAME} at paper scale"
+
+
 def test_runs_of_other_jobs_are_exploratory(registered, path):
     (entry,) = registrations(path)
     records = [replace(r, key="d" * 64) if r.method == "a" else r for r in found(entry.judged)]
@@ -171,7 +207,16 @@ def test_a_registry_without_its_last_line_is_refused(registered, path):
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda lines: [lines[0].replace("0.7", "0.9"), lines[1]], "line 2: does not follow"),
+        (lambda lines: [lines[0].replace('"seeds":8', '"seeds":9'), lines[1]], "line 2: does not follow"),
+        (lambda lines: [lines[0].replace("0.7", "0.9"), lines[1]], "line 1: check .* is not what stands under it"),
+        (lambda lines: [lines[0], lines[1].replace("0.7", "0.9")], "line 2: check .* is not what stands under it"),
+        (lambda lines: [lines[0], lines[1].replace(":", ": ")], "line 2: is not written as registrations are"),
+        (
+            lambda lines: [lines[0], lines[1].replace('"attempt":2', '"attempt":1')],
+            "says attempt 1, and it is attempt 2",
+        ),
+        (lambda lines: [*lines, lines[1]], "line 3: does not follow"),
+        (lambda lines: [lines[0], lines[1].replace('"attempt":2', '"attempt":"2"')], "line 2: is no registration"),
         (lambda lines: lines[1:], "line 1: does not follow"),
         (lambda lines: lines[::-1], "line 1: does not follow"),
         (lambda lines: [lines[0], "{}"], "line 2: is no registration"),

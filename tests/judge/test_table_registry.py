@@ -16,6 +16,7 @@ from bench.errors import UserError
 from bench.judge.table import judge_files
 from bench.judge.table_claims import load_sheet
 from bench.judge.table_registry import register_table, registry_of
+from bench.run.registry import line_of
 
 CLAIMS = """metrics: {accuracy: higher}
 seeds: 12
@@ -104,7 +105,7 @@ def test_a_line_that_was_changed_is_refused(claims):
     path = registry_of(claims)
     lines = path.read_text().splitlines()
     first = json.loads(lines[0]) | {"seeds": 14}
-    path.write_text("\n".join([json.dumps(first), lines[1]]) + "\n")
+    path.write_text("\n".join([line_of(first), lines[1]]) + "\n")
     with pytest.raises(UserError, match=r"claims\.registry\.jsonl, line 2: does not follow the line before it"):
         judged(claims, seeds)
 
