@@ -71,6 +71,11 @@ class Standing:
     def side(self) -> float:
         return side_of(self.attempt)
 
+    @property
+    def next_side(self) -> float | None:
+        """That of another attempt, the only way in which a registered claim gets more runs; None where nothing is registered."""
+        return side_of(self.attempt + 1) if self.registered else None
+
 
 def standing(claim: Claim, scale: str, runs: Sequence[Record], entries: Sequence[Registration]) -> Standing:
     """Of a claim on the runs of its experiment at a scale."""

@@ -253,6 +253,20 @@ def test_topping_up_until_it_passes_keeps_the_level():
     assert passed / 400 <= 0.05 + (0.05 * 0.95 / 400) ** 0.5
 
 
+def test_more_runs_are_planned_at_the_level_of_the_next_attempt(registered, path):
+    """A registered claim gets more runs as another attempt, with other seeds, at a stricter level: fewer would be a promise not kept."""
+    (entry,) = registrations(path)
+    records = [
+        replace(r, metrics=r.metrics | {"mean_grad_l1": 3.0}) if r.method == "a" and k % 4 == 0 else r
+        for k, r in enumerate(found(entry.judged))
+    ]
+    one, loose = judged(registered, records, path).verdict, judged(registered, records, path.with_name("none")).verdict
+    assert one.verdict == loose.verdict == "inconclusive"
+    assert one.planner.needed > loose.planner.needed
+    assert f"{one.planner.needed} runs of another attempt would show it" in one.reason
+    assert f"{loose.planner.needed} runs would show it" in loose.reason
+
+
 def test_a_user_s_own_claim_works_without_ceremony(path):
     one = judged(Paper(mine=claim(**BETTER)), found(list(range(8))), path)
     assert (one.verdict.verdict, one.standing.word, one.standing.why) == ("reproduced", "exploratory", "not registered")
