@@ -18,6 +18,7 @@ from bench.run.notes import note
 if TYPE_CHECKING:
     from bench.judge.papers import Claim, Paper
 
+MOST = 10_000  # runs that are thought of
 SCALES = ("mini", "paper")  # of figures and tables
 Jobs = Callable[[str, str], Sequence[Job]]
 
@@ -96,7 +97,8 @@ def _needed(check: Check, side: float, parts: int) -> int:
 
 
 def _enough(decides: Callable[[int], bool]) -> int:
-    return next(n for n in range(1, 10_000) if decides(n))
+    """The fewest runs that decide, as far as anyone would count."""
+    return next((n for n in range(1, MOST) if decides(n)), MOST)
 
 
 def _several(check: Check, where: Where, jobs: Sequence[Job]) -> str | None:

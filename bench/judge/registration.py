@@ -1,7 +1,7 @@
 """What is registered of an experiment before it is judged, and what that makes of a verdict.
 
-Registered are the checks of all claims on the experiment, the keys of its jobs and the number of seeds; the seeds follow from the line
-(bench.run.registry). A check is confirmed on the runs of the last line that holds it and on no others. Each line of an experiment is another
+Registered are the checks of all claims on the experiment, which way their metrics are better, the keys of its jobs and the number of seeds;
+the seeds follow from the line (bench.run.registry). A check is confirmed on the runs of the last line that holds it and on no others. Each line of an experiment is another
 attempt at it, whatever its claims are called, and all attempts together get one level: the k-th has 5 % / (k (k + 1)) at either end.
 """
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError
 from bench.judge.archive import Record, paper_of
 from bench.judge.reach import too_few
+from bench.judge.words import metrics_of
 from bench.run import registry
 from bench.run.job import Job
 from bench.run.registry import Registration, attempt_of, in_force, line_of, name_of, registrations
@@ -84,6 +85,9 @@ def standing(claim: Claim, scale: str, runs: Sequence[Record], entries: Sequence
         return Standing(False, "not registered", runs)
     if digest_of(claim) not in entry.checks:
         return Standing(False, "its check is not the registered one", runs)
+    metric, now = claim.check.metric, metrics_of(claim.experiment)
+    if entry.directions.get(metric, now[metric].better) != now[metric].better:
+        return Standing(False, f"{metric} is not better in the registered direction", runs)
     keys = {r.key for r in runs}
     if keys != set(entry.jobs):
         return Standing(False, "the experiment is not the registered one", runs)
@@ -182,8 +186,10 @@ def _contents(name: str, claims: Sequence[Claim], jobs: Jobs) -> Iterator[dict[s
         found.setdefault((tuple(sorted(job.key for job in planned)), *seeds), []).append(scale)
     for (keys, count), scales in found.items():
         checks = {digest_of(c): check_of(c) for c in claims if set(scales) & set(c.scales)}
+        better = {c.check.metric: metrics_of(name)[c.check.metric].better for c in claims if digest_of(c) in checks}
         if checks:
-            yield {"experiment": name, "scales": scales, "seeds": count, "jobs": list(keys), "checks": checks}
+            content = {"experiment": name, "scales": scales, "seeds": count, "jobs": list(keys), "checks": checks}
+            yield content | {"directions": better}
 
 
 def _undecided(claim: Claim, content: Mapping[str, Any], attempt: int) -> str | None:
@@ -197,6 +203,7 @@ def _same(entry: Registration, content: Mapping[str, Any]) -> bool:
         and entry.seeds == content["seeds"]
         and entry.jobs == tuple(content["jobs"])
         and entry.checks == content["checks"]
+        and entry.directions in ({}, content["directions"])
     )
 
 

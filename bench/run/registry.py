@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ REGISTRY = CONF / "registry.jsonl"
 START = "0" * 64  # what the first line follows
 KEYS = {"experiment": str, "scales": list, "seeds": int, "jobs": list, "checks": dict, "attempt": int, "previous": str}
 
+LATER = {"directions": dict}  # keys that the oldest lines lack
+
 
 @dataclass(frozen=True)
 class Registration:
     """A line: the experiment, the scales that its jobs serve, how many seeds, the jobs' keys, the checks by their digest, and which attempt it is.
 
-    digest: of the line; the seeds follow from it.
+    digest: of the line; the seeds follow from it. directions: which way each metric is better, where the line says so.
     """
 
     experiment: str
@@ -36,6 +38,7 @@ class Registration:
     attempt: int
     previous: str
     digest: str
+    directions: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def judged(self) -> list[int]:
@@ -95,7 +98,8 @@ def _parsed(path: Path, size: int, changed: int) -> tuple[Registration, ...]:
             content = json.loads(text)
         except ValueError:
             raise UserError(f"{where}: is no line of JSON; restore the file from git") from None
-        if not isinstance(content, dict) or {name: type(value) for name, value in content.items()} != KEYS:
+        kinds = {name: type(v) for name, v in content.items()} if isinstance(content, dict) else {}
+        if not (kinds.items() <= (KEYS | LATER).items() and KEYS.keys() <= kinds.keys()):
             raise UserError(f"{where}: is no registration; restore the file from git")
         if content["previous"] != (found[-1].digest if found else START):
             raise UserError(

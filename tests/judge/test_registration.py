@@ -13,9 +13,10 @@ from conftest import ROOT
 from made import claim, runs
 
 from bench.errors import UserError
+from bench.judge import registration
 from bench.judge.claims import judge_all
 from bench.judge.registration import check_whole, digest_of, head, register, side_of, standing, withdrawn
-from bench.run.registry import REGISTRY, in_force, judged_seeds, registrations, seeds_of
+from bench.run.registry import REGISTRY, in_force, judged_seeds, line_of, registrations, seeds_of
 
 NAME = "ssvr/rate_finite_sum"
 BETTER = {"kind": "better", "of": {"method": "a"}, "than": {"method": "b"}, "factor": 0.7}
@@ -147,6 +148,30 @@ def test_an_experiment_under_another_name_is_the_same_attempt(registered, path):
     renamed = Paper(gap=claim(**BETTER).model_copy(update={"experiment": "ssvr/rate_stochastic"}))
     register({"ssvr": renamed}, jobs_of(), ["ssvr/rate_stochastic"], path)
     assert registrations(path)[-1].attempt == 2
+
+
+def test_a_metric_that_is_turned_round_after_its_runs_is_exploratory(registered, path, monkeypatch):
+    """The check says that a is better; a task's note says which way that is."""
+    (entry,) = registrations(path)
+    assert entry.directions == {"mean_grad_l1": "lower"}
+    metrics = registration.metrics_of(NAME)
+    turned = {**metrics, "mean_grad_l1": replace(metrics["mean_grad_l1"], better="higher")}
+    monkeypatch.setattr(registration, "metrics_of", lambda experiment: turned)
+    one = judged(registered, found(entry.judged, 2.0, 1.0), path)
+    assert (one.standing.word, one.standing.why) == (
+        "exploratory",
+        "mean_grad_l1 is not better in the registered direction",
+    )
+    register({"ssvr": registered}, jobs_of(), [NAME], path)
+    assert registrations(path)[-1].attempt == 2
+
+
+def test_a_line_without_directions_is_read_as_it_was_written(registered, path):
+    content = {k: v for k, v in json.loads(path.read_text()).items() if k != "directions"}
+    path.write_text(line_of(content) + "\n")
+    (entry,) = registrations(path)
+    assert judged(registered, found(entry.judged), path).standing.registered
+    assert register({"ssvr": registered}, jobs_of(), [NAME], path) == []
 
 
 @pytest.mark.parametrize(
