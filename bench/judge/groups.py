@@ -84,6 +84,11 @@ def differences(
     return found
 
 
+def lengths(run: Record) -> set[str]:
+    """Keys of its task that say how long a run is; compared runs have a budget in common, and may differ in these."""
+    return {f"task.{key}" for key in note(run.task).length} if run.task else set()  # a table's runs have no task
+
+
 def rows_at(run: Record, at: Row) -> list[Row]:
     """The rows of the curve that have the values `at`."""
     return [row for row in run.curve if all(row.get(k) == v for k, v in at.items())]
@@ -128,8 +133,7 @@ def check_comparable(
         if first.seeds != other.seeds:
             raise Undecided("not comparable", f"{pair} have different seeds: {first.seeds} and {other.seeds}")
         a, b = first.runs[0], other.runs[0]
-        length = {f"task.{key}" for key in note(a.task).length} if a.task else set()  # a table's runs have no task
-        keys = [k for k in differences(a, b, ("task", "dataset", "model")) if k not in named | length]
+        keys = [k for k in differences(a, b, ("task", "dataset", "model")) if k not in named | lengths(a)]
         keys = [k for k in keys if k.partition(".")[0] not in named]
         if keys:
             values = f"{keys[0]} {a.get(keys[0])} and {b.get(keys[0])}"
