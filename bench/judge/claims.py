@@ -10,10 +10,10 @@ from bench.judge.archive import Record, by_experiment
 from bench.judge.deciding import Verdict, decide
 from bench.judge.groups import differences
 from bench.judge.papers import Claim, Paper
-from bench.judge.registration import Standing, standing
+from bench.judge.registration import Standing, registrations, standing
 from bench.judge.statistics import OutOfRange
 from bench.run.notes import note
-from bench.run.registry import Registration, registrations
+from bench.run.registry import Registration
 
 FULL = "paper"  # the scale that is nobody's reduction
 REDUCED = 4  # keys that are named in which runs fall short of it

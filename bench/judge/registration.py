@@ -1,8 +1,9 @@
 """What is registered of an experiment before it is judged, and what that makes of a verdict.
 
 Registered are the checks of all claims on the experiment, which way their metrics are better, the keys of its jobs and the number of seeds;
-the seeds follow from the line (bench.run.registry). A check is confirmed on the runs of the last line that holds it and on no others. Each line of an experiment is another
-attempt at it, whatever its claims are called, and all attempts together get one level: the k-th has 5 % / (k (k + 1)) at either end.
+the seeds follow from the line (bench.run.registry). A check is confirmed on the runs of the last line that holds it and on no others. Each
+line of an experiment is another attempt at it, whatever its claims are called, and all attempts together get one level: the k-th has
+5 % / (k (k + 1)) at either end.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from bench.judge.reach import too_few
 from bench.judge.words import metrics_of
 from bench.run import registry
 from bench.run.job import Job
-from bench.run.registry import Registration, attempt_of, in_force, line_of, name_of, registrations
+from bench.run.registry import Registration, digest_of_line, in_force, line_of
 
 if TYPE_CHECKING:
     from bench.judge.papers import Claim, Paper
 
 LEVEL = 0.05  # of all attempts at an experiment together, at either end
 SCALES = ("mini", "paper")
+BETTER = "better"  # of a registered check; the oldest lines lack it
 Jobs = Callable[[str, str], Sequence[Job]]
 
 
@@ -46,9 +48,74 @@ def check_of(claim: Claim) -> dict[str, Any]:
     return json.loads(line_of(content))
 
 
+def better_of(claim: Claim) -> str | None:
+    """Which way the metric of a claim is better."""
+    return metrics_of(claim.experiment)[claim.check.metric].better
+
+
 def digest_of(claim: Claim) -> str:
     """The name of a claim's check in the registry."""
     return name_of(check_of(claim))
+
+
+def name_of(check: Mapping[str, Any]) -> str:
+    """What a check is called in the registry: by how it is decided."""
+    return digest_of_line(line_of(dict(check)))[:16]
+
+
+def _without(check: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in check.items() if key != BETTER}
+
+
+# ---- the lines
+
+
+def registrations(path: Path | None = None) -> tuple[Registration, ...]:
+    """Every registration, oldest first, each as `register` writes it: nobody chose its spelling, its attempt or what its checks are called.
+
+    Raises:
+        UserError: a line is not, or does not follow the one before.
+    """
+    entries, path = registry.registrations(path), path or registry.REGISTRY
+    if entries and entries[-1].digest not in _WELL:
+        for k, entry in enumerate(entries):
+            if problem := _unlike(entry, entries[:k]):
+                raise UserError(f"{path.name}, line {k + 1}: {problem}; restore the file from git")
+        _WELL.add(entries[-1].digest)
+    return entries
+
+
+_WELL: set[str] = set()  # last lines of registries that were found well; each stands for all before it
+
+
+def _unlike(entry: Registration, before: Sequence[Registration]) -> str | None:
+    """In what a line is none that `register` writes."""
+    content = {name: getattr(entry, name) for name in registry.KEYS}
+    if not (type(entry.attempt) is int and type(entry.seeds) is int and isinstance(entry.checks, dict)):
+        return "is no registration"
+    if digest_of_line(line_of(content)) != entry.digest:
+        return "is not written as registrations are"
+    for name, check in entry.checks.items():
+        if name not in (name_of(check), name_of(_without(check))):
+            return f"check {name} is not what stands under it"
+    least = attempt_of(content, before)
+    return f"says attempt {entry.attempt}, and it is attempt {least}" if entry.attempt < least else None
+
+
+def attempt_of(content: Mapping[str, Any], before: Iterable[Registration]) -> int:
+    """Which attempt a registration is: one more than the lines before it of the same experiment. That is one of this name at one of these
+    scales or, by whatever name, one whose jobs are contained in these or contain them, have half of the larger number in common, or one of
+    them together with a check.
+    """
+    scales, jobs, checks = (set(content[key]) for key in ("scales", "jobs", "checks"))
+    return 1 + sum(
+        (e.experiment == content["experiment"] and not scales.isdisjoint(e.scales))
+        or jobs <= (theirs := set(e.jobs))
+        or jobs >= theirs
+        or 2 * len(jobs & theirs) >= max(len(jobs), len(theirs))
+        or not (jobs.isdisjoint(theirs) or checks.isdisjoint(e.checks))
+        for e in before
+    )
 
 
 # ---- what a verdict stands on
@@ -85,9 +152,9 @@ def standing(claim: Claim, scale: str, runs: Sequence[Record], entries: Sequence
         return Standing(False, "not registered", runs)
     if digest_of(claim) not in entry.checks:
         return Standing(False, "its check is not the registered one", runs)
-    metric, now = claim.check.metric, metrics_of(claim.experiment)
-    if entry.directions.get(metric, now[metric].better) != now[metric].better:
-        return Standing(False, f"{metric} is not better in the registered direction", runs)
+    better = better_of(claim)
+    if entry.checks[digest_of(claim)].get(BETTER, better) != better:
+        return Standing(False, f"{claim.check.metric} is not better in the registered direction", runs)
     keys = {r.key for r in runs}
     if keys != set(entry.jobs):
         return Standing(False, "the experiment is not the registered one", runs)
@@ -161,7 +228,7 @@ def register(
             before = in_force(name, content["scales"][0], entries)
             if before is not None and _same(before, content):
                 continue
-            attempt = attempt_of(*(content[key] for key in ("experiment", "scales", "jobs", "checks")), entries)
+            attempt = attempt_of(content, entries)
             for claim in claims:
                 if problem := _undecided(claim, content, attempt):
                     raise UserError(f"{name} at attempt {attempt}: {problem}")
@@ -185,11 +252,9 @@ def _contents(name: str, claims: Sequence[Claim], jobs: Jobs) -> Iterator[dict[s
             raise UserError(f"{name}: its jobs have {sorted(seeds)} seeds; one number is registered")
         found.setdefault((tuple(sorted(job.key for job in planned)), *seeds), []).append(scale)
     for (keys, count), scales in found.items():
-        checks = {digest_of(c): check_of(c) for c in claims if set(scales) & set(c.scales)}
-        better = {c.check.metric: metrics_of(name)[c.check.metric].better for c in claims if digest_of(c) in checks}
+        checks = {digest_of(c): check_of(c) | {BETTER: better_of(c)} for c in claims if set(scales) & set(c.scales)}
         if checks:
-            content = {"experiment": name, "scales": scales, "seeds": count, "jobs": list(keys), "checks": checks}
-            yield content | {"directions": better}
+            yield {"experiment": name, "scales": scales, "seeds": count, "jobs": list(keys), "checks": checks}
 
 
 def _undecided(claim: Claim, content: Mapping[str, Any], attempt: int) -> str | None:
@@ -202,8 +267,8 @@ def _same(entry: Registration, content: Mapping[str, Any]) -> bool:
         entry.scales == tuple(content["scales"])
         and entry.seeds == content["seeds"]
         and entry.jobs == tuple(content["jobs"])
-        and entry.checks == content["checks"]
-        and entry.directions in ({}, content["directions"])
+        and entry.checks.keys() == content["checks"].keys()
+        and all(entry.checks[name] in (check, _without(check)) for name, check in content["checks"].items())
     )
 
 

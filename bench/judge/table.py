@@ -20,14 +20,14 @@ from bench.judge.claims import Verdict, decide
 from bench.judge.groups import label
 from bench.judge.parts import Part
 from bench.judge.reach import too_few
-from bench.judge.registration import Standing
+from bench.judge.registration import Standing, registrations
 from bench.judge.statistics import Interval, OutOfRange
 from bench.judge.table_claims import Sheet, load_sheet, sheet_of
 from bench.judge.table_formats import recognised
 from bench.judge.table_registry import registry_of, standing, withdrawn
 from bench.judge.table_rows import Table, read_table, table_of
 from bench.judge.table_runs import Runs, with_roles
-from bench.run.registry import Registration, registrations
+from bench.run.registry import Registration
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,14 @@ from bench.run.paths import CONF
 
 REGISTRY = CONF / "registry.jsonl"
 START = "0" * 64  # what the first line follows
-KEYS = {"experiment": str, "scales": list, "seeds": int, "jobs": list, "checks": dict, "attempt": int, "previous": str}
-
-LATER = {"directions": dict}  # keys that the oldest lines lack
+KEYS = {"experiment", "scales", "seeds", "jobs", "checks", "attempt", "previous"}
 
 
 @dataclass(frozen=True)
 class Registration:
     """A line: the experiment, the scales that its jobs serve, how many seeds, the jobs' keys, the checks by their digest, and which attempt it is.
 
-    digest: of the line; the seeds follow from it. directions: which way each metric is better, where the line says so.
+    digest: of the line; the seeds follow from it.
     """
 
     experiment: str
@@ -38,7 +36,6 @@ class Registration:
     attempt: int
     previous: str
     digest: str
-    directions: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def judged(self) -> list[int]:
@@ -56,24 +53,6 @@ def seeds_of(digest: str, count: int) -> list[int]:
     return list(found)
 
 
-def attempt_of(
-    experiment: str, scales: Iterable[str], jobs: Iterable[str], checks: Collection[str], before: Iterable[Registration]
-) -> int:
-    """Which attempt a registration is: one more than the lines before it of the same experiment. That is one of this name at one of these
-    scales or, by whatever name, one whose jobs are contained in these or contain them, have half of the larger number in common, or one of
-    them together with a check.
-    """
-    scales, jobs, checks = set(scales), set(jobs), set(checks)
-    return 1 + sum(
-        (e.experiment == experiment and not scales.isdisjoint(e.scales))
-        or jobs <= (theirs := set(e.jobs))
-        or jobs >= theirs
-        or 2 * len(jobs & theirs) >= max(len(jobs), len(theirs))
-        or not (jobs.isdisjoint(theirs) or checks.isdisjoint(e.checks))
-        for e in before
-    )
-
-
 def line_of(content: dict[str, Any]) -> str:
     """The text of a line, without its end."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -82,11 +61,6 @@ def line_of(content: dict[str, Any]) -> str:
 def digest_of_line(text: str) -> str:
     """64 hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def name_of(check: dict[str, Any]) -> str:
-    """What a check is called in the registry."""
-    return digest_of_line(line_of(check))[:16]
 
 
 @cache
@@ -98,38 +72,22 @@ def _parsed(path: Path, size: int, changed: int) -> tuple[Registration, ...]:
             content = json.loads(text)
         except ValueError:
             raise UserError(f"{where}: is no line of JSON; restore the file from git") from None
-        kinds = {name: type(v) for name, v in content.items()} if isinstance(content, dict) else {}
-        if not (kinds.items() <= (KEYS | LATER).items() and KEYS.keys() <= kinds.keys()):
+        if not isinstance(content, dict) or set(content) != KEYS:
             raise UserError(f"{where}: is no registration; restore the file from git")
         if content["previous"] != (found[-1].digest if found else START):
             raise UserError(
                 f"{where}: does not follow the line before it: lines are added, never changed; restore the file from git"
             )
-        found.append(_entry(text, content, found, where))
+        content |= {"scales": tuple(content["scales"]), "jobs": tuple(content["jobs"])}
+        found.append(Registration(**content, digest=digest_of_line(text)))
     return tuple(found)
-
-
-def _entry(text: str, content: dict[str, Any], before: Sequence[Registration], where: str) -> Registration:
-    """A line that was written as lines are: nobody chose its spelling, its attempt or what its checks are called."""
-    if text != line_of(content):
-        raise UserError(f"{where}: is not written as registrations are; restore the file from git")
-    entry = Registration(
-        **content | {"scales": tuple(content["scales"]), "jobs": tuple(content["jobs"])}, digest=digest_of_line(text)
-    )
-    for name, check in entry.checks.items():
-        if name != name_of(check):
-            raise UserError(f"{where}: check {name} is not what stands under it; restore the file from git")
-    least = attempt_of(entry.experiment, entry.scales, entry.jobs, entry.checks, before)
-    if entry.attempt < least:
-        raise UserError(f"{where}: says attempt {entry.attempt}, and it is attempt {least}; restore the file from git")
-    return entry
 
 
 def registrations(path: Path | None = None) -> tuple[Registration, ...]:
     """Every registration, oldest first; none where there is no file.
 
     Raises:
-        UserError: a line was changed, taken out of the middle, or made by hand to be an earlier attempt than it is.
+        UserError: a line was changed, or taken out of the middle.
     """
     path = path or REGISTRY
     try:

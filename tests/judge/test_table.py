@@ -296,5 +296,5 @@ def test_a_share_that_no_number_of_runs_decides_is_said():
 def test_a_number_too_large_for_one_is_said():
     frame = pd.DataFrame({"method": ["a"] * 8, "seed": range(8), "accuracy": [10**400] * 8})
     check = {"kind": "bound", "metric": "accuracy", "of": {"method": "a"}, "at_least": 0.5}
-    with pytest.raises(UserError, match="row 0: accuracy is 1000.*no number"):
+    with pytest.raises(UserError, match=r"row 0: accuracy is 1000.*no number"):
         judge_table(frame, {"large": check})
