@@ -70,6 +70,13 @@ class _Law(Entry):
         """How many quantities are tested."""
         return 1
 
+    def _positive(self) -> bool:
+        """Is what is tested a number of the metric, or a ratio of two?"""
+        if self.kind in ("value", "better"):
+            compared = self.kind == "better" or isinstance(self.target, dict)
+            return not compared or (self.relative if self.kind == "value" else self.factor) is not None
+        return self.kind == "bound"
+
     @model_validator(mode="after")
     def _bounded(self) -> _Law:
         if self.estimand != "median" and self.kind in ("share", "identity"):
@@ -81,6 +88,10 @@ class _Law(Entry):
         if (self.range is None) == (self.symmetric is None):
             raise ValueError(
                 f"estimand {self.estimand}: needs the range that the metric cannot leave, or why its law is symmetric"
+            )
+        if self.estimand == "log_mean" and not self._positive():
+            raise ValueError(
+                "estimand log_mean: is of what is positive; a difference or a slope is not, say factor or relative"
             )
         if self.range and not (self.range[0] < self.range[1] and (self.estimand == "mean" or self.range[0] > 0)):
             raise ValueError("range: two increasing numbers, positive ones for log_mean")

@@ -11,9 +11,10 @@ from bench.judge.archive import Record, by_experiment
 from bench.judge.deciding import Verdict, decide
 from bench.judge.groups import differences
 from bench.judge.papers import Claim, Paper
-from bench.judge.registration import Standing, standing
+from bench.judge.registration import Standing, registrations, standing
+from bench.judge.statistics import OutOfRange
 from bench.run.notes import note
-from bench.run.registry import Registration, registrations
+from bench.run.registry import Registration
 
 FULL = "paper"  # the scale that is nobody's reduction
 PARTS = ("dataset", "model", "method", "task", "schedule")  # of a config, in the order in which reductions are named
@@ -119,5 +120,8 @@ def judge(claim: Claim, runs: Sequence[Record], scale: str, stands: Standing | N
         crashed = sum(r.state == "failed" for r in runs)
         return Verdict("not run", f"no run has ended{f', {crashed} crashed' if crashed else ''}")
     better = note(runs[0].task).metrics[claim.check.metric].better
-    found = decide(claim.checks(), runs, better, stands.side, claim.deterministic)
+    try:
+        found = decide(claim.checks(), runs, better, stands.side, claim.deterministic, stands.next_side)
+    except OutOfRange as error:
+        return Verdict("not comparable", f"{error}, which the claim says the metric cannot leave")
     return replace(found, stale=sum(r.state == "stale" for r in runs))

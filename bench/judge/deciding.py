@@ -35,21 +35,27 @@ class Verdict:
 
 
 def decide(
-    checks: Sequence[Check], runs: Sequence[Record], better: str | None, side: float = SIDE, deterministic: bool = False
+    checks: Sequence[Check],
+    runs: Sequence[Record],
+    better: str | None,
+    side: float = SIDE,
+    deterministic: bool = False,
+    next_side: float | None = None,
 ) -> Verdict:
     """The verdict on checks that all have to hold.
 
     Args:
         better: "higher" or "lower", where the metric has a better direction.
         deterministic: the numbers involve no randomness: runs have to agree, and are then taken as they are.
+        next_side: the level at which more runs would be judged, where that is another one.
     """
     try:
-        return _decide([KINDS[check.kind](check, runs, better) for check in checks], side, deterministic)
+        return _decide([KINDS[check.kind](check, runs, better) for check in checks], side, deterministic, next_side)
     except Undecided as error:
         return Verdict(error.verdict, error.reason)
 
 
-def _decide(tested: Sequence[Tested], side: float, deterministic: bool) -> Verdict:
+def _decide(tested: Sequence[Tested], side: float, deterministic: bool, next_side: float | None) -> Verdict:
     quantities = [q for found in tested for q in found.quantities]
     if deterministic and not all(q.repeats for q in quantities):
         varies = next(q for q in quantities if not q.repeats)
@@ -65,7 +71,9 @@ def _decide(tested: Sequence[Tested], side: float, deterministic: bool) -> Verdi
         if any(q.refuted(interval) for q, interval in zip(quantities, shared)):
             verdict = "not reproduced"
     k = _telling(verdict, quantities, own, shared)
-    plan = planner(quantities[k], side, corrected) if verdict == "inconclusive" and not deterministic else None
+    plan = None
+    if verdict == "inconclusive" and not deterministic:
+        plan = planner(quantities[k], next_side or side, len(quantities), again=next_side is not None)
     reasons = [
         _reason(verdict, quantities[k], intervals[k], len(quantities), plan),
         *(n for found in tested for n in found.notes),
@@ -127,7 +135,7 @@ def _more(plan: Planner | None) -> str:
     """How many runs would tell, for the verdict that the effect points to."""
     if plan is None:
         return ""
-    needed = f"{plan.needed} runs" if plan.needed else "over 1000 runs"
+    needed = f"{plan.needed or 'over 1000'} runs{' of another attempt' if plan.again else ''}"
     return f"; {needed} would show {'it' if plan.towards == 'reproduced' else 'the opposite'} with 80 % probability, at the shares seen"
 
 

@@ -64,6 +64,8 @@ def select(where: Where, runs: Iterable[Record], free: Sequence[str] = ()) -> Gr
         failed = sum(r.state == "failed" for r in found)
         crashed = f", {failed} crashed" if failed else ""
         raise Undecided("not run", f"{len(ended)} of {len(found)} runs of {label(where)} have ended{crashed}")
+    if len(kept := dict.fromkeys(r.precision for r in found)) > 1:
+        raise Undecided("not comparable", f"runs of {label(where)} have different precision: {' and '.join(kept)}")
     jobs = {r.key: r for r in found}
     different = sorted({k for r in jobs.values() for k in differences(r, found[0])} - set(free))
     if different and len(jobs) > 1:
@@ -80,6 +82,11 @@ def differences(
         mine, theirs = a.config.get(part) or {}, b.config.get(part) or {}
         found += [f"{part}.{k}" for k in sorted({*mine, *theirs}) if mine.get(k) != theirs.get(k)]
     return found
+
+
+def lengths(run: Record) -> set[str]:
+    """Keys of its task that say how long a run is; compared runs have a budget in common, and may differ in these."""
+    return {f"task.{key}" for key in note(run.task).length} if run.task else set()  # a table's runs have no task
 
 
 def rows_at(run: Record, at: Row) -> list[Row]:
@@ -126,14 +133,13 @@ def check_comparable(
         if first.seeds != other.seeds:
             raise Undecided("not comparable", f"{pair} have different seeds: {first.seeds} and {other.seeds}")
         a, b = first.runs[0], other.runs[0]
-        length = {f"task.{key}" for key in note(a.task).length} if a.task else set()  # a table's runs have no task
-        keys = [k for k in differences(a, b, ("task", "dataset", "model")) if k not in named | length]
+        keys = [k for k in differences(a, b, ("task", "dataset", "model")) if k not in named | lengths(a)]
         keys = [k for k in keys if k.partition(".")[0] not in named]
         if keys:
             values = f"{keys[0]} {a.get(keys[0])} and {b.get(keys[0])}"
             raise Undecided("not comparable", f"{pair} have different {_kind(keys[0])}: {values}")
-        if a.precision != b.precision:
-            raise Undecided("not comparable", f"{pair} have different precision: {a.precision} and {b.precision}")
+        if len(found := dict.fromkeys(r.precision for r in (*first.runs, *other.runs))) > 1:
+            raise Undecided("not comparable", f"{pair} have different precision: {' and '.join(found)}")
         if budget is None:
             continue
         spent = [[row(r, at).get(budget, np.nan) for r in g.runs if not r.diverged] for g in (first, other)]
@@ -146,6 +152,20 @@ def check_comparable(
 
 def _kind(key: str) -> str:
     return {"dataset": "data", "model": "models"}.get(key.partition(".")[0], "protocols")
+
+
+def check_grids(groups: Sequence[Group], tune: str) -> None:
+    """As many values of `tune` for each group: the best of many is not to be compared with the best of few.
+
+    Raises:
+        Undecided: "not comparable", and how many each has.
+    """
+    first, *others = ((g.label, len({r.get(tune) for r in g.runs})) for g in groups)
+    for label_, count in others:
+        if count != first[1]:
+            raise Undecided(
+                "not comparable", f"{first[0]} and {label_} have different numbers of {tune}: {first[1]} and {count}"
+            )
 
 
 def tuned(group: Group, tune: str, metric: str, better: str, at: Row | None) -> tuple[Group, str]:

@@ -13,7 +13,18 @@ import numpy as np
 from bench.judge import statistics as stats
 from bench.judge.archive import Record
 from bench.judge.checks import Better, Bound, Identity, Ordering, Share, Slope, Value
-from bench.judge.groups import Group, Undecided, check_comparable, differences, per_seed, row, rows_at, select, tuned
+from bench.judge.groups import (
+    Group,
+    Undecided,
+    check_comparable,
+    check_grids,
+    differences,
+    per_seed,
+    row,
+    rows_at,
+    select,
+    tuned,
+)
 from bench.judge.parts import Quantity
 
 ANY = (-math.inf, math.inf)  # what is known of a run whose rival diverged
@@ -48,23 +59,22 @@ def _value(check: Value, runs: Sequence[Record], better: str | None) -> Tested:
         values = _numbers(groups, check.budget, check.metric, check.at)
         of, than = groups[0].label, groups[1].label
         if check.relative is None:
-            ends = _against(*values, lambda a, b: a - b, math.inf)
-            return Tested(
-                [_quantity(check, f"{of} minus {than}", ends, (-check.margin, check.margin), bounds=_spread(check))],
-                groups,
-                values,
+            name, accept, bounds = f"{of} minus {than}", (-check.margin, check.margin), _spread(check)
+            ends = _against(*values, lambda a, b: a - b, accept)
+        else:
+            name, accept, bounds = (
+                f"{of} over {than}",
+                (1 / (1 + check.relative), 1 + check.relative),
+                _ratio_bounds(check),
             )
-        accept = (1 / (1 + check.relative), 1 + check.relative)
-        part = _quantity(
-            check, f"{of} over {than}", _ratios(groups, values, math.inf), accept, bounds=_ratio_bounds(check)
-        )
-        return Tested([part], groups, values)
+            ends = _ratios(groups, values, accept)
+        return Tested([_quantity(check, name, ends, accept, bounds=bounds)], groups, values)
     quantities, values = [], []
     for group, (_, at, number, margin) in zip(groups, check.numbers()):
         values.append(_values(group, check.metric, at))
         place = "".join(f", {name} {value}" for name, value in (at or {}).items() if at != check.at)
         accept = (number - margin, number + margin)
-        quantities.append(_quantity(check, group.label + place, _alone(values[-1], math.inf), accept))
+        quantities.append(_quantity(check, group.label + place, _alone(values[-1], accept), accept))
     return Tested(quantities, groups, values)
 
 
@@ -80,19 +90,22 @@ def _bound(check: Bound, runs: Sequence[Record], better: str | None) -> Tested:
     values = list(per_seed(group, number).values())
     accept = (-math.inf, check.at_most) if check.at_most is not None else (check.at_least, math.inf)
     name = group.label if check.curve is None else f"{check.curve}imum over the curve of {group.label}"
-    worst = math.inf if check.at_most is not None else -math.inf
-    return Tested([_quantity(check, name, _alone(values, worst), accept)], [group], [values])
+    return Tested([_quantity(check, name, _alone(values, accept), accept)], [group], [values])
 
 
 def _slope(check: Slope, runs: Sequence[Record], better: str | None) -> Tested:
     groups = [select(where, runs, free=[check.over]) for where in check.groups()]
-    slopes = [_slopes(group, check) for group in groups]
-    quantities = [_quantity(check, f"slope of {groups[0].label}", _alone(slopes[0], math.inf), check.within)]
+    slopes, over = zip(*(_slopes(group, check) for group in groups))
+    quantities = [_quantity(check, f"slope of {groups[0].label}", _alone(slopes[0], check.within), check.within)]
     if len(groups) == 2:
         check_comparable(groups, None, free=[check.over])
+        if all(over) and over[0] != over[1]:
+            shown = " and ".join(", ".join(f"{x:g}" for x in xs) for xs in over)
+            raise Undecided("not comparable", f"the two slopes are over different values of {check.over}: {shown}")
         name = f"slope of {groups[0].label} minus that of {groups[1].label}"
-        ends = _against(*slopes, lambda a, b: a - b, math.inf)
-        quantities.append(_quantity(check, name, ends, (-math.inf, 0.0), strict=True))
+        below = (-math.inf, 0.0)
+        ends = _against(*slopes, lambda a, b: a - b, below)
+        quantities.append(_quantity(check, name, ends, below, strict=True, bounds=_spread(check)))
     return Tested(quantities, groups, slopes)
 
 
@@ -113,10 +126,9 @@ def _share(check: Share, runs: Sequence[Record], better: str | None) -> Tested:
     accept = (0.0, check.at_most) if check.at_most is not None else (check.at_least, 1.0)
     inside = event[0] if check.above is not None else event[1]
     diverged = inside if check.at_most is not None else math.nan  # counts against the claim
+    ends = [(diverged if v is None else v,) * 2 for v in values]
     name = f"share of {group.label} {'at least' if check.above is not None else 'at most'} {inside:g}"
-    return Tested(
-        [_quantity(check, name, _alone(values, diverged), accept, law="share", event=event)], [group], [values]
-    )
+    return Tested([_quantity(check, name, ends, accept, law="share", event=event)], [group], [values])
 
 
 def _identity(check: Identity, runs: Sequence[Record], better: str | None) -> Tested:
@@ -125,7 +137,7 @@ def _identity(check: Identity, runs: Sequence[Record], better: str | None) -> Te
     groups = [select(where, runs, free) for where in wheres]
     if len(groups) == 2:
         values = _numbers(groups, check.budget, check.metric, check.at)
-        ends = _against(*values, lambda a, b: abs(a - b), math.nan)
+        ends = _against(*values, lambda a, b: abs(a - b), ANY)
     else:
         values = [[None if r.diverged else row(r, check.at).get(check.metric) for r in groups[0].runs]]
         if not all(r.diverged or isinstance(v, int | float) for r, v in zip(groups[0].runs, values[0])):
@@ -160,23 +172,38 @@ def _values(group: Group, metric: str, at: Any) -> list[float | None]:
     return list(per_seed(group, lambda r: row(r, at).get(metric)).values())
 
 
-def _alone(values: Iterable[float | None], worst: float) -> list[tuple[float, float]]:
-    """Both ends of each number; `worst` for a run that diverged."""
+def _worst(numbers: Sequence[float], accept: tuple[float, float]) -> float:
+    """Where a run that diverged counts most against the claim: beyond the end past which more of the others are, lest it balance them."""
+    low, high = accept
+    if math.isinf(low) or math.isinf(high):
+        return math.inf if math.isinf(low) else -math.inf
+    return -math.inf if sum(v < low for v in numbers) > sum(v > high for v in numbers) else math.inf
+
+
+def _alone(values: Sequence[float | None], accept: tuple[float, float]) -> list[tuple[float, float]]:
+    """Both ends of each number; a run that diverged counts against the claim."""
+    worst = _worst([v for v in values if v is not None], accept)
     return [(worst if v is None else v,) * 2 for v in values]
 
 
 def _against(
-    a: Iterable[float | None], b: Iterable[float | None], number: Callable[[float, float], float], worst: float
+    a: Sequence[float | None],
+    b: Sequence[float | None],
+    number: Callable[[float, float], float],
+    accept: tuple[float, float],
 ) -> list[Any]:
-    """Both ends of each pair's number: `worst` where the first diverged, anything where the second did."""
+    """Both ends of each pair's number: against the claim where the first diverged, anything where the second did."""
+    worst = _worst([number(x, y) for x, y in zip(a, b) if x is not None and y is not None], accept)
     return [(worst, worst) if x is None else ANY if y is None else (number(x, y),) * 2 for x, y in zip(a, b)]
 
 
-def _ratios(groups: Sequence[Group], values: Sequence[Sequence[float | None]], worst: float) -> list[Any]:
+def _ratios(
+    groups: Sequence[Group], values: Sequence[Sequence[float | None]], accept: tuple[float, float]
+) -> list[Any]:
     for group, numbers in zip(groups, values):
         if any(v is not None and not v > 0 for v in numbers):
             raise Undecided("not comparable", f"{group.label}: not positive, it has no ratio; say by or margin")
-    return _against(*values, lambda a, b: a / b, worst)
+    return _against(*values, lambda a, b: a / b, accept)
 
 
 def _spread(check: Any) -> tuple[float, float] | None:
@@ -188,8 +215,12 @@ def _ratio_bounds(check: Any) -> tuple[float, float] | None:
     return None if check.range is None else (check.range[0] / check.range[1], check.range[1] / check.range[0])
 
 
-def _slopes(group: Group, check: Slope) -> list[float | None]:
-    """Log-log slope of each seed, over a column of the curve or over a config key; None where one of its runs diverged."""
+def _slopes(group: Group, check: Slope) -> tuple[list[float | None], tuple[float, ...]]:
+    """Log-log slope of each seed, over a column of the curve or over a config key; None where one of its runs diverged.
+
+    Returns:
+        The slopes, and the values that they are over; none where every seed diverged.
+    """
     columns = {check.over, check.metric}
     diverged = {r.seed for r in group.runs if r.diverged}
     runs = [r for r in group.runs if r.seed not in diverged]
@@ -203,13 +234,15 @@ def _slopes(group: Group, check: Slope) -> list[float | None]:
     xs = {tuple(x for x, _ in sorted(p)) for p in points.values()}
     if points and (len(xs) != 1 or len(next(iter(xs))) < 2):
         raise Undecided("not comparable", f"{group.label}: seeds have different or too few values of {check.over}")
-    found: dict[int, float] = {}
-    if points:
-        y = np.array([[y for _, y in sorted(points[seed])] for seed in points], float)
-        if not (y > 0).all():
-            raise Undecided("not comparable", f"{group.label}: {check.metric} is not positive, it has no log-log slope")
-        found = dict(zip(points, map(float, stats.log_log_slopes(next(iter(xs)), y))))
-    return [found.get(seed) for seed in group.seeds]
+    if not points:
+        return [None] * len(group.seeds), ()
+    (x,) = xs
+    y = np.array([[y for _, y in sorted(points[seed])] for seed in points], float)
+    for name, numbers in ((check.over, np.array(x, float)), (check.metric, y)):
+        if not (numbers > 0).all():
+            raise Undecided("not comparable", f"{group.label}: {name} is not positive, it has no log-log slope")
+    found = dict(zip(points, map(float, stats.log_log_slopes(x, y))))
+    return [found.get(seed) for seed in group.seeds], x
 
 
 def _comparisons(
@@ -225,24 +258,20 @@ def _comparisons(
     groups = [select(where, runs, free=[check.tune] if check.tune else []) for where in check.groups()]
     notes = []
     if check.tune:
+        check_grids(groups, check.tune)
         chosen = [tuned(g, check.tune, check.metric, better, check.at) for g in groups]
         notes = [f"{g.label}: {phrase}" for g, (_, phrase) in zip(groups, chosen)]
         groups = [group for group, _ in chosen]
     values = _numbers(groups, check.budget, check.metric, check.at)
-    worst = -math.inf if better == "higher" else math.inf
 
     def part(i: int, j: int) -> Quantity:
         two, numbers = [groups[i], groups[j]], [values[i], values[j]]
-        if factor is None:
-            name, ends, gate, bounds = (
-                " minus ",
-                _against(*numbers, lambda a, b: a - b, worst),
-                math.copysign(by, -worst),
-                _spread(check),
-            )
-        else:
-            name, ends, gate, bounds = " over ", _ratios(two, numbers, worst), factor, _ratio_bounds(check)
+        gate = factor if factor is not None else by if better == "higher" else 0.0 - by
         accept = (gate, math.inf) if better == "higher" else (-math.inf, gate)
+        if factor is None:
+            name, ends, bounds = " minus ", _against(*numbers, lambda a, b: a - b, accept), _spread(check)
+        else:
+            name, ends, bounds = " over ", _ratios(two, numbers, accept), _ratio_bounds(check)
         return _quantity(check, name.join(g.label for g in two), ends, accept, bounds=bounds, strict=True)
 
     loosened = factor is not None and (factor < 1 if better == "higher" else factor > 1)

@@ -98,7 +98,9 @@ class Quantity:
         if self.law in ("share", "every"):
             return len(set(self._counts().tolist())) == 1
         ends = np.concatenate([self.low, self.high])
-        return len(set(ends.tolist())) == 1 or float(np.ptp(ends)) <= REPEATED * float(np.abs(ends).max())
+        if len(set(ends.tolist())) == 1:
+            return True
+        return bool(np.isfinite(ends).all()) and float(np.ptp(ends)) <= REPEATED * float(np.abs(ends).max())
 
 
 def _mean_of(low: np.ndarray, high: np.ndarray, bounds: tuple[float, float] | None, side: float) -> Interval:
@@ -123,15 +125,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Planner:
-    """For the verdict that the measured effect points to: its power at 6, 12 and 24 runs, and how many 80 % need (None: over 1000)."""
+    """For the verdict that the measured effect points to: its power at 6, 12 and 24 runs, and how many 80 % need (None: over 1000).
+
+    again: at the level of another attempt, with other seeds.
+    """
 
     towards: str
     power: dict[int, float]
     needed: int | None
+    again: bool = False
 
 
-def planner(quantity: Quantity, side: float, corrected: float) -> Planner | None:
-    """How many runs would decide a median; its opposite, when the effect points there, has to pass the correction for several parts."""
+def planner(quantity: Quantity, side: float, parts: int, again: bool = False) -> Planner | None:
+    """How many runs would decide a median at a level; its opposite, when the effect points there, gets its share of it among the parts."""
     if quantity.law != "median":
         return None
     low, high = quantity.accept
@@ -141,10 +147,10 @@ def planner(quantity: Quantity, side: float, corrected: float) -> Planner | None
         shares = [count(quantity.low > low)] * (low > -math.inf) + [count(quantity.high < high)] * (high < math.inf)
     else:
         shares = [max(count(quantity.high < low), count(quantity.low > high))]
-    level = side if inside else corrected
+    level = side if inside else side / parts
     towards = "reproduced" if inside else "not reproduced"
     found = np.maximum(
         0.0, 1 - sum(1 - stats.power(share, MOST, level) for share in shares)
     )  # of all borders, at least
     enough = np.flatnonzero(found >= stats.POWER) if min(shares) > 0.5 else ()
-    return Planner(towards, {n: float(found[n - 1]) for n in SIZES}, int(enough[0]) + 1 if len(enough) else None)
+    return Planner(towards, {n: float(found[n - 1]) for n in SIZES}, int(enough[0]) + 1 if len(enough) else None, again)

@@ -18,6 +18,7 @@ from bench.run.notes import note
 if TYPE_CHECKING:
     from bench.judge.papers import Claim, Paper
 
+MOST = 10_000  # runs that are thought of
 SCALES = ("mini", "paper")  # of figures and tables
 Jobs = Callable[[str, str], Sequence[Job]]
 
@@ -80,7 +81,7 @@ def too_few(claim: Claim, seeds: int, side: float = SIDE) -> str | None:
         return None
     half = f" ({seeds - judging} more choose {tune})" if tune else ""
     parts = sum(check.parts() for check in checks)
-    return f"{judging} seeds{half} cannot decide {parts} part{'s' * (parts > 1)} at the 5 % level; at least {needed}"
+    return f"{judging} seeds{half} cannot decide {parts} part{'s' * (parts > 1)} at the {200 * side:.3g} % level; at least {needed}"
 
 
 def _needed(check: Check, side: float, parts: int) -> int:
@@ -96,7 +97,8 @@ def _needed(check: Check, side: float, parts: int) -> int:
 
 
 def _enough(decides: Callable[[int], bool]) -> int:
-    return next(n for n in range(1, 10_000) if decides(n))
+    """The fewest runs that decide, as far as anyone would count."""
+    return next((n for n in range(1, MOST) if decides(n)), MOST)
 
 
 def _several(check: Check, where: Where, jobs: Sequence[Job]) -> str | None:

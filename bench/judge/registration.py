@@ -1,12 +1,14 @@
 """What is registered of an experiment before it is judged, and what that makes of a verdict.
 
-Registered are the checks of all claims on the experiment, the keys of its jobs and the number of seeds; the seeds follow from the line
-(bench.run.registry). A check is confirmed on the runs of the last line that holds it and on no others. Each line of an experiment is another
-attempt at it, whatever its claims are called, and all attempts together get one level: the k-th has 5 % / (k (k + 1)) at either end.
+Registered are the checks of all claims on the experiment, which way their metrics are better, the keys of its jobs and the number of seeds;
+the seeds follow from the line (bench.run.registry). A check is confirmed on the runs of the last line that holds it and on no others. Each
+line of an experiment is another attempt at it, whatever its claims are called, and all attempts together get one level: the k-th has
+5 % / (k (k + 1)) at either end.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,16 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.judge.archive import Record
+from bench.judge.archive import Record, paper_of
+from bench.judge.reach import too_few
+from bench.judge.words import metrics_of
 from bench.run import registry
 from bench.run.job import Job
-from bench.run.registry import Registration, digest_of_line, in_force, line_of, registrations
+from bench.run.registry import Registration, digest_of_line, in_force, line_of
 
 if TYPE_CHECKING:
     from bench.judge.papers import Claim, Paper
 
 LEVEL = 0.05  # of all attempts at an experiment together, at either end
 SCALES = ("mini", "paper")
+BETTER = "better"  # of a registered check; the oldest lines lack it
 Jobs = Callable[[str, str], Sequence[Job]]
 
 
@@ -43,9 +48,74 @@ def check_of(claim: Claim) -> dict[str, Any]:
     return json.loads(line_of(content))
 
 
+def better_of(claim: Claim) -> str | None:
+    """Which way the metric of a claim is better."""
+    return metrics_of(claim.experiment)[claim.check.metric].better
+
+
 def digest_of(claim: Claim) -> str:
     """The name of a claim's check in the registry."""
-    return digest_of_line(line_of(check_of(claim)))[:16]
+    return name_of(check_of(claim))
+
+
+def name_of(check: Mapping[str, Any]) -> str:
+    """What a check is called in the registry: by how it is decided."""
+    return digest_of_line(line_of(dict(check)))[:16]
+
+
+def _without(check: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in check.items() if key != BETTER}
+
+
+# ---- the lines
+
+
+def registrations(path: Path | None = None) -> tuple[Registration, ...]:
+    """Every registration, oldest first, each as `register` writes it: nobody chose its spelling, its attempt or what its checks are called.
+
+    Raises:
+        UserError: a line is not, or does not follow the one before.
+    """
+    entries, path = registry.registrations(path), path or registry.REGISTRY
+    if entries and entries[-1].digest not in _WELL:
+        for k, entry in enumerate(entries):
+            if problem := _unlike(entry, entries[:k]):
+                raise UserError(f"{path.name}, line {k + 1}: {problem}; restore the file from git")
+        _WELL.add(entries[-1].digest)
+    return entries
+
+
+_WELL: set[str] = set()  # last lines of registries that were found well; each stands for all before it
+
+
+def _unlike(entry: Registration, before: Sequence[Registration]) -> str | None:
+    """In what a line is none that `register` writes."""
+    content = {name: getattr(entry, name) for name in registry.KEYS}
+    if not (type(entry.attempt) is int and type(entry.seeds) is int and isinstance(entry.checks, dict)):
+        return "is no registration"
+    if digest_of_line(line_of(content)) != entry.digest:
+        return "is not written as registrations are"
+    for name, check in entry.checks.items():
+        if name not in (name_of(check), name_of(_without(check))):
+            return f"check {name} is not what stands under it"
+    least = attempt_of(content, before)
+    return f"says attempt {entry.attempt}, and it is attempt {least}" if entry.attempt < least else None
+
+
+def attempt_of(content: Mapping[str, Any], before: Iterable[Registration]) -> int:
+    """Which attempt a registration is: one more than the lines before it of the same experiment. That is one of this name at one of these
+    scales or, by whatever name, one whose jobs are contained in these or contain them, have half of the larger number in common, or one of
+    them together with a check.
+    """
+    scales, jobs, checks = (set(content[key]) for key in ("scales", "jobs", "checks"))
+    return 1 + sum(
+        (e.experiment == content["experiment"] and not scales.isdisjoint(e.scales))
+        or jobs <= (theirs := set(e.jobs))
+        or jobs >= theirs
+        or 2 * len(jobs & theirs) >= max(len(jobs), len(theirs))
+        or not (jobs.isdisjoint(theirs) or checks.isdisjoint(e.checks))
+        for e in before
+    )
 
 
 # ---- what a verdict stands on
@@ -69,6 +139,11 @@ class Standing:
     def side(self) -> float:
         return side_of(self.attempt)
 
+    @property
+    def next_side(self) -> float | None:
+        """That of another attempt, the only way in which a registered claim gets more runs; None where nothing is registered."""
+        return side_of(self.attempt + 1) if self.registered else None
+
 
 def standing(claim: Claim, scale: str, runs: Sequence[Record], entries: Sequence[Registration]) -> Standing:
     """Of a claim on the runs of its experiment at a scale."""
@@ -77,6 +152,9 @@ def standing(claim: Claim, scale: str, runs: Sequence[Record], entries: Sequence
         return Standing(False, "not registered", runs)
     if digest_of(claim) not in entry.checks:
         return Standing(False, "its check is not the registered one", runs)
+    better = better_of(claim)
+    if entry.checks[digest_of(claim)].get(BETTER, better) != better:
+        return Standing(False, f"{claim.check.metric} is not better in the registered direction", runs)
     keys = {r.key for r in runs}
     if keys != set(entry.jobs):
         return Standing(False, "the experiment is not the registered one", runs)
@@ -89,16 +167,19 @@ def standing(claim: Claim, scale: str, runs: Sequence[Record], entries: Sequence
 
 
 def withdrawn(paper: str, content: Paper, entries: Sequence[Registration]) -> list[tuple[str, str]]:
-    """(experiment, check) of what was registered for a paper and no claim says any more: a claim that failed cannot just go away."""
-    now = {(claim.experiment, digest_of(claim)) for _, claim, _ in content.judged()}
-    found = {
-        (e.experiment, digest): line_of(check["check"])
-        for e in entries
-        if e.experiment.partition("/")[0] == paper
-        for digest, check in e.checks.items()
-        if (e.experiment, digest) not in now
-    }
-    return [(experiment, text) for (experiment, _), text in found.items()]
+    """(experiment, check) of what was registered for a paper and no claim says any more: a claim that failed cannot just go away.
+
+    A check that is still said at one scale and no longer at another is withdrawn there, and says so: `ssvr/cifar10 at paper scale`.
+    """
+    now = {(claim.experiment, scale, digest_of(claim)) for _, claim, _ in content.judged() for scale in claim.scales}
+    said = {(experiment, digest) for experiment, _, digest in now}
+    found = {}
+    for e in entries:
+        for scale, (digest, check) in itertools.product(e.scales, e.checks.items()):
+            if paper_of(e.experiment) == paper and (e.experiment, scale, digest) not in now:
+                at = f" at {scale} scale" if (e.experiment, digest) in said else ""
+                found[e.experiment + at, digest] = line_of(check["check"])
+    return [(where, text) for (where, _), text in found.items()]
 
 
 def check_whole(heads: Mapping[str, str], entries: Sequence[Registration]) -> None:
@@ -147,7 +228,10 @@ def register(
             before = in_force(name, content["scales"][0], entries)
             if before is not None and _same(before, content):
                 continue
-            attempt = _attempt(content, entries)
+            attempt = attempt_of(content, entries)
+            for claim in claims:
+                if problem := _undecided(claim, content, attempt):
+                    raise UserError(f"{name} at attempt {attempt}: {problem}")
             text = line_of(content | {"attempt": attempt, "previous": head(entries)})
             if write:
                 append(path, text)
@@ -168,9 +252,14 @@ def _contents(name: str, claims: Sequence[Claim], jobs: Jobs) -> Iterator[dict[s
             raise UserError(f"{name}: its jobs have {sorted(seeds)} seeds; one number is registered")
         found.setdefault((tuple(sorted(job.key for job in planned)), *seeds), []).append(scale)
     for (keys, count), scales in found.items():
-        checks = {digest_of(c): check_of(c) for c in claims if set(scales) & set(c.scales)}
+        checks = {digest_of(c): check_of(c) | {BETTER: better_of(c)} for c in claims if set(scales) & set(c.scales)}
         if checks:
             yield {"experiment": name, "scales": scales, "seeds": count, "jobs": list(keys), "checks": checks}
+
+
+def _undecided(claim: Claim, content: Mapping[str, Any], attempt: int) -> str | None:
+    """Why so many seeds can never decide a claim at the level of its attempt."""
+    return too_few(claim, content["seeds"], side_of(attempt)) if digest_of(claim) in content["checks"] else None
 
 
 def _same(entry: Registration, content: Mapping[str, Any]) -> bool:
@@ -178,18 +267,8 @@ def _same(entry: Registration, content: Mapping[str, Any]) -> bool:
         entry.scales == tuple(content["scales"])
         and entry.seeds == content["seeds"]
         and entry.jobs == tuple(content["jobs"])
-        and entry.checks == content["checks"]
-    )
-
-
-def _attempt(content: Mapping[str, Any], entries: Iterable[Registration]) -> int:
-    """One more than the lines of the same experiment, by its name at one of the scales or by its jobs."""
-    own = set(content["jobs"])
-    return 1 + sum(
-        (e.experiment == content["experiment"] and bool(set(e.scales) & set(content["scales"])))
-        or own <= set(e.jobs)
-        or own >= set(e.jobs)
-        for e in entries
+        and entry.checks.keys() == content["checks"].keys()
+        and all(entry.checks[name] in (check, _without(check)) for name, check in content["checks"].items())
     )
 
 

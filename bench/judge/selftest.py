@@ -18,7 +18,7 @@ from bench.judge.archive import Record
 from bench.judge.checks import Where, matches
 from bench.judge.claims import judge_all
 from bench.judge.gather import collect
-from bench.judge.groups import differences
+from bench.judge.groups import differences, lengths
 from bench.judge.papers import Claim, Paper, Swap
 from bench.judge.plan import Planned, plan
 from bench.run.paths import ROOT
@@ -124,7 +124,7 @@ def _finding(
 
 def swapped(swap: Swap, records: Sequence[Record]) -> list[Record]:
     """The records, those of `in_place_of` with the numbers of their counterparts of `put`: the run of the same seed, data and protocol that
-    is nearest in the method's other keys.
+    is nearest in the method's other keys; how long it is may differ, as in a comparison.
 
     Raises:
         UserError: a run has no counterpart, or several.
@@ -138,7 +138,7 @@ def swapped(swap: Swap, records: Sequence[Record]) -> list[Record]:
             continue
         apart: dict[int, list[Record]] = {}
         for r in sources:
-            keys = set(differences(r, record)) - named
+            keys = set(differences(r, record)) - named - lengths(record)
             own = {key for key in keys if key.startswith("method.")} if r.method != record.method else set()
             if r.seed == record.seed and keys == own:
                 apart.setdefault(len(own), []).append(r)

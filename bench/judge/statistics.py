@@ -22,6 +22,10 @@ GRID = 1000  # candidate means of a betting interval
 Values = Sequence[float] | np.ndarray
 
 
+class OutOfRange(ValueError):
+    """A value lies outside of the range that a mean is claimed with."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """An estimate and the ends that the true value lies between, but for `side` at either end; infinite where n is too small for one."""
@@ -78,12 +82,12 @@ def mean_interval(values: Values, bounds: tuple[float, float], side: float = SID
     (Waudby-Smith and Ramdas, 2024, Theorem 3 with the bets of equation 26 for a fixed n).
 
     Raises:
-        ValueError: a value lies outside of the bounds.
+        OutOfRange: a value lies outside of the bounds.
     """
     low, high = bounds
     x = (np.asarray(values, float) - low) / (high - low)
     if not ((x >= 0) & (x <= 1)).all():
-        raise ValueError(f"a value lies outside of [{low:g}, {high:g}]")
+        raise OutOfRange(f"a value lies outside of [{low:g}, {high:g}]")
     n, estimate = len(x), float(np.mean(values))
     m = (np.arange(GRID + 1) / GRID)[:, None]
     counts = np.arange(1, n + 1)

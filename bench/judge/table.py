@@ -20,14 +20,14 @@ from bench.judge.claims import Verdict, decide
 from bench.judge.groups import label
 from bench.judge.parts import Part
 from bench.judge.reach import too_few
-from bench.judge.registration import Standing
-from bench.judge.statistics import Interval
+from bench.judge.registration import Standing, registrations
+from bench.judge.statistics import Interval, OutOfRange
 from bench.judge.table_claims import Sheet, load_sheet, sheet_of
 from bench.judge.table_formats import recognised
 from bench.judge.table_registry import registry_of, standing, withdrawn
 from bench.judge.table_rows import Table, read_table, table_of
 from bench.judge.table_runs import Runs, with_roles
-from bench.run.registry import Registration, registrations
+from bench.run.registry import Registration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -175,8 +175,8 @@ def _judge(runs: Runs, entries: Sequence[Registration]) -> TableVerdict:
             raise UserError(f"{runs.where}: {problem}")
         better = runs.sheet.content.metrics.get(claim.check.metric)
         try:
-            verdict = decide(claim.checks(), stands.runs, better, stands.side, claim.deterministic)
-        except ValueError as error:  # a value outside of the range that a mean is claimed with
+            verdict = decide(claim.checks(), stands.runs, better, stands.side, claim.deterministic, stands.next_side)
+        except OutOfRange as error:
             raise UserError(f"{runs.where}: {error}") from None
         verdict = replace(verdict, reason=_by_columns(verdict.reason, runs.keys))
     return TableVerdict(runs.name, claim.says or "", verdict, stands, tuple(runs.notes(stands.runs)))

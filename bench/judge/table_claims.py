@@ -33,6 +33,7 @@ STEPS = (
     "epoch",
     "stop_val",
 )
+FORMAT = ("seed", "step", "status")  # roles of columns that say how a table is laid out
 GROUPS = ("of", "than", "target", "below", "equals")
 OWN = ("says", "each", "deterministic", "note")  # of a claim; the rest of an entry without `check` is its check
 
@@ -105,7 +106,9 @@ class Sheet:
         """What of a claim is registered: how it is decided, and no word of how it is called."""
         entry = {k: v for k, v in self.entries[name].items() if k not in ("says", "note")}
         better = self.content.metrics.get(self.claims[name].check.metric)
-        return json.loads(json.dumps(entry | {"better": better}, default=str))
+        columns = {role: name for role, name in self.content.columns.items() if role not in FORMAT}
+        own = {"columns": columns} if columns else {}  # which numbers a metric is, and which runs a group
+        return json.loads(json.dumps(entry | {"better": better} | own, default=str))
 
     @cached_property
     def claims(self) -> dict[str, TableClaim]:

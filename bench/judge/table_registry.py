@@ -9,9 +9,9 @@ from bench.errors import UserError
 from bench.judge.archive import Record
 from bench.judge.groups import label
 from bench.judge.reach import too_few
-from bench.judge.registration import Standing, append, head, side_of
+from bench.judge.registration import Standing, append, head, name_of, registrations, side_of
 from bench.judge.table_claims import Sheet
-from bench.run.registry import Registration, digest_of_line, line_of, registrations, seeds_of
+from bench.run.registry import Registration, digest_of_line, line_of, seeds_of
 
 SCALE = "table"
 
@@ -51,7 +51,7 @@ def register_table(sheet: Sheet, path: Path) -> tuple[bool, Registration]:
 
 def digest(sheet: Sheet, name: str) -> str:
     """The name of a claim's check in the registry."""
-    return digest_of_line(line_of(sheet.registered(name)))[:16]
+    return name_of(sheet.registered(name))
 
 
 def standing(sheet: Sheet, name: str, runs: Sequence[Record], entries: Sequence[Registration]) -> Standing:

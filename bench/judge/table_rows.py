@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError, allowed_list, nearest
-from bench.judge.words import short
+from bench.judge.words import is_number, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ class Table:
         value = self.rows[k].get(column)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not isinstance(value, float) and not is_number(value):
             hint = "; write 0.95 for 95%" if str(value).strip().endswith("%") else "; nan where the run diverged"
             raise UserError(f"{self.places[k]}: {column} is {short(value)}, no number{hint}")
         return float(value)

@@ -13,7 +13,7 @@ from bench.errors import UserError, allowed_list, nearest
 from bench.judge.archive import Record
 from bench.judge.checks import Bound, Check, Identity, Slope, Value, Where, matches
 from bench.judge.groups import label
-from bench.judge.table_claims import NAMES, STEPS, Sheet, TableClaim, path_of
+from bench.judge.table_claims import FORMAT, NAMES, STEPS, Sheet, TableClaim, path_of
 from bench.judge.table_rows import Table
 from bench.judge.words import is_number, short
 
@@ -42,6 +42,10 @@ def with_roles(table: Table, roles: Mapping[str, str], where: str) -> Table:
     rows = table.rows
     for role, column in roles.items():
         table.needs(column, f"{where}: columns.{role}")
+        if role in table.columns and role not in FORMAT and role != column:
+            raise UserError(
+                f"{where}: columns.{role}: {table.name} has a column '{role}' already; name one of them in the claim"
+            )
         rows = tuple({**row, role: row[column]} for row in rows)
     return replace(table, columns=tuple(dict.fromkeys([*table.columns, *roles])), rows=rows)
 

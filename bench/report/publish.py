@@ -23,7 +23,6 @@ from bench.report.places import INDEX, manifest_path, page_path, selftest_path, 
 from bench.run import memo
 from bench.run.atomic import write_atomic
 from bench.run.paths import CONF, ROOT
-from bench.run.registry import registrations
 
 SCALES = ("mini", "paper")
 LIBRARIES = ("matplotlib", "numpy", "pandas", "scipy", "jinja2", "tabulate")  # what the bytes of the report depend on
@@ -92,11 +91,11 @@ def check_registry(root: Path) -> None:
             found = _manifest(folder, path.stem).get("registry")
             if isinstance(found, str):
                 heads[str(path.relative_to(folder.parent))] = found
-    registration.check_whole(heads, registrations())
+    registration.check_whole(heads, registration.registrations())
 
 
 def _withdrawn(papers: Mapping[str, Paper]) -> dict[str, int]:
-    entries = registrations()
+    entries = registration.registrations()
     return {name: len(registration.withdrawn(name, paper, entries)) for name, paper in papers.items()}
 
 
@@ -143,7 +142,7 @@ def _made(root: Path, name: str, paper: Paper, scales: Sequence[str]) -> tuple[d
         for path, digest in before.get("drawn", {}).items():
             if _digest_of(root / path) == before["files"].get(path):
                 earlier[path] = digest, (root / path).read_text(encoding="utf-8")
-    entries = registrations()
+    entries = registration.registrations()
     built = build(
         name, paper, read_archive(archive_path(root, name)), scales, earlier, entries, read(root, name, paper)
     )
@@ -156,7 +155,7 @@ def _made_from(root: Path, name: str, scales: Sequence[str]) -> str:
     records = hashlib.sha256(decompressed(archive_path(root, name)) or b"").hexdigest()
     file, seen = CONF / "paper" / f"{name}.yaml", root / selftest_path(name)
     texts = [path.read_text(encoding="utf-8") if path.exists() else "" for path in (file, seen)]
-    registered = [entry.digest for entry in registrations() if paper_of(entry.experiment) == name]
+    registered = [entry.digest for entry in registration.registrations() if paper_of(entry.experiment) == name]
     parts = [records, *texts, " ".join(registered), " ".join(scales), _code(name)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -327,6 +327,119 @@ def test_a_rival_that_diverged_proves_nothing(check):
     assert verdict(check, subject, high) == "inconclusive", "seven of eight pairs: one too few"
 
 
+@pytest.mark.parametrize(
+    "check",
+    [VALUE, VALUE | {"target": B}, VALUE | {"target": B, "margin": None, "relative": 0.2}],
+)
+@pytest.mark.parametrize("off", [0.1, 9.0])
+def test_diverged_runs_do_not_balance_those_on_the_other_side(check, off):
+    """Of 100 runs 40 are off, 20 right and 40 diverged: the median is no right number, whichever end diverged runs stand at."""
+
+    def diverging(values, count):
+        found = runs("a", values)
+        return [replace(r, status="diverged", metrics={}) if r.seed >= 100 - count else r for r in found]
+
+    rival = runs("b", [1.0] * 100)
+    assert verdict(check, diverging([off] * 40 + [1.0] * 60, 40), rival) == "not reproduced"
+    assert verdict(check, diverging([1.0] * 100, 30), rival) == "reproduced", "thirty leave the median where it is"
+
+
+def test_diverged_slopes_do_not_balance_those_on_the_other_side():
+    def curve(exponent):
+        return [{"iterations": t, "mean_grad_l1": t**exponent} for t in (100, 1000)]
+
+    steep = [run("a", s, {"mean_grad_l1": 1.0}, curve=curve(-2.0 if s < 40 else -0.5)) for s in range(100)]
+    found = [replace(r, status="diverged", metrics={}) if r.seed >= 60 else r for r in steep]
+    slope = {"kind": "slope", "over": "iterations", "of": A, "within": [-0.6, -0.4]}
+    assert verdict(slope, found) == "not reproduced"
+
+
+def test_slopes_are_compared_over_the_same_values():
+    def grid(method, values):
+        return [
+            run(method, s, {"mean_grad_l1": m**0.25}, config={"dataset.num_components": m})
+            for s in range(8)
+            for m in values
+        ]
+
+    over = {"kind": "slope", "over": "dataset.num_components", "of": A, "within": [0.2, 0.3], "below": B}
+    found = judge(claim(**over), grid("a", (64, 256, 1024)) + grid("b", (256, 1024)), "mini")
+    assert found.verdict == "not comparable"
+    assert "over different values of dataset.num_components: 64, 256, 1024 and 256, 1024" in found.reason
+
+
+def test_a_slope_over_zero_is_no_log_log_slope():
+    rows = [{"iterations": t, "mean_grad_l1": 1.0} for t in (0, 100, 1000)]
+    found = judge(
+        claim(kind="slope", over="iterations", of=A, within=[-1.0, 1.0]),
+        [run("a", s, {"mean_grad_l1": 1.0}, curve=rows) for s in range(8)],
+        "mini",
+    )
+    assert (found.verdict, "iterations is not positive" in found.reason) == ("not comparable", True)
+
+
+def test_precision_is_one_for_all_runs():
+    """Half of the seeds in another precision, in one group or in both."""
+    mixed = [replace(r, precision="bf16") if r.seed >= 3 else r for r in runs("a", LOW)]
+    for records in (mixed + runs("b", HIGH), runs("b", HIGH) + mixed):
+        found = judge(claim(**BETTER), records, "mini")
+        assert (found.verdict, found.reason) == ("not comparable", "runs of a have different precision: fp32 and bf16")
+
+
+def test_a_run_that_diverged_and_one_that_did_not_do_not_agree():
+    found = [*runs("a", [1.0]), replace(run("a", 1, {}), status="diverged", metrics={})]
+    judged = judge(claim(**VALUE, deterministic=True), found, "mini")
+    assert (judged.verdict, judged.reason) == (
+        "not comparable",
+        "said to be deterministic, but a differs between seeds",
+    )
+
+
+def test_a_number_outside_of_the_claimed_range_is_said():
+    judged = judge(claim(**BOUND | {"estimand": "mean", "range": [0.0, 0.5]}), runs("a", LOW), "mini")
+    assert judged.verdict == "not comparable"
+    assert judged.reason == "a value lies outside of [0, 0.5], which the claim says the metric cannot leave"
+
+
+def test_a_difference_of_slopes_has_the_range_of_a_difference():
+    """Slopes in [-1, 0] differ by up to 1."""
+
+    def curves(method, exponent):
+        rows = [{"iterations": t, "mean_grad_l1": t**exponent} for t in (100, 1000)]
+        return [run(method, s, {"mean_grad_l1": 1.0}, curve=rows) for s in range(100)]
+
+    slope = {"kind": "slope", "over": "iterations", "of": A, "within": [-1.0, 0.0], "below": B}
+    law = {"estimand": "mean", "range": [-1.0, 0.0]}
+    assert verdict(slope | law, curves("a", -0.1), curves("b", -0.9)) == "not reproduced"
+    assert verdict(slope | law, curves("a", -0.9), curves("b", -0.1)) == "reproduced"
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        BETTER,
+        VALUE | {"target": B},
+        {"kind": "ordering", "tiers": [[A], [B]]},
+        {"kind": "slope", "over": "iterations", "of": A, "within": [-1.0, 0.0]},
+    ],
+)
+def test_a_difference_has_no_geometric_mean(check):
+    for law in ({"range": [0.5, 9.0]}, {"symmetric": "sides may be swapped"}):
+        with pytest.raises(ValueError, match="a difference or a slope is not"):
+            claim(**check, estimand="log_mean", **law)
+
+
+def test_a_grid_of_many_is_not_compared_with_one_of_few():
+    def tuned(method, rates):
+        return [
+            run(method, s, {"mean_grad_l1": 1.0 + s / 10}, config={"method.lr": lr}) for lr in rates for s in range(16)
+        ]
+
+    check = claim(**BETTER, tune="method.lr")
+    found = judge(check, tuned("a", (0.1, 0.3, 1.0, 3.0)) + tuned("b", (0.1, 0.3)), "mini")
+    assert (found.verdict, found.reason) == ("not comparable", "a and b have different numbers of method.lr: 4 and 2")
+
+
 def test_a_diverged_share_of_slopes_counts():
     def curves(bad):
         rows = [{"iterations": t, "mean_grad_l1": t**-0.5} for t in (100, 1000)]

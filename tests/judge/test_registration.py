@@ -13,9 +13,19 @@ from conftest import ROOT
 from made import claim, runs
 
 from bench.errors import UserError
+from bench.judge import registration
 from bench.judge.claims import judge_all
-from bench.judge.registration import check_whole, digest_of, head, register, side_of, standing, withdrawn
-from bench.run.registry import REGISTRY, in_force, judged_seeds, registrations, seeds_of
+from bench.judge.registration import (
+    check_whole,
+    digest_of,
+    head,
+    register,
+    registrations,
+    side_of,
+    standing,
+    withdrawn,
+)
+from bench.run.registry import REGISTRY, in_force, judged_seeds, line_of, seeds_of
 
 NAME = "ssvr/rate_finite_sum"
 BETTER = {"kind": "better", "of": {"method": "a"}, "than": {"method": "b"}, "factor": 0.7}
@@ -149,6 +159,68 @@ def test_an_experiment_under_another_name_is_the_same_attempt(registered, path):
     assert registrations(path)[-1].attempt == 2
 
 
+def test_a_metric_that_is_turned_round_after_its_runs_is_exploratory(registered, path, monkeypatch):
+    """The check says that a is better; a task's note says which way that is."""
+    (entry,) = registrations(path)
+    assert [check["better"] for check in entry.checks.values()] == ["lower"]
+    metrics = registration.metrics_of(NAME)
+    turned = {**metrics, "mean_grad_l1": replace(metrics["mean_grad_l1"], better="higher")}
+    monkeypatch.setattr(registration, "metrics_of", lambda experiment: turned)
+    one = judged(registered, found(entry.judged, 2.0, 1.0), path)
+    assert (one.standing.word, one.standing.why) == (
+        "exploratory",
+        "mean_grad_l1 is not better in the registered direction",
+    )
+    register({"ssvr": registered}, jobs_of(), [NAME], path)
+    assert registrations(path)[-1].attempt == 2
+
+
+def test_a_line_without_directions_is_read_as_it_was_written(registered, path):
+    content = json.loads(path.read_text())
+    for check in content["checks"].values():
+        del check["better"]
+    path.write_text(line_of(content) + "\n")
+    (entry,) = registrations(path)
+    assert judged(registered, found(entry.judged), path).standing.registered
+    assert register({"ssvr": registered}, jobs_of(), [NAME], path) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "attempt"),
+    [
+        ([KEYS[0], "c" * 64], 2),  # half of its jobs
+        ([KEYS[0], "c" * 64, "d" * 64], 2),  # one of them, with the same check
+        (["c" * 64, "d" * 64], 1),
+    ],
+)
+def test_another_name_and_one_job_changed_is_the_same_attempt(registered, path, keys, attempt):
+    renamed = Paper(gap=claim(**BETTER).model_copy(update={"experiment": "ssvr/rate_stochastic"}))
+    register({"ssvr": renamed}, jobs_of(keys), ["ssvr/rate_stochastic"], path)
+    assert registrations(path)[-1].attempt == attempt
+
+
+def test_experiments_that_share_a_baseline_are_two(registered, path):
+    other = claim(**BETTER | {"factor": 0.5}).model_copy(update={"experiment": "ssvr/rate_stochastic"})
+    register({"ssvr": Paper(gap=other)}, jobs_of([KEYS[0], "c" * 64, "d" * 64]), ["ssvr/rate_stochastic"], path)
+    assert registrations(path)[-1].attempt == 1
+
+
+def test_what_an_attempt_has_too_few_seeds_for_is_not_registered(path):
+    """Six seeds decide at the first attempt; 2^-6 is above the level of the second."""
+    register({"ssvr": Paper(gap=claim(**BETTER))}, jobs_of(count=6), [NAME], path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"at attempt 2: 6 seeds cannot decide 1 part at the 1.67 % level; at least 7"):
+        register({"ssvr": Paper(gap=claim(**BETTER | {"factor": 0.9}))}, jobs_of(count=6), [NAME], path)
+    assert path.read_bytes() == before
+
+
+def test_a_scale_that_a_claim_leaves_out_is_withdrawn(registered, path):
+    """It failed at paper scale; saying it at mini scale alone does not make that go away."""
+    narrowed = Paper(gap=claim(**BETTER).model_copy(update={"scales": ("mini",)}))
+    (gone,) = withdrawn("ssvr", narrowed, registrations(path))
+    assert gone[0] == f"{NAME} at paper scale"
+
+
 def test_runs_of_other_jobs_are_exploratory(registered, path):
     (entry,) = registrations(path)
     records = [replace(r, key="d" * 64) if r.method == "a" else r for r in found(entry.judged)]
@@ -171,7 +243,15 @@ def test_a_registry_without_its_last_line_is_refused(registered, path):
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda lines: [lines[0].replace("0.7", "0.9"), lines[1]], "line 2: does not follow"),
+        (lambda lines: [lines[0].replace('"seeds":8', '"seeds":9'), lines[1]], "line 2: does not follow"),
+        (lambda lines: [lines[0], lines[1].replace("0.7", "0.9")], "line 2: check .* is not what stands under it"),
+        (lambda lines: [lines[0], lines[1].replace(":", ": ")], "line 2: is not written as registrations are"),
+        (
+            lambda lines: [lines[0], lines[1].replace('"attempt":2', '"attempt":1')],
+            "says attempt 1, and it is attempt 2",
+        ),
+        (lambda lines: [*lines, lines[1]], "line 3: does not follow"),
+        (lambda lines: [lines[0], lines[1].replace('"attempt":2', '"attempt":"2"')], "line 2: is no registration"),
         (lambda lines: lines[1:], "line 1: does not follow"),
         (lambda lines: lines[::-1], "line 1: does not follow"),
         (lambda lines: [lines[0], "{}"], "line 2: is no registration"),
@@ -206,6 +286,20 @@ def test_topping_up_until_it_passes_keeps_the_level():
                 passed += 1
                 break
     assert passed / 400 <= 0.05 + (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_more_runs_are_planned_at_the_level_of_the_next_attempt(registered, path):
+    """A registered claim gets more runs as another attempt, with other seeds, at a stricter level: fewer would be a promise not kept."""
+    (entry,) = registrations(path)
+    records = [
+        replace(r, metrics=r.metrics | {"mean_grad_l1": 3.0}) if r.method == "a" and k % 4 == 0 else r
+        for k, r in enumerate(found(entry.judged))
+    ]
+    one, loose = judged(registered, records, path).verdict, judged(registered, records, path.with_name("none")).verdict
+    assert one.verdict == loose.verdict == "inconclusive"
+    assert one.planner.needed > loose.planner.needed
+    assert f"{one.planner.needed} runs of another attempt would show it" in one.reason
+    assert f"{loose.planner.needed} runs would show it" in loose.reason
 
 
 def test_a_user_s_own_claim_works_without_ceremony(path):

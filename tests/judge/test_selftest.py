@@ -6,10 +6,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
+from made import runs
 
+from bench.errors import UserError
 from bench.judge import selftest as module
-from bench.judge.papers import Claim, Paper, load_papers
-from bench.judge.selftest import Mistake, mistakes, selftest
+from bench.judge.papers import Claim, Paper, Swap, load_papers
+from bench.judge.selftest import Mistake, mistakes, selftest, swapped
 
 HARDWARE = ["hardware=cpu", "hardware.threads=1"]
 QUICK = {  # a paper's mistakes in seconds
@@ -114,3 +116,13 @@ def test_what_is_no_mistake_is_not_noticed(tmp_path, monkeypatch):
     found, *_ = selftest("ssvr", paper, tmp_path, HARDWARE, EXPERIMENTS)
     assert "rate-ssvr" in found.reproduced
     assert found.noticed == []
+
+
+def test_runs_of_another_length_may_stand_in_where_they_may_be_compared():
+    """How long a run is may differ in a comparison at one budget; so may it in runs that are put in the place of others."""
+    swap = Swap.model_validate({"put": {"method": "a"}, "in_place_of": {"method": "b"}})
+    found = swapped(swap, runs("a", [1.0, 2.0]) + runs("b", [8.0, 9.0], config={"task.horizons": [100]}))
+    assert [r.metrics["mean_grad_l1"] for r in found if r.method == "b"] == [1.0, 2.0]
+    other = runs("a", [1.0, 2.0]) + runs("b", [8.0, 9.0], config={"task.theory": False})
+    with pytest.raises(UserError, match="0 runs can stand for seed 0 of b"):
+        swapped(swap, other)

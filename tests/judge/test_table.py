@@ -284,3 +284,17 @@ for more in (["--no-figure"], []):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     said = [line for line in done.stdout.splitlines() if line.startswith("IMPORTED")]
     assert said == ["IMPORTED", "IMPORTED matplotlib"]
+
+
+def test_a_share_that_no_number_of_runs_decides_is_said():
+    frame = pd.DataFrame({"method": ["a"] * 8, "seed": range(8), "accuracy": [1.0] * 8})
+    check = {"kind": "share", "metric": "accuracy", "of": {"method": "a"}, "above": 0.5, "at_least": 0.999999}
+    with pytest.raises(UserError, match="8 seeds cannot decide 1 part at the 5 % level; at least 10000"):
+        judge_table(frame, {"always": check})
+
+
+def test_a_number_too_large_for_one_is_said():
+    frame = pd.DataFrame({"method": ["a"] * 8, "seed": range(8), "accuracy": [10**400] * 8})
+    check = {"kind": "bound", "metric": "accuracy", "of": {"method": "a"}, "at_least": 0.5}
+    with pytest.raises(UserError, match=r"row 0: accuracy is 1000.*no number"):
+        judge_table(frame, {"large": check})

@@ -16,6 +16,7 @@ from bench.errors import UserError
 from bench.judge.table import judge_files
 from bench.judge.table_claims import load_sheet
 from bench.judge.table_registry import register_table, registry_of
+from bench.run.registry import line_of
 
 CLAIMS = """metrics: {accuracy: higher}
 seeds: 12
@@ -104,7 +105,7 @@ def test_a_line_that_was_changed_is_refused(claims):
     path = registry_of(claims)
     lines = path.read_text().splitlines()
     first = json.loads(lines[0]) | {"seeds": 14}
-    path.write_text("\n".join([json.dumps(first), lines[1]]) + "\n")
+    path.write_text("\n".join([line_of(first), lines[1]]) + "\n")
     with pytest.raises(UserError, match=r"claims\.registry\.jsonl, line 2: does not follow the line before it"):
         judged(claims, seeds)
 
@@ -123,3 +124,27 @@ def test_seeds_cannot_be_known_before_the_line_is_written(claims, tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text(CLAIMS)
     assert np.intersect1d(register(claims), register(other)).size == 0
+
+
+def test_another_column_under_a_metric_s_name_is_another_check(claims):
+    """Registered for accuracy; judged on what the table calls best, under that name."""
+    seeds = register(claims)
+    claims.write_text(CLAIMS + "columns: {accuracy: best}\n")
+    rows = [(m, s, a) for m, a in (("adam", 0.9), ("sgd", 0.5)) for s in seeds]
+    table = claims.with_name("runs.csv")
+    pd.DataFrame(rows, columns=["method", "seed", "best"]).to_csv(table, index=False)
+    (one,) = judge_files(table, claims)
+    assert (one.standing.registered, one.standing.why) == (False, "its check is not the registered one")
+    pd.DataFrame([(*r, 0.1) for r in rows], columns=["method", "seed", "best", "accuracy"]).to_csv(table, index=False)
+    with pytest.raises(UserError, match="has a column 'accuracy' already"):
+        judge_files(table, claims)
+
+
+def test_what_a_table_calls_its_seeds_is_no_part_of_a_check(claims):
+    seeds = register(claims)
+    claims.write_text(CLAIMS + "columns: {seed: trial}\n")
+    table = claims.with_name("runs.csv")
+    rows = [(m, s, a + k / 100) for m, a in (("adam", 0.9), ("sgd", 0.5)) for k, s in enumerate(seeds)]
+    pd.DataFrame(rows, columns=["method", "trial", "accuracy"]).to_csv(table, index=False)
+    (one,) = judge_files(table, claims)
+    assert (one.standing.registered, one.verdict) == (True, "reproduced")

@@ -50,6 +50,9 @@ def registered(tmp_path, monkeypatch) -> Callable[..., list[Registration]]:
     """Adds a line to a registry that stands in for the project's: registered(paper, attempt=1, experiment=...)."""
     path = tmp_path / "registry.jsonl"
     monkeypatch.setattr(registry, "REGISTRY", path)
+    monkeypatch.setattr(
+        publish, "ROOT", tmp_path / "project"
+    )  # the project's own results were judged with its own registry
 
     def add(of: Paper, attempt: int = 1, experiment: str = EXPERIMENT) -> list[Registration]:
         before = registrations()
@@ -182,10 +185,10 @@ def test_verdicts_are_remade_when_the_registry_changes_for_the_paper_alone(root,
     manifest = json.loads((root / "manifests/ssvr.json").read_text())
     assert manifest["registry"] == registrations()[-1].digest
     assert made(root) == []
-    registered(ONE, experiment="egab/markets")
+    registered(ONE, attempt=2, experiment="egab/markets")
     assert made(root) == [], "another paper's"
     assert publish.outdated(root, {"ssvr": ONE}) == []
-    registered(ONE, attempt=2)
+    registered(ONE, attempt=3)
     assert publish.outdated(root, {"ssvr": ONE}) != []
     assert made(root) == ["ssvr: judging, drawing"]
     assert "not run" in (root / "verdicts/ssvr.csv").read_text()
