@@ -93,18 +93,21 @@ def _protocols(
 def _reduced(
     claim: Claim, found: Sequence[Record], runs: Mapping[str, Sequence[Record]], together: Sequence[str]
 ) -> str:
-    """What the runs have less of than those at paper scale: `epochs 4 of 200, 5 of 10 seeds`."""
+    """What the runs have less of than those at paper scale: `epochs 4 instead of 200, 5 instead of 10 seeds`."""
     full = runs.get(f"{claim.experiment}@{FULL}", [])
     if FULL in together or not found or not full:
         return ""
     a = found[0]
     b = min(full, key=lambda r: ((r.method, r.dataset) != (a.method, a.dataset), len(differences(a, r))))
     keys = [key for key in differences(a, b) if a.get(key) is not None and b.get(key) is not None]
-    said = [f"{key.rpartition('.')[2]} {a.get(key)} of {b.get(key)}" for key in keys[:REDUCED]]
+    said = [f"{key.rpartition('.')[2]} {a.get(key)} instead of {b.get(key)}" for key in keys[:REDUCED]]
     if len(keys) > REDUCED:
         said.append(f"{len(keys) - REDUCED} other key{'s' * (len(keys) > REDUCED + 1)}")
     seeds = [len({r.seed for r in of}) for of in (found, full)]
-    return ", ".join([*said, *([f"{seeds[0]} of {seeds[1]} seeds"] if seeds[0] != seeds[1] else [])]) or "other runs"
+    return (
+        ", ".join([*said, *([f"{seeds[0]} instead of {seeds[1]} seeds"] if seeds[0] != seeds[1] else [])])
+        or "other runs"
+    )
 
 
 def judge(claim: Claim, runs: Sequence[Record], scale: str, stands: Standing | None = None) -> Verdict:
