@@ -7,9 +7,10 @@ from contextlib import nullcontext
 
 import pytest
 
+from bench.errors import UserError
 from bench.judge import selftest as module
 from bench.judge.papers import Claim, Paper, load_papers
-from bench.judge.selftest import Mistake, mistakes, selftest
+from bench.judge.selftest import Mistake, check_named, mistakes, selftest
 
 HARDWARE = ["hardware=cpu", "hardware.threads=1"]
 QUICK = {  # a paper's mistakes in seconds
@@ -114,3 +115,13 @@ def test_what_is_no_mistake_is_not_noticed(tmp_path, monkeypatch):
     found, *_ = selftest("ssvr", paper, tmp_path, HARDWARE, EXPERIMENTS)
     assert "rate-ssvr" in found.reproduced
     assert found.noticed == []
+
+
+def test_a_claim_that_names_a_mistake_that_is_not_there_is_one_line(monkeypatch):
+    for name, paper in load_papers().items():
+        check_named(name, paper)
+    monkeypatch.setattr(module, "mistakes", lambda paper: [HARMLESS])
+    with pytest.raises(
+        UserError, match=r"claims\.rate-ssvr: refuted_by: no mistake stored-gradient in mistakes/ssvr\.py"
+    ):
+        check_named("ssvr", load_papers()["ssvr"])
