@@ -16,6 +16,8 @@ from bench.judge.table import judge_files
 from bench.judge.table_claims import load_sheet
 from bench.judge.table_registry import register_table, registry_of
 
+SHEETS = (".yaml", ".yml")
+
 
 def main() -> int:
     """The program; returns its exit code."""
@@ -45,6 +47,8 @@ def _main(args: argparse.Namespace) -> int:
     *tables, claims = args.files
     if len(tables) > 1 or not (tables or args.register):
         raise UserError("expected a table and a file of claims: scripts/judge.py runs.csv claims.yaml")
+    if tables and claims.suffix not in SHEETS and tables[0].suffix in SHEETS:
+        raise UserError(f"the table comes first: scripts/judge.py {claims} {tables[0]}")
     if args.register:
         _register(claims)
     if not tables:

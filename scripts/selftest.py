@@ -16,7 +16,7 @@ from rich.console import Console
 
 from bench.judge.papers import choose, load_papers
 from bench.judge.plan import results_root
-from bench.judge.selftest import Finding, selftest
+from bench.judge.selftest import Finding, check_named, mistakes, selftest
 from bench.report.noticed import noticed, write
 from bench.report.terminal import selftest_table
 from bench.run.cli import one_line
@@ -34,7 +34,14 @@ def main() -> int:
     root, overrides = results_root(args.overrides), [o for o in args.overrides if not o.startswith("results_root=")]
     screen = Console(width=None if sys.stdout.isatty() else 120)
     sound = True
-    for name, paper in choose(load_papers(), args.paper).items():
+    papers = choose(load_papers(), args.paper)
+    for name, paper in papers.items():
+        check_named(name, paper)
+    for name, paper in papers.items():
+        print(
+            f"{name}: {len(mistakes(name))} mistakes to plant; runs without them come first, where they are not done",
+            file=sys.stderr,
+        )
         findings: list[Finding] = []
         for finding in selftest(name, paper, root / "selftest" / name, overrides):
             findings.append(finding)

@@ -88,7 +88,7 @@ def _protocols(
 def _reduced(
     claim: Claim, found: Sequence[Record], runs: Mapping[str, Sequence[Record]], together: Sequence[str]
 ) -> str:
-    """All that the runs have less of than those at paper scale, data first: `train_size 2000 of all, epochs 4 of 200, 5 of 10 seeds`."""
+    """All that the runs have less of than those at paper scale, data first: `train_size 2000 instead of all, epochs 4 instead of 200, 5 instead of 10 seeds`."""
     full = runs.get(f"{claim.experiment}@{FULL}", [])
     if FULL in together or not found or not full:
         return ""
@@ -96,12 +96,15 @@ def _reduced(
     b = min(full, key=lambda r: ((r.method, r.dataset) != (a.method, a.dataset), len(differences(a, r))))
     said = [_of(key.rpartition(".")[2], a.get(key), b.get(key)) for key in differences(a, b, PARTS)]
     seeds = [len({r.seed for r in of}) for of in (found, full)]
-    return ", ".join([*said, *([f"{seeds[0]} of {seeds[1]} seeds"] if seeds[0] < seeds[1] else [])]) or "other runs"
+    return (
+        ", ".join([*said, *([f"{seeds[0]} instead of {seeds[1]} seeds"] if seeds[0] < seeds[1] else [])])
+        or "other runs"
+    )
 
 
 def _of(key: str, some: Any, full: Any) -> str:
-    """`epochs 4 of 200`; a limit that the full protocol does not set leaves all."""
-    return f"{key} {'none' if some is None else some} of {'all' if full is None else full}"
+    """`epochs 4 instead of 200`; a limit that the full protocol does not set leaves all."""
+    return f"{key} {'none' if some is None else some} instead of {'all' if full is None else full}"
 
 
 def judge(claim: Claim, runs: Sequence[Record], scale: str, stands: Standing | None = None) -> Verdict:

@@ -78,7 +78,7 @@ def _decide(tested: Sequence[Tested], side: float, deterministic: bool, next_sid
         _reason(verdict, quantities[k], intervals[k], len(quantities), plan),
         *(n for found in tested for n in found.notes),
     ]
-    parts = [Part(q.label, interval, q.accept, q.law) for q, interval in zip(quantities, intervals)]
+    parts = [Part(q.label, interval, q.accept, q.law, q.strict) for q, interval in zip(quantities, intervals)]
     parts.insert(0, parts.pop(k))
     shown = tuple((g.label, _shown(v)) for found in tested for g, v in zip(found.groups, found.values))
     return Verdict(verdict, "; ".join(reasons), tuple(parts), shown, len(tested[0].values[0]), planner=plan)
@@ -104,7 +104,7 @@ def _telling(verdict: str, quantities: Sequence[Quantity], own: Sequence[Interva
 def _reason(verdict: str, q: Quantity, interval: Interval, parts: int, plan: Planner | None) -> str:
     """Why, in one line."""
     several = (
-        f"all of {parts} parts; {q.label}: "
+        f"all {parts} parts hold; {q.label}: "
         if parts > 1 and verdict == "reproduced"
         else f"{q.label}: "
         if parts > 1

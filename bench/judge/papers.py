@@ -194,8 +194,16 @@ def line_of_error(error: ValidationError) -> str:
         words = re.findall(r"'([^']*)'", first["ctx"]["expected"])
         message += f"; not {short(first['input'])}{nearest(first['input'], words)}"
     elif first["type"] == "union_tag_invalid":
-        message += nearest(first["ctx"]["tag"], KINDS)
-    elif not ours and first["type"] not in ("missing", "union_tag_not_found"):
+        tag = first["ctx"]["tag"]
+        message = f"kind {short(tag)} is none of {', '.join(KINDS)}{nearest(tag, KINDS)}"
+    elif first["type"] == "union_tag_not_found":
+        message = f"kind: field required; one of {', '.join(KINDS)}"
+    elif first["type"] == "missing":  # all that its mapping lacks
+        lacking = [
+            e["loc"][-1] for e in error.errors() if e["type"] == "missing" and e["loc"][:-1] == first["loc"][:-1]
+        ]
+        message += f"; so are {', '.join(map(str, lacking[1:]))}" if len(lacking) > 1 else ""
+    elif not ours:
         message += f"; not {short(first['input'])}"
     return f"{_field(first['loc'])}: {in_one_line(message)}"
 

@@ -115,12 +115,25 @@ def _mean_of(low: np.ndarray, high: np.ndarray, bounds: tuple[float, float] | No
 
 @dataclass(frozen=True)
 class Part:
-    """A quantity with the interval that was tested: at its own level where the claim is reproduced, at its share of it elsewhere."""
+    """A quantity with the interval that was tested: at its own level where the claim is reproduced, at its share of it elsewhere.
+
+    strict: the border of what is accepted is not accepted itself.
+    """
 
     label: str
     interval: Interval
     accept: tuple[float, float]
     law: Law
+    strict: bool = False
+
+    @property
+    def bound(self) -> str | None:
+        """What is accepted where it has one border, in words: `above 0` leaves the border out, `at least 0` does not; None of two."""
+        low, high = (end + 0.0 for end in self.accept)  # -0 is 0
+        if math.isfinite(low) == math.isfinite(high):
+            return None
+        words = ("above", "below") if self.strict else ("at least", "at most")
+        return f"{words[0]} {low:.6g}" if math.isfinite(low) else f"{words[1]} {high:.6g}"
 
 
 @dataclass(frozen=True)

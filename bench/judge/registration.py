@@ -237,7 +237,7 @@ def register(
                 append(path, text)
             scales = " and ".join(content["scales"])
             said.append(
-                f"{name} at {scales} scale: {len(content['checks'])} checks, {content['seeds']} seeds, attempt {attempt}"
+                f"{name} at {scales} scale: {len(content['checks'])} check{'s' * (len(content['checks']) > 1)}, {content['seeds']} seeds, attempt {attempt}"
             )
     return said
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-from bench.errors import UserError
+from bench.errors import UserError, allowed_list, nearest
 from bench.judge.archive import Record
 from bench.judge.checks import Where, matches
 from bench.judge.claims import judge_all
@@ -104,6 +104,22 @@ def selftest(
         for swap in (swap for swap in claim.refuted_by if isinstance(swap, Swap)):
             runs = rightly(claim.experiment)
             yield _finding(name, paper, swap.name, swap.name, runs, swapped(swap, runs), only=claim)
+
+
+def check_named(name: str, paper: Paper) -> None:
+    """UserError where a claim names a mistake that mistakes/<paper>.py has not."""
+    known = [mistake.name for mistake in mistakes(name)]
+    for key, claim, _ in paper.judged():
+        for refuter in claim.refuted_by:
+            if isinstance(refuter, str) and refuter not in known:
+                said = (
+                    f"allowed: {allowed_list(known, refuter, f'mistakes/{name}.py')}{nearest(refuter, known)}"
+                    if known
+                    else "it has none yet"
+                )
+                raise UserError(
+                    f"conf/paper/{name}.yaml: claims.{key}: refuted_by: no mistake {refuter} in mistakes/{name}.py; {said}"
+                )
 
 
 def _finding(

@@ -24,7 +24,7 @@ from bench.judge.words import (
 
 Kind = Literal["read", "repository", "secondary", "derived", "recalled"]
 HOW = {
-    "read": "read in the paper",
+    "read": "read in the source",
     "repository": "from released code or its logs",
     "secondary": "from a summary of the paper",
     "derived": "derived here",

@@ -68,7 +68,10 @@ class TableVerdict:
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.verdict} ({self.word})", *([f"  {self.says}"] if self.says else [])]
-        lines += [f"  {part.label}: {interval_text(part)}, accepted: {accepted(part)}" for part in self.parts[:SHOWN]]
+        lines += [
+            f"  {part.label}: {interval_text(part)}, n = {part.interval.n}, accepted: {accepted(part)}"
+            for part in self.parts[:SHOWN]
+        ]
         lines += [f"  ... and {len(self.parts) - SHOWN} parts more"] if len(self.parts) > SHOWN else []
         return "\n".join([*lines, f"  {self.reason}"])
 
@@ -104,12 +107,10 @@ def interval_text(part: Part) -> str:
 
 def accepted(part: Part) -> str:
     """What a claim accepts, in words."""
-    low, high = (end + 0.0 for end in part.accept)  # no -0
+    low, high = (end + 0.0 for end in part.accept)  # -0 is 0
     if part.law in ("share", "every"):
         return f"{low:g} or more of the runs" if high == 1 else f"{high:g} or fewer of the runs"
-    if math.isinf(low) or math.isinf(high):
-        return f"above {low:.4g}" if math.isinf(high) else f"below {high:.4g}"
-    return f"{low:.4g} to {high:.4g}"
+    return part.bound or f"{low:.4g} to {high:.4g}"
 
 
 def judge_table(
@@ -209,7 +210,7 @@ def _same_seeds(runs: Runs, records: Sequence[Record]) -> None:
 
 def _some(seeds: set[int]) -> str:
     shown = ", ".join(map(str, sorted(seeds)[:SHOWN]))
-    return f"seeds {shown}{' and others' if len(seeds) > SHOWN else ''}"
+    return f"seed{'s' * (len(seeds) > 1)} {shown}{' and others' if len(seeds) > SHOWN else ''}"
 
 
 def _by_columns(text: str, keys: Mapping[str, str]) -> str:

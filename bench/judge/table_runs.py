@@ -278,7 +278,9 @@ class Runs:
     # ---- what else there is to say
 
     def notes(self, records: Sequence[Record]) -> Iterator[str]:
-        """In what else the groups differ that a claim speaks of, and where their final rows are not at one step."""
+        """Runs that diverged, where final rows are not at one step, and in what else the groups differ that a claim speaks of."""
+        if diverged := sum(r.diverged for r in records):
+            yield f"{diverged} of {len(records)} runs diverged"
         if self.steps and self.claim.check.at is None and not isinstance(self.claim.check, Slope):
             ends = {r.metrics[self.steps[0]] for r in records if r.metrics}
             if len(ends) > 1:

@@ -31,6 +31,7 @@ def save(verdicts: Sequence[TableVerdict], stem: Path) -> list[Path]:
         return []
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         canvas = _canvas(drawn)
+        stem.parent.mkdir(parents=True, exist_ok=True)
         paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png")]
         canvas.savefig(paths[1], format="png", dpi=DOTS, transparent=False, facecolor="white")
         paths[0].write_text(svg(canvas), encoding="utf-8")
@@ -62,7 +63,7 @@ def _claim(axes: Axes, verdict: TableVerdict) -> None:
     for border in {end for part in parts for end in part.accept if math.isfinite(end)}:
         axes.axvline(border, color=INK, linewidth=0.6, linestyle=(0, (4, 3)))
     axes.set(xlim=(low, high), ylim=(len(parts) - 0.5, -0.5))
-    axes.set_yticks(range(len(parts)), [literal(part.label) for part in parts], fontsize=8)
+    axes.set_yticks(range(len(parts)), [literal(f"{part.label}, n = {part.interval.n}") for part in parts], fontsize=8)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)
     more = f", {len(verdict.parts) - MOST} parts more" if len(verdict.parts) > MOST else ""

@@ -225,7 +225,9 @@ def _refuters(name: str, claim: Claim, seen: tables.Seen) -> list[tuple[str, str
     for refuter in names:
         verdict = seen.get((name, refuter), "")
         look = {"": "none", "not reproduced": "reproduced"}.get(verdict, "not-reproduced")
-        said = {"": "self-test: not seen", "not reproduced": "self-test: refuted"}.get(verdict, f"self-test: {verdict}")
+        said = {"": "not self-tested", "not reproduced": "seen to refute it in the self-test"}.get(
+            verdict, f"self-test: {verdict}"
+        )
         found.append((refuter, said, look))
     return found
 

@@ -16,6 +16,7 @@ from bench.judge import statistics as stats
 from bench.judge.archive import Record
 from bench.judge.claims import Judged
 from bench.judge.papers import Pivot, Swap
+from bench.judge.parts import Part
 from bench.judge.shown import TIERS
 from bench.judge.statistics import Interval
 from bench.report.medians import RANGE, median_interval
@@ -72,11 +73,11 @@ def interval_text(interval: Interval) -> str:
     return f"{short(interval.estimate)} {ends}"
 
 
-def accepts_text(accept: tuple[float, float]) -> str:
-    """`up to 0.5`, `from 0.5`, `0.95 to 1.05`, with the digits that tell the ends apart."""
-    low, high = (end + 0.0 for end in accept)  # -0 is 0
-    if low == -math.inf or high == math.inf:
-        return f"up to {high:.6g}" if low == -math.inf else f"from {low:.6g}"
+def accepts_text(part: Part) -> str:
+    """`at most 0.5`, `above 0`, `0.95 to 1.05`, with the digits that tell the ends apart."""
+    if part.bound:
+        return part.bound
+    low, high = (end + 0.0 for end in part.accept)  # -0 is 0
     digits = next((d for d in range(3, 17) if f"{low:.{d}g}" != f"{high:.{d}g}"), 16)
     return f"{low:.{digits + 1}g} to {high:.{digits + 1}g}"
 
@@ -227,7 +228,7 @@ def verdict_table(judged: Iterable[Judged], seen: Seen = MappingProxyType({})) -
             i = part.interval
             row |= {"measured": f"{j.claim.measured}: {part.label}", "shown": interval_text(i)}
             row |= {"estimate": i.estimate, "low": i.low, "high": i.high, "level": i.level}
-            row |= {"accepts": accepts_text(part.accept), "estimand": LAWS[part.law]}
+            row |= {"accepts": accepts_text(part), "estimand": LAWS[part.law]}
         if v.planner:
             row["power"] = " ".join(f"{p:.0%}" for p in v.planner.power.values())
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
@@ -248,7 +249,7 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
                 "protocol": j.protocol,
                 "published": j.claim.stated,
                 "ours": f"{j.claim.measured}: {part.label} {interval_text(part.interval)}{more}" if part else "",
-                "accepted": accepts_text(part.accept) if part else "",
+                "accepted": accepts_text(part) if part else "",
                 "seeds": "" if j.verdict.seeds is None else str(j.verdict.seeds),
                 "verdict": j.verdict.verdict,
             }

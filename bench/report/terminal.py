@@ -60,7 +60,12 @@ def plain(text: str, style: str = "") -> Text:
 
 
 def verdict_table(rows: Iterable[Mapping[str, str]]) -> Table:
-    """One line a claim and protocol that has runs: verdict, numbers, reason. `rows` are those of verdicts/<paper>.csv."""
+    """One line a claim and protocol that has runs: verdict, numbers, reason; below them the claims that have none at any protocol.
+
+    Args:
+        rows: those of verdicts/<paper>.csv.
+    """
+    rows = list(rows)
     colours = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
     table = Table(show_lines=False, pad_edge=False)
     for name in ("paper", "claim", "whose", "scale", "verdict", "ours", "n", "why"):
@@ -77,6 +82,9 @@ def verdict_table(rows: Iterable[Mapping[str, str]]) -> Table:
         ours = row["measured"].partition(": ")[2] + f": {row['shown']}" if row["measured"] else ""
         cells = (row["paper"], row["claim"], whose, row["scale"], row["verdict"], ours, row["seeds"], why)
         table.add_row(*(plain(cell, colour if k == 4 else "") for k, cell in enumerate(cells)))
+    decided = {(row["paper"], row["claim"]) for row in rows if row["verdict"] != "not run"}
+    if left := dict.fromkeys(row["claim"] for row in rows if (row["paper"], row["claim"]) not in decided):
+        table.caption = plain(f"not run: {', '.join(left)}")
     return table
 
 

@@ -100,7 +100,7 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
     # what a paper is
     ("unknown key", put("titel", to="x"), r"unknown key 'titel'; allowed: .*did you mean 'title'\?"),
     ("key that is a number", put(3, to="x"), r"unknown key 3; allowed: "),
-    ("no title", put("title", to=GONE), r"title: field required"),
+    ("no title", put("title", to=GONE), r"title: field required$"),
     ("blank title", put("title", to="  "), r"title: is blank"),
     ("title a list", put("title", to=["x"]), r"title: input should be a valid string; not \['x'\]"),
     ("year a text", put("year", to="2024"), r"year: input should be a valid integer; not '2024'"),
@@ -246,8 +246,12 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
         r"tables: 'ssvr-digits' and 'ssvr-digits'",
     ),
     # checks
-    ("no kind", check(SLOPE, kind=GONE), r"claims.slope.check: unable to extract tag using discriminator 'kind'"),
-    ("kind misspelt", check(SLOPE, kind="slop"), r"claims.slope.check: input tag 'slop'.*did you mean 'slope'"),
+    ("no kind", check(SLOPE, kind=GONE), r"claims.slope.check: kind: field required; one of value, .*slope"),
+    (
+        "kind misspelt",
+        check(SLOPE, kind="slop"),
+        r"claims.slope.check: kind 'slop' is none of value, .*did you mean 'slope'",
+    ),
     ("check a text", put("claims", "slope", "check", to="better"), r"claims.slope.check: input should be a valid dict"),
     ("unknown key of a check", check(BETTER, thn={}), r"claims.slope.check: unknown key 'thn'; .*did you mean 'than'"),
     (

@@ -17,6 +17,14 @@ BLOCKS = dict(
     + re.findall(r"^`(conf/[\w/]+\.yaml)`[^\n]*:\n\n```yaml\n(.*?)```", README, re.S | re.M)
 )
 
+CLAIM = dict(
+    re.findall(
+        r"^`((?:conf|mistakes)/[\w/]+\.\w+)`(?:[^\n]+\n)*[^\n]*:\n\n```\w+\n(.*?)```",
+        (ROOT / "docs/claims.md").read_text(),
+        re.S | re.M,
+    )
+)
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -57,3 +65,26 @@ def test_the_readme_s_method_and_data_set_run(checkout):
     listing = subprocess.run([sys.executable, "run.py", "--help"], cwd=checkout, env=clean_env(), **options).stdout
     sentence = next(line for line in listing.splitlines() if line.split()[:1] == ["lion"])
     assert sentence.split(maxsplit=1)[1] == "Lion, the sign of an interpolated momentum."
+
+
+def test_the_claim_of_the_documents_is_planned_and_its_mistake_is_known(checkout):
+    assert set(CLAIM) == {"conf/paper/mine.yaml", "conf/experiment/mine/digits.yaml", "mistakes/mine.py"}
+    for name, text in CLAIM.items():
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).write_text(text)
+    options = {
+        "cwd": checkout,
+        "env": clean_env(),
+        "capture_output": True,
+        "text": True,
+        "check": False,
+        "timeout": 120,
+    }
+    planned = subprocess.run([sys.executable, "scripts/reproduce_all.py", "--dry-run", "--paper", "mine"], **options)
+    assert planned.returncode == 0, planned.stderr
+    assert re.search(r"mini .*mine/digits .* 24 .* 24 ", planned.stdout)
+    script = "from bench.judge.papers import load_papers as p; from bench.judge.selftest import check_named as c; c('mine', p()['mine'])"
+    known = subprocess.run([sys.executable, "-c", script], **options)
+    assert known.returncode == 0, known.stderr
+    wrong = [sys.executable, "run.py", "method=lion", "method.lr=-1e-4", "dataset=digits", "scale=smoke", *QUIET]
+    assert subprocess.run(wrong, **options).returncode == 0

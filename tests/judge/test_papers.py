@@ -72,7 +72,7 @@ def test_the_good_file_loads(tmp_path):
         ),
         (("claims", "better", "check", "budget"), "hours", "check.budget 'hours' is not computed"),
         (("claims", "better", "check", "metric"), "iterations", "neither better high nor low"),
-        (("claims", "better", "check", "kind"), "nicer", "claims.better.check: input tag 'nicer'"),
+        (("claims", "better", "check", "kind"), "nicer", "claims.better.check: kind 'nicer' is none of value"),
         (("claims", "better", "check", "thn"), {}, "claims.better.check: unknown key 'thn'"),
         (("claims", "better", "check", "factor"), -1.0, "claims.better.check.factor: input should be greater"),
         (

@@ -58,7 +58,7 @@ def path(tmp_path):
 def registered(path):
     paper = Paper(gap=claim(**BETTER))
     assert register({"ssvr": paper}, jobs_of(), [NAME], path) == [
-        f"{NAME} at mini and paper scale: 1 checks, 8 seeds, attempt 1"
+        f"{NAME} at mini and paper scale: 1 check, 8 seeds, attempt 1"
     ]
     return paper
 

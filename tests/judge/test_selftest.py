@@ -11,7 +11,7 @@ from made import runs
 from bench.errors import UserError
 from bench.judge import selftest as module
 from bench.judge.papers import Claim, Paper, Swap, load_papers
-from bench.judge.selftest import Mistake, mistakes, selftest, swapped
+from bench.judge.selftest import Mistake, check_named, mistakes, selftest, swapped
 
 HARDWARE = ["hardware=cpu", "hardware.threads=1"]
 QUICK = {  # a paper's mistakes in seconds
@@ -126,3 +126,13 @@ def test_runs_of_another_length_may_stand_in_where_they_may_be_compared():
     other = runs("a", [1.0, 2.0]) + runs("b", [8.0, 9.0], config={"task.theory": False})
     with pytest.raises(UserError, match="0 runs can stand for seed 0 of b"):
         swapped(swap, other)
+
+
+def test_a_claim_that_names_a_mistake_that_is_not_there_is_one_line(monkeypatch):
+    for name, paper in load_papers().items():
+        check_named(name, paper)
+    monkeypatch.setattr(module, "mistakes", lambda paper: [HARMLESS])
+    with pytest.raises(
+        UserError, match=r"claims\.rate-ssvr: refuted_by: no mistake stored-gradient in mistakes/ssvr\.py"
+    ):
+        check_named("ssvr", load_papers()["ssvr"])

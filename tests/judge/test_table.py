@@ -13,6 +13,7 @@ from conftest import ROOT
 
 from bench.errors import UserError
 from bench.judge.table import TableVerdict, judge_files, judge_table
+from bench.report.judged_table import save
 
 TABLES = Path(__file__).parent / "tables"
 BETTER = {"kind": "better", "metric": "accuracy", "of": {"method": "adam"}, "than": {"method": "sgd"}}
@@ -197,6 +198,15 @@ def test_columns_may_be_called_otherwise():
 # ---- the program
 
 
+def test_diverged_runs_the_number_of_runs_and_the_border_are_said():
+    found = only(frame(adam3=float("nan")), BETTER)
+    assert found.reason.endswith("; 1 of 24 runs diverged")
+    assert ", n = 12, accepted: above 0" in str(found)
+    assert "diverged" not in only(frame(), BETTER).reason
+    bound = {"kind": "bound", "metric": "accuracy", "of": {"method": "sgd"}, "at_least": 0.5}
+    assert ", n = 12, accepted: at least 0.5" in str(only(frame(), bound))
+
+
 def program(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts/judge.py"), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -298,3 +308,16 @@ def test_a_number_too_large_for_one_is_said():
     check = {"kind": "bound", "metric": "accuracy", "of": {"method": "a"}, "at_least": 0.5}
     with pytest.raises(UserError, match=r"row 0: accuracy is 1000.*no number"):
         judge_table(frame, {"large": check})
+
+
+def test_a_table_and_claims_in_the_wrong_order_are_said(tmp_path):
+    (tmp_path / "claims.yaml").write_text("claims: {}\n")
+    frame().to_csv(tmp_path / "runs.csv", index=False)
+    done = program(tmp_path / "claims.yaml", tmp_path / "runs.csv")
+    assert done.returncode == 2
+    assert "the table comes first" in done.stderr
+
+
+def test_a_figure_may_go_into_a_folder_that_is_not_there_yet(tmp_path):
+    save(judge_table(frame(), [BETTER], metrics=HIGHER), tmp_path / "new" / "figure")
+    assert (tmp_path / "new" / "figure.png").exists()

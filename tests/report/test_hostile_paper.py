@@ -122,7 +122,7 @@ def test_pages_have_the_tags_and_attributes_of_a_harmless_paper(name, evil, plai
     assert EVIL in " ".join(found.text)
     if name != "index.html":
         (alt,) = {given["alt"] for tag, given in found.tags if tag == "img"}
-        assert alt == f"{EVIL} Open squares: published ({EVIL}; read in the paper)."
+        assert alt == f"{EVIL} Open squares: published ({EVIL}; read in the source)."
 
 
 def test_figures_are_sound_svg_that_shows_the_text(evil):
@@ -186,6 +186,14 @@ def test_readme_s_table_and_the_terminal_show_the_text(tmp_path):
     assert "[red]a[/red] \ufffd[31mb\ufffd" in said
     assert "[bold]c" in said
     assert "\x1b" not in said
+
+
+def test_the_terminal_names_claims_that_have_no_verdict_at_any_protocol():
+    row = dict.fromkeys(("paper", "standing", "shown", "seeds", "reason", "measured", "protocol", "attempt"), "")
+    row |= {"tier": "paper", "stale_runs": "0", "scale": "mini"}
+    rows = [row | {"claim": c, "verdict": v} for c, v in (("a", "reproduced"), ("a", "not run"), ("b", "not run"))]
+    assert str(verdict_table(rows).caption) == "not run: b"
+    assert verdict_table(rows[:2]).caption is None
 
 
 def test_a_report_writes_in_its_own_folders_alone(tmp_path):

@@ -60,7 +60,7 @@ def test_every_claim_is_shown_with_source_verdict_figure_and_command(page):
         assert ("Theory" if claim.get_attribute("data-tier") == "ours" else "Published") in text
         assert claim.locator(".tier").inner_text() == TIERS[claim.get_attribute("data-tier")]
         assert claim.get_attribute("data-standing").split()[0] in text
-        assert "Refuted by" in text
+        assert "Would refute it" in text
         where, reference, how = claim.locator(".source").inner_text().strip("()").rsplit("; ", 2)
         assert where
         assert reference

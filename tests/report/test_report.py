@@ -291,9 +291,10 @@ def test_intervals_and_accepted_regions_as_text():
     made += [(0.41, 0.41, 0.41, 2, "exact"), (0.41, math.nan, math.nan, 1, "one value")]
     shown = ["0.4100 [-inf, 0.4400]", "0.4100 [0.4000, 0.4400]", "0.4100 (0.4000..0.4400)", "0.4100", "0.4100"]
     assert [tables.interval_text(Interval(*one)) for one in made] == shown
-    accepted = [(-inf, 0.5), (0.5, inf), (-0.4, -0.29), (15.23195, 15.23205)]
-    assert [tables.accepts_text(one) for one in accepted] == [
-        "up to 0.5", "from 0.5", "-0.4 to -0.29", "15.23195 to 15.23205",
+    accepted = [(-inf, 0.5), (0.5, inf), (-inf, -0.0), (0.0, inf), (-0.4, -0.29), (15.23195, 15.23205)]
+    parts = [Part("x", Interval(*made[0]), ends, "median", strict=0 in ends) for ends in accepted]
+    assert [tables.accepts_text(part) for part in parts] == [
+        "at most 0.5", "at least 0.5", "below 0", "above 0", "-0.4 to -0.29", "15.23195 to 15.23205",
     ]  # fmt: skip
     assert tables.NUMBERS.fullmatch("-0.41 [-inf, 0.44]"), "no formula for a spreadsheet"
 
@@ -307,7 +308,7 @@ def test_published_points_stand_behind_the_lines():
         y="mean_grad_l1",
         published={"source": source, "points": {"ssvr_fs": [[64, 7.0], [256, 26]], "another": [[100, 10]]}},
     )
-    assert figure.legend == "A caption. Open squares: published (Figure 1, digitised; read in the paper)."
+    assert figure.legend == "A caption. Open squares: published (Figure 1, digitised; read in the source)."
     bare = figure.model_copy(update={"published": None})
     assert bare.legend == "A caption."
     found = figures.lines(figure, GRID)

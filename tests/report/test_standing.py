@@ -100,15 +100,15 @@ def test_a_registered_claim_shows_attempt_level_interval_region_and_refuters(reg
     files = build("ssvr", ONE, records(entries[0].judged), ("mini", "paper"), {}, entries, seen).files
     (row,) = rows(files)
     wanted = {"tier": "paper", "standing": "registered", "attempt": "1", "scale": "mini paper", "verdict": "reproduced"}
-    wanted |= {"protocol": "full protocol", "level": "0.95", "accepts": "up to 0", "estimand": "median", "seeds": "8"}
+    wanted |= {"protocol": "full protocol", "level": "0.95", "accepts": "below 0", "estimand": "median", "seeds": "8"}
     wanted |= {"estimate": "-1", "refuted_by": "wrong-sign; signsvrg in place of ssvr_fs", "low": "-1", "high": "-1"}
     assert {name: row[name] for name in wanted} == wanted
     said = page_of(files)
     for text in (
         "registered, attempt 1, 95 %",
         "full protocol the paper",
-        "-1.000 [-1.000, -1.000] , 95 % interval of the median, n = 8; accepted: up to 0",
-        "wrong-sign ( self-test: refuted )",
+        "-1.000 [-1.000, -1.000] , 95 % interval of the median, n = 8; accepted: below 0",
+        "wrong-sign ( seen to refute it in the self-test )",
         "signsvrg in place of ssvr_fs ( self-test: inconclusive )",
         "registered checks withdrawn 0",
     ):
@@ -201,8 +201,9 @@ def test_what_the_self_test_saw_is_shown_once_it_has_run(root):
     row = f"better,{digest_of(ONE.claims['better'])},wrong-sign,not reproduced"
     (root / "selftest/ssvr.csv").write_text(f"claim,check,refuter,verdict\n{row}\n")
     assert made(root) == ["ssvr: judging, drawing"]
-    assert "wrong-sign ( self-test: refuted ), signsvrg in place of ssvr_fs ( self-test: not seen )" in page_of(
-        {"papers/ssvr.html": (root / "papers/ssvr.html").read_text()}
+    assert (
+        "wrong-sign ( seen to refute it in the self-test ), signsvrg in place of ssvr_fs ( not self-tested )"
+        in page_of({"papers/ssvr.html": (root / "papers/ssvr.html").read_text()})
     )
     assert [coverage.place(row) for row in publish.verdicts(root, ["ssvr"])] == ["paper"]
     assert made(root) == []
