@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bench.tasks.feature_learning.two_layer import TwoLayer
 from datasets.teachers.multi_index import multi_index
 from datasets.teachers.single_index import single_index
 
@@ -94,3 +95,23 @@ def test_directions_are_orthonormal_and_random():
 def test_what_makes_no_sense_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         single_index(**arguments)
+
+
+def test_replicates_seeds_and_dimensions_are_independent():
+    """Weights, second layers, directions and inputs of the paths: no two are the same, and none is another's continued."""
+    model = single_index(d=[8, 9], link="he3", noise=0.1)
+    network = TwoLayer(
+        width=5, activation="relu", bias="normal", second_layer="gaussian", output="mean", start="uniform"
+    )
+    found: dict[str, list[torch.Tensor]] = {"w": [], "a": [], "b": [], "theta": [], "x": [], "noise": []}
+    for d in (8, 9):
+        theta = model.directions([0, 1], 3, d)
+        neurons = network.neurons([0, 1], 3, d, model.target, torch.device("cpu"))
+        x, noise = model.inputs([0, 1], 3, d, 1, 4)
+        parts = network.weights([0, 1], 3, d, theta), neurons.a, neurons.b, theta, x, noise
+        for values, part in zip(found.values(), parts):
+            values += [path.flatten()[:4] for path in part]
+    for name, values in found.items():
+        numbers = torch.cat(values)
+        assert len(values) == 12, name
+        assert len(numbers.unique()) == len(numbers), name

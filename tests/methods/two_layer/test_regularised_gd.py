@@ -12,7 +12,7 @@ from bench.tasks.teacher_recovery.oracle import Oracle
 from bench.tasks.teacher_recovery.relu_population import Teachers, directions, gradients, kernel
 from datasets.teachers.teacher_student import teacher_student
 from methods.two_layer.regularised_gd import FeatureRegression, RegularisedGD
-from methods.two_layer.regularised_sgd import RegularisedSGD, centred, correlations
+from methods.two_layer.regularised_sgd import CHUNK, RegularisedSGD, centred, correlations
 
 F64 = torch.float64
 PLAIN = {"features": "gradient_step", "ridge": 1e-3, "halvings": 0.0, "floor": 0.0}
@@ -138,3 +138,34 @@ def test_samples_belong_to_seed_and_index_alone():
     torch.testing.assert_close(one.draw(7, 3, 11)[0][0], x[1])
     torch.testing.assert_close(one.draw(7, 3, 11)[1][0], y[1])
     assert not torch.equal(both.draw(7, 3, 12)[0], x)
+
+
+def test_every_stage_and_step_has_samples_of_its_own():
+    """alpha and beta, stage 1, stage 2 and each step of stage 3: no input is met twice, with stages of more than one chunk."""
+    teachers, count, batch, steps = teacher_student("", [0], dim=4), CHUNK + 7, 5, 6
+    oracle, met = Oracle(teachers, [0]), []
+    draw = oracle.draw
+
+    def watched(size, *index):
+        x, y = draw(size, *index)
+        met.append(x[0].clone())
+        return x, y
+
+    oracle.draw = watched
+    method = RegularisedSGD(lr=0.1, lam=1e-3, first_samples=count, batch_size=batch, **PLAIN)
+    method.begin(steps, torch.device("cpu"))
+    rows = method.first(oracle, normal(1, 3).sign(), directions(normal(1, 3, 4, seed=1))[0])
+    a, w = method.second(oracle, rows)
+    for t in range(steps):
+        a, w = method.update(oracle, t, a, w)
+    assert len(torch.cat(met).unique(dim=0)) == oracle.evaluations == 3 * count + batch * steps
+
+
+def test_the_first_sample_s_alpha_and_beta_remove_mean_and_linear_part():
+    """What is left of the targets is uncorrelated with 1 and x: E f* = sum_i a_i / sqrt(2 pi) and E f* x = sum_i a_i w_i / 2 are gone."""
+    teachers = teacher_student("", [0, 1], dim=4)
+    method = RegularisedSGD(lr=0.1, lam=0.0, first_samples=100_000, batch_size=1, **PLAIN)
+    left = [(y.sum(1), (y[:, None] @ x)[:, 0]) for x, y in method._large(Oracle(teachers, [0, 1]), 1)]
+    mean, linear = (sum(part) / 100_000 for part in zip(*left))
+    assert mean.abs().max() < 0.02
+    assert linear.abs().max() < 0.02

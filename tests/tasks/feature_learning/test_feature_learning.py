@@ -12,7 +12,7 @@ from conftest import final, result_of, whole_and_resumed
 from bench.errors import UserError
 from bench.run.curve import read_metrics
 from bench.tasks.feature_learning.cells import Cell, Measures
-from bench.tasks.feature_learning.index_models import RIDGE
+from bench.tasks.feature_learning.index_models import RIDGE, IndexModel
 from bench.tasks.feature_learning.two_layer import TwoLayer
 from datasets.teachers.single_index import single_index
 from methods.two_layer.feature_sgd import FeatureSGD
@@ -107,6 +107,25 @@ def test_the_second_phase_fits_a_target_whose_direction_is_known(link):
     training, new = (cell.sample(block, count)[0] for block in (1, RIDGE))
     assert not torch.isclose(training, new).all(-1).any()
     assert cell.neurons.b is None
+
+
+@pytest.mark.parametrize(
+    ("method", "training"),
+    [(["method=online_sgd"], 64), (["method=same_batch_gd", "method.fresh=true", "method.steps=3"], 3 * 64)],
+)
+def test_no_sample_is_met_twice(method, training, go, monkeypatch):
+    """Of fresh training samples, those of the second phase and those of the test, also where all come in equal numbers."""
+    met, inputs = [], IndexModel.inputs
+
+    def watched(self, *arguments):
+        x, noise = inputs(self, *arguments)
+        met.append(x[0])
+        return x, noise
+
+    monkeypatch.setattr(IndexModel, "inputs", watched)
+    go(*method, *QUICK, "dataset.d=[8]", "task.samples=[8]", "task.samples_power=1.0", "seeds=[0]")
+    assert sum(map(len, met)) == training + 64 + 64
+    assert len(torch.cat(met).unique(dim=0)) == training + 64 + 64
 
 
 def test_hitting_time_is_the_start_of_a_sustained_stay():

@@ -107,3 +107,17 @@ def test_ridge_is_scikit_learn_s():
     alone = [ridge_error(w, neurons, fit, test, [penalty]) for penalty in penalties]
     chosen = ridge_error(w, neurons, fit, test, penalties)
     assert all(any(float(chosen[p]) == float(one[p]) for one in alone[:2]) for p in range(2))
+
+
+def test_the_penalty_is_chosen_without_the_test_samples():
+    """Test labels that are one penalty's own predictions give it error 0: of two such sets only that of the chosen penalty can."""
+    g = torch.Generator().manual_seed(6)
+    w, biases = (torch.randn(1, N, n, generator=g, dtype=torch.float64) for n in (D, 1))
+    x, unseen = (torch.randn(1, n, D, generator=g, dtype=torch.float64) for n in (50, 40))
+    fit, penalties = (x, x[..., 0].sin()), [1e-3, 0.3]
+    neurons, u = Neurons(torch.ones_like(biases), biases, 1 / N), torch.nn.functional.normalize(w[0], dim=-1)
+    phi, seen = (torch.relu(part[0] @ u.T + biases[0].T).numpy() for part in (x, unseen))
+    models = [Ridge(alpha=p * 50, fit_intercept=False).fit(phi, fit[1][0].numpy()) for p in penalties]
+    favours = [torch.from_numpy(model.predict(seen))[None] for model in models]
+    errors = [float(ridge_error(w, neurons, fit, (unseen, labels), penalties)) for labels in favours]
+    assert sorted(error < 1e-12 for error in errors) == [False, True], errors

@@ -123,3 +123,30 @@ def test_repeated_horizons_are_refused(program):
     assert done.returncode == 2
     assert "task.horizons" in done.stderr
     assert UserError.__name__ not in done.stderr
+
+
+def test_the_means_are_over_the_points_at_which_steps_are_taken(go):
+    """Without noise f' = 2 x + 3 sin 2 x > 0 on the way from 1, so signSGD is at 1 - lr t: the mean over t = 0, ..., T - 1, no error of v_t."""
+    more = ["dataset=sine_quadratic", "dataset.noise=0", "task.theory=false", "task.horizons=[25,40]"]
+    (folder,) = go("method=signsgd", "method.lr=0.02", *more, "seeds=[0]")
+    rows = {row["iterations"]: row for row in read_metrics(folder)}
+    for horizon in (25, 40):
+        x = 1 - 0.02 * np.arange(horizon)
+        slopes, row = 2 * x + 3 * np.sin(2 * x), rows[horizon]
+        assert row["mean_grad_l1_per_dim"] == pytest.approx(slopes.mean(), rel=1e-12)
+        assert row["mean_grad_l2"] == pytest.approx(10 * slopes.mean(), rel=1e-12), "d = 100 equal coordinates"
+        assert row["last_grad_l1"] == pytest.approx(100 * slopes[-1], rel=1e-12)
+        assert row["tracking_mse"] == pytest.approx(0, abs=1e-24)
+
+
+def test_every_step_and_every_member_of_the_first_batch_has_a_draw_of_its_own(go, monkeypatch):
+    """T steps and the first batch's T^(1/3) - 1 further members meet as many different draws; only x_t and x_{t-1} share one."""
+    met, gradient = [], SineQuadratic.gradient
+
+    def watched(self, x, sample):
+        met.append(sample.reshape(-1, sample.shape[-1]))
+        return gradient(self, x, sample)
+
+    monkeypatch.setattr(SineQuadratic, "gradient", watched)
+    go("method=ssvr", "dataset=sine_quadratic", "task.horizons=[1000]", "task.theory=true", "seeds=[0]")
+    assert len(torch.cat(met).unique(dim=0)) == 1000 + 10 - 1

@@ -142,6 +142,28 @@ def test_estimates_are_unbiased(kind, estimator):
     torch.testing.assert_close(drawn[0][1], drawn[0][1].mT)
 
 
+def test_data_are_drawn_with_replacement():
+    """The covariance of the minibatch gradient is n^2 / b that of a datum's, also at b = n, where a permutation would leave none."""
+    n, steps = 12, 6000
+    model, q = linear_regression("", [0], n=n, dim=2), random_q(1, 2, settings=1)
+    each = (model.x[0] @ q.mean[0, 0] - model.y[0])[:, None] * model.x[0]  # a datum's gradient, of noise 1
+    expected = np.cov(each.T.numpy(), bias=True)
+    for b in (3, n):
+        gradients = EnergyGradients(model, [0], "exact", b, 1)
+        found = torch.stack([gradients(t, q)[0] for t in range(steps)]).reshape(steps, 2)
+        size = np.abs(expected).max() * n**2 / b
+        assert np.cov(found.T.numpy()) == pytest.approx(expected * n**2 / b, abs=0.1 * size)
+
+
+@pytest.mark.parametrize(("estimator", "batch_size"), [("exact", 5), ("quadrature", 5), ("monte_carlo", None)])
+def test_no_step_meets_the_draws_of_another(estimator, batch_size):
+    kind = linear_regression if estimator == "exact" else logistic_regression
+    model, q = kind("", [0], n=300, dim=2), random_q(1, 2, settings=1)
+    gradients = EnergyGradients(model, [0], estimator, batch_size, 2)
+    found = torch.stack([gradients(t, q)[0] for t in range(300)]).reshape(300, 2)
+    assert len(found.unique(dim=0)) == 300
+
+
 def test_draws_are_the_same_for_every_method_and_a_seed_is_the_same_alone_and_among_others():
     both, alone = linear_regression("", [0, 1], n=30, dim=2), linear_regression("", [1], n=30, dim=2)
     torch.testing.assert_close(both.x[1:], alone.x, rtol=0, atol=0)

@@ -42,6 +42,18 @@ def test_a_grid_reports_the_best_setting_of_each_seed_at_each_time(go):
             assert best[seed][row]["kl"] == pytest.approx(alone[chosen][seed][row]["kl"], rel=1e-9)
 
 
+def test_each_seed_has_its_own_best_setting_of_the_grid(go):
+    """Where seeds disagree on the best step size, none is given that of the others: its row is its smallest kl over all settings."""
+    rates, seeds = [1e-3, 1.5e-3, 2e-3, 3e-3], 4
+    more = ["method=proximal_sgd", "task.reports=[20,60]", "task.batch_size=20", *QUICK[:-1], "seeds=[0,1,2,3]"]
+    best = [read_metrics(folder)[-1] for folder in go(*more, f"task.grid={{lr: {json.dumps(rates)}}}")]
+    alone = {lr: [read_metrics(f)[-1]["kl"] for f in go(*more, f"method.lr={lr}")] for lr in rates}
+    chosen = [min(rates, key=lambda lr: alone[lr][seed]) for seed in range(seeds)]
+    assert len(set(chosen)) > 1, "or this would tell nothing"
+    assert [row["chosen_lr"] for row in best] == chosen
+    assert [row["kl"] for row in best] == pytest.approx([alone[lr][k] for k, lr in enumerate(chosen)], rel=1e-9)
+
+
 @pytest.mark.parametrize("method", ["ngvi", "adam_vi"])
 def test_a_stopped_run_goes_on_bit_for_bit(method, job, tmp_path):
     more = ["task.estimator=gradient", "task.reports=[100,260]", "hardware=cpu"]

@@ -35,6 +35,14 @@ def test_decay_finds_what_its_absence_misses(go):
     assert "max_certificate" not in none[0]
 
 
+def test_the_loss_is_held_against_the_decay_of_the_last_step(go):
+    """Ten steps over which lam = 0.008 halves five times: the last has lam 2^-4.5; the regularised time is lr lam (1 + 2^-0.5 + ... + 2^-4.5)."""
+    more = ["method=regularised_gd", "method.lam=8e-3", "method.halvings=5", "method.floor=0", "method.lr=0.5"]
+    (found,) = final(go(*SMALL, *more, "task.steps=10", "seeds=[0]"))
+    assert found["loss"] / found["loss_over_lam2"] == pytest.approx((8e-3 * 2**-4.5) ** 2)
+    assert found["regularised_time"] == pytest.approx(0.5 * 8e-3 * sum(2 ** (-t / 2) for t in range(10)))
+
+
 def test_one_step_features_against_random_ones(go):
     random, step = (
         final(go(f"method={name}", DATA, "dataset.dim=30"))[0] for name in ("random_features", "one_step_features")
