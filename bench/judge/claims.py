@@ -88,7 +88,7 @@ def _protocols(
 def _reduced(
     claim: Claim, found: Sequence[Record], runs: Mapping[str, Sequence[Record]], together: Sequence[str]
 ) -> str:
-    """All that the runs have less of than those at paper scale, data first: `train_size 2000 instead of all, epochs 4 instead of 200, 5 instead of 10 seeds`."""
+    """All that the runs have less of than those at paper scale, data first: `epochs 4 instead of 200, 5 instead of 10 seeds`."""
     full = runs.get(f"{claim.experiment}@{FULL}", [])
     if FULL in together or not found or not full:
         return ""

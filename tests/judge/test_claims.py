@@ -490,7 +490,8 @@ def test_all_that_is_reduced_is_said_data_first():
     content = content.model_copy(update={"claims": {"x": claim(**BOUND)}, "audits": {}})
     mini, paper = judge_all({"ssvr": content}, [*few, *many], ["mini", "paper"], [])
     assert mini.protocol == (
-        "reduced: dim 10 instead of 50, num_components 256 instead of all, lr 1.0 instead of 2.0, extra none instead of 3, horizons [100, 1000] instead of [100, 1000, 10000], "
+        "reduced: dim 10 instead of 50, num_components 256 instead of all, lr 1.0 instead of 2.0, extra none instead of 3, "
+        "horizons [100, 1000] instead of [100, 1000, 10000], "
         "theory True instead of False, 6 instead of 12 seeds"
     )
     assert paper.protocol == "full protocol"
