@@ -308,9 +308,6 @@ MISTAKES = [
     Mistake("mean-of-data", "the mean over the data for their sum", *OMEGA, mean_of_data),
     Mistake("few-nodes", "a quadrature of five nodes", *OMEGA, few_nodes),
     Mistake("variance-for-scale", "(m, sigma^2) for (m, sigma)", *SIGMA, variance_for_scale),
-    Mistake(
-        "variance-for-scale-poisson", "as above", "ngvi/curvature_poisson", {"method": "mean_scale"}, variance_for_scale
-    ),
     Mistake("wrong-sign", "v = E z^2 + m^2", *CONTROL, wrong_sign),
     Mistake("sgd-in-disguise", "steps of 1 / sqrt(t)", "ngvi/conjugate_sgd", {"method": "ngvi"}, root_schedule),
     Mistake("whitened", "features of one scale", "ngvi/conjugate_sgd", {"method": "proximal_sgd"}, whitened),

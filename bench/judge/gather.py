@@ -62,7 +62,8 @@ class Gathered:
 
 
 def refresh(root: Path, name: str, paper: Paper, planned: Iterable[Planned], report: Report = complain) -> list[Record]:
-    """Bring the archive of a paper up to date with the plan's runs: those of other experiments and scales stay as they are.
+    """Bring the archive of a paper up to date with the plan's runs: those of other experiments and scales stay as they are,
+    those of experiments that are no more go.
 
     A run whose curve is damaged is reported, and is taken to have no result.
     """
@@ -75,7 +76,7 @@ def refresh(root: Path, name: str, paper: Paper, planned: Iterable[Planned], rep
     fresh = {(r.key, r.seed): r for r in collect(planned, old, wanted, gathered, report)}
     records = []
     for record in old:
-        others = tuple(name for name in record.experiments if name not in covered)
+        others = tuple(name for name in record.experiments if name not in covered and name.partition("@")[0] in wanted)
         new = fresh.pop((record.key, record.seed), None)
         if new is not None:
             records.append(replace(new, experiments=tuple(sorted({*others, *new.experiments}))))

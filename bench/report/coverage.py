@@ -24,6 +24,7 @@ COUNTED = ("paper", "published")
 APART = {  # what is not in a headline, and why
     "ours": "ours",
     "open": "registered, but not seen to fail",
+    "stale": "judged on runs of older code",
     "exploratory": "exploratory",
 }
 PLACES = {place: TIERS.get(place) or APART[place] for place in (*COUNTED, *APART)}
@@ -35,6 +36,8 @@ def place(row: Row) -> str:
     """Where a claim is counted: one of PLACES."""
     if row["standing"] != "registered":
         return "exploratory"
+    if int(row["stale_runs"] or 0):
+        return "stale"
     failed = row["turned_by"] if row["verdict"] == "reproduced" else row["refuted_by"]
     return row["tier"] if row["tier"] == "ours" or failed else "open"
 
@@ -72,7 +75,7 @@ def apart(found: Mapping[str, Counter[str]], withdrawn: int) -> str:
     parts = [
         f"{name} {total(found[key])} ({found[key]['reproduced']} reproduced)"
         for key, name in APART.items()
-        if total(found[key]) or key != "open"
+        if total(found[key]) or key not in ("open", "stale")
     ]
     return f"Apart from these: {', '.join(parts)}; withdrawn checks {withdrawn}."
 

@@ -34,14 +34,18 @@ class Noticed:
 
     @property
     def sound(self) -> bool:
-        """Was it seen to fail, by all that it names? One that the right implementation does not reproduce has failed already."""
-        return not self.decided or self.before == "not reproduced" or (bool(self.turned) and not self.failed)
+        """Was it seen to fail, by all that it names? One that the right implementation does not reproduce has nothing to be turned from."""
+        if not self.decided or self.before in ("not reproduced", "inconclusive"):
+            return True
+        return bool(self.turned) and not self.failed
 
     @property
     def why(self) -> str:
         """What is wrong with it; empty where nothing is."""
+        if not self.decided:
+            return f"not decided at {SCALE} scale"
         if self.sound:
-            return "" if self.decided else f"not decided at {SCALE} scale"
+            return ""
         if not self.before:
             return "nothing was planted on its experiment"
         if self.before != "reproduced":

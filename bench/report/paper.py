@@ -201,7 +201,7 @@ def _claim(judged: Judged, counted: bool, place: str, seen: tables.Seen) -> dict
     standing = ("exploratory", f"exploratory: {stands.why}")
     if stands.registered:
         said = f"registered, attempt {stands.attempt}, {100 * (1 - 2 * stands.side):.4g} %"
-        more = {"open": " open", "ours": ""}.get(place, " counted")
+        more = {"open": " open", "stale": " stale", "ours": ""}.get(place, " counted")
         standing = (f"registered{more}", said)
     return {
         "name": judged.name,

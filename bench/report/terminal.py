@@ -95,8 +95,7 @@ def selftest_table(paper: str, found: Iterable[Noticed]) -> Table:
         table.add_column(name, overflow="fold")
     for claim in found:
         style = "" if claim.sound else "red"
-        turned = ", ".join(claim.turned) or (
-            "not reproduced as it is" if claim.before == "not reproduced" else "nothing"
-        )
+        as_it_is = f"{claim.before} as it is" if claim.before not in ("", "reproduced") else "nothing"
+        turned = ", ".join(claim.turned) or as_it_is
         table.add_row(*(plain(text, style) for text in (claim.claim, turned, claim.why)))
     return table

@@ -134,6 +134,8 @@ def test_records_follow_the_folders_and_outlive_them(program, tmp_path):
     mini = records("mini")
     assert {name for r in mini for name in r.experiments} == {f"{name}@smoke", f"{name}@mini"}
     assert len(mini) == 4, "the same runs serve both scales"
+    written(archive_path(root, "ssvr"), [*done, *runs("a", [1.0], experiments=("ssvr/gone@mini",))])
+    assert records() == done, "of an experiment that is no more nothing stays"
 
 
 def test_what_another_experiment_reads_is_taken_from_a_run_that_is_there(go, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ PLAIN = {
     "protocol": "full protocol",
     "scale": "mini paper",
     "verdict": "reproduced",
+    "stale_runs": "0",
 }
 
 
@@ -49,6 +50,8 @@ ROWS = [
         ({"tier": "ours"}, "ours"),
         ({"tier": "ours", "refuted_by": ""}, "ours"),
         ({"turned_by": ""}, "open"),
+        ({"stale_runs": "3"}, "stale"),
+        ({"stale_runs": "3", "standing": "exploratory"}, "exploratory"),
         ({"turned_by": "", "verdict": "inconclusive"}, "paper"),
         ({"refuted_by": "", "verdict": "inconclusive"}, "open"),
         ({"standing": "exploratory"}, "exploratory"),
