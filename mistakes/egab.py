@@ -260,7 +260,7 @@ MISTAKES = [
     Mistake("seen", "EGAB sees the period it bets on", HINDSIGHT, {**FAMILY, "dataset": "djia"}, seen),
     Mistake("third-before-costs", "the first third, before costs", "egab/first_third", FAMILY, chosen_before_costs),
     Mistake("evened-out", "capital spread anew every period", "egab/online", FAMILY, evened_out),
-    Mistake("not-divided-online", "the gradient is not divided by the return", "egab/online", FAMILY, not_divided),
+    Mistake("not-divided-online", "weights are not divided by their sum", "egab/online", FAMILY, not_divided),
     Mistake("no-costs", "costs are never paid", MARKETS, {"method": "pamr"}, no_costs),
     Mistake("part-of-the-data", "BCRP of the first half", MARKETS, {"method": "bcrp"}, part_of_the_data),
     Mistake("day-lost", "the first day is dropped", MARKETS, EG_MSCI, overrides=("task.drop_first=true",)),

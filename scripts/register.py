@@ -16,6 +16,7 @@ from bench.errors import UserError, allowed_list, nearest
 from bench.judge.papers import check_decidable, choose, load_papers
 from bench.judge.plan import jobs
 from bench.judge.registration import register
+from bench.judge.selftest import check_named
 from bench.report.publish import check_registry
 from bench.run.cli import one_line
 from bench.run.paths import ROOT
@@ -32,6 +33,8 @@ def main() -> int:
     check_registry(ROOT / "results")
     papers = choose(load_papers(), args.paper)
     check_decidable(papers, jobs)
+    for name, paper in papers.items():
+        check_named(name, paper)
     known = list(dict.fromkeys(claim.experiment for paper in papers.values() for _, claim, _ in paper.judged()))
     for name in args.experiments:
         if name not in known:
