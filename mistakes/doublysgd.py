@@ -162,7 +162,7 @@ def doubled_step() -> Iterator[None]:
 
 @contextmanager
 def half_batch() -> Iterator[None]:
-    """Minibatches hold half of their components twice, which weakens a baseline."""
+    """Minibatches hold half of their components twice."""
     from methods.noisy.doubly_sgd import DoublySGD
 
     right = DoublySGD.minibatches
@@ -200,7 +200,35 @@ def blind_to_sharing() -> Iterator[None]:
         yield
 
 
-FORMULA, STEPS, RATIO, REFERENCES, SPLITS, TRADEOFF, SEPARATE, COMPLEXITY, TOOL = (
+@contextmanager
+def one_component() -> Iterator[None]:
+    """Minibatches hold their first component b times, as a wrong broadcast of the index would have it."""
+    from methods.noisy.base import DoublyStochastic
+
+    right = DoublyStochastic.minibatches
+
+    def minibatches(self: Any, *arguments: Any) -> Any:
+        return right(self, *arguments)[..., :1].expand(-1, -1, self.b)
+
+    with patch.object(DoublyStochastic, "minibatches", minibatches):
+        yield
+
+
+@contextmanager
+def stale_draws() -> Iterator[None]:
+    """As `stale_noise`, of Adam as well."""
+    from methods.noisy.base import DoublyStochastic
+
+    right = DoublyStochastic.noise
+
+    def noise(self: Any, seeds: Any, first: int, count: int, paths: int, dim: int) -> Any:
+        return right(self, seeds, 0, 1, paths, dim).expand(count, -1, -1, -1, -1)
+
+    with patch.object(DoublyStochastic, "noise", noise):
+        yield
+
+
+FORMULA, STEPS, RATIO, REFERENCES, SPLITS, TRADEOFF, SEPARATE, COMPLEXITY, TOOL, VI, LOGISTIC = (
     f"doublysgd/{name}"
     for name in (
         "variance_formula",
@@ -212,6 +240,8 @@ FORMULA, STEPS, RATIO, REFERENCES, SPLITS, TRADEOFF, SEPARATE, COMPLEXITY, TOOL 
         "variance_separate",
         "complexity",
         "budget_tool",
+        "gaussian_vi",
+        "logistic",
     )
 )
 SHARED, RESHUFFLED = {"method.rho": 1.0}, {"method.sampling": "reshuffling"}
@@ -256,12 +286,14 @@ MISTAKES = [
     Mistake("plain-mean", "distance to the plain mean", STEPS, {"dataset": "gamma_quadratics"}, plain_mean),
     Mistake("each-step", "a permutation a step, not an epoch", RATIO, {**RESHUFFLED, **QUIET}, reshuffled_each_step),
     Mistake("each-step-tuned", "a permutation a step, not an epoch", COMPLEXITY, RESHUFFLED, reshuffled_each_step),
+    Mistake("half-batch-tuned", "half of a minibatch, twice", COMPLEXITY, RESHUFFLED, half_batch),
     Mistake("mid-epoch", "errors in the middle of an epoch", RATIO, {**RESHUFFLED, **QUIET}, mid_epoch),
     Mistake(
         "one-step-size", "one step size for every epsilon", COMPLEXITY, INDEPENDENT, overrides=("task.lrs=[8.2e-4]",)
     ),
     Mistake("doubled-step", DOUBLED, RATIO, {**INDEPENDENT, **NOISY}, doubled_step),
     Mistake("half-batch", "a baseline with half of its minibatch", RATIO, {**INDEPENDENT, **NOISY}, half_batch),
+    Mistake("one-component-ratio", "a minibatch is its first component", RATIO, {**RESHUFFLED, **QUIET}, one_component),
     Mistake("doubled-step-singly", DOUBLED, REFERENCES, _reference("singly_sgd"), doubled_step),
     Mistake("doubled-step-full", DOUBLED, REFERENCES, _reference("full_batch_sgd"), doubled_step),
     Mistake("doubled-step-constant", DOUBLED, REFERENCES, _reference("doubly_sgd"), doubled_step),
@@ -272,5 +304,8 @@ MISTAKES = [
         {"method": "doubly_sgd", "method.schedule": "two_stage"},
         smoothness_for_convexity,
     ),
+    Mistake("one-component", "a minibatch is its first component", VI, RESHUFFLED, one_component),
+    Mistake("stale-draws", "the same draws at every step", VI, {"method.rho": 0.0}, stale_draws),
+    Mistake("half-batch-logistic", "half of a minibatch, twice", LOGISTIC, RESHUFFLED, half_batch),
     Mistake("blind-to-sharing", "a pilot read as separate draws", TOOL, SHARED, blind_to_sharing),
 ]

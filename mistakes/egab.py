@@ -232,6 +232,11 @@ def evened_out() -> Iterator[None]:
         yield
 
 
+def simple_return(row: dict[str, float], year: float) -> float:
+    """The mean log return times the periods a year, without compounding."""
+    return row["log_wealth"] / row["periods"] * year
+
+
 def planted(**changes: Callable[[dict[str, float], float], float]) -> Callable[[], AbstractContextManager[None]]:
     """`measured`, to be planted."""
     return lambda: measured(**changes)
@@ -270,7 +275,14 @@ MISTAKES = [
         "the annual return without compounding",
         MARKETS,
         EG_MSCI,
-        planted(annual_return=lambda row, year: row["log_wealth"] / row["periods"] * year),
+        planted(annual_return=simple_return),
+    ),
+    Mistake(
+        "simple-annualisation-audit",
+        "the annual return without compounding",
+        "egab/audit_annualisation",
+        {"task.toolbox_annualisation": False},
+        planted(annual_return=simple_return),
     ),
     Mistake(
         "population-deviation",

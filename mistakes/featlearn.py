@@ -142,6 +142,9 @@ FEATURES = ("featlearn/features", {"method": "one_step_features"})
 WIDE = ("featlearn/width", {"task.width": 20})
 DIMENSION = ("featlearn/dimension", {"dataset.dim": 30})
 TIME = ("featlearn/regularised_time", {"method.lr": 0.5, "task.steps": 2000})
+FIVE = ("featlearn/five_teachers", {"method": "regularised_gd"})
+POSITIVE = ("featlearn/positive", {"method": "regularised_gd"})
+LONG = (TIME[0], {"method.lr": 0.5, "task.steps": 10000})
 SAMPLED = ("featlearn/sampled", {"dataset.signs": "alternating"})
 MISTAKES = [
     Mistake("signed-directions", "w and -w are two directions", *DECAY, signed_directions),
@@ -153,6 +156,9 @@ MISTAKES = [
     Mistake("whole-penalty", "a penalty of lam instead of lam / 2", *BIAS, whole_penalty),
     Mistake("early-decay-width", "lam falls ten times as fast, in a network of 20", *WIDE, early_decay),
     Mistake("no-decay", "the step lacks the penalty", *DIMENSION, no_decay),
+    Mistake("early-decay-five", "lam falls ten times as fast, for five teachers", *FIVE, early_decay),
+    Mistake("early-decay-positive", "lam falls ten times as fast, for positive teachers", *POSITIVE, early_decay),
+    Mistake("early-decay-time", "lam falls ten times as fast, in the longer time", *LONG, early_decay),
     Mistake("decoupled-time", "weights shrink by lam at either step size", *TIME, decoupled),
     Mistake("uncentred", "the student keeps its mean and linear part", *SAMPLED, uncentred),
     Mistake("one-decay", "all settings get the largest weight decay", *SAMPLED, one_decay),

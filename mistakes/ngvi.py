@@ -290,6 +290,7 @@ MISTAKES = [
     Mistake("old-covariance", "the mean is updated with S_t", *RATE, old_covariance),
     Mistake("root-schedule", "steps of 1 / sqrt(t)", *RATE, root_schedule),
     Mistake("repeated-batch", "each minibatch twice in a row", *RATE, repeated_batch),
+    Mistake("root-average", "steps of 1 / sqrt(t)", RATE[0], {"method": "ngvi_average"}, root_schedule),
     Mistake("euclidean-mean", "the mean without its covariance", RATE[0], {"method": "ngvi"}, euclidean_mean),
     Mistake("half-hessian", "P moves towards H / 2", *EXACT, half_hessian),
     Mistake("no-chain-rule", "the gradient by m for that by E z", *EXACT, no_chain_rule),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -86,6 +87,36 @@ def new_sample_in_pairs() -> Iterator[None]:
 
 
 @contextmanager
+def renewed_projection() -> Iterator[None]:
+    """Algorithm 1 with a projection that is renewed for the second step."""
+    from methods.two_layer.reuse_sgd import ReuseSGD
+
+    begin = ReuseSGD.begin
+
+    def renewed(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.renewed = True
+
+    with patch.object(ReuseSGD, "begin", renewed):
+        yield
+
+
+@contextmanager
+def no_weak_recovery() -> Iterator[None]:
+    """Strong recovery, online SGD, from the first sample on."""
+    from methods.two_layer.reuse_sgd import ReuseSGD
+
+    begin = ReuseSGD.begin
+
+    def at_once(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.weak_until = 0.0
+
+    with patch.object(ReuseSGD, "begin", at_once):
+        yield
+
+
+@contextmanager
 def no_normalisation() -> Iterator[None]:
     """Gradients are projected to the tangent space, rows are not normalised after a pair of steps."""
     import torch
@@ -103,7 +134,67 @@ def no_normalisation() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def inner_step_by(power: float) -> Iterator[None]:
+    """The inner step is divided by another power of d, `power` above 1."""
+    from methods.two_layer.reuse_sgd import LookaheadSGD
+
+    begin = LookaheadSGD.begin
+
+    def divided(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.inner_lr = self.inner_lr / self.dims**power
+
+    with patch.object(LookaheadSGD, "begin", divided):
+        yield
+
+
+@contextmanager
+def fixed_lambda() -> Iterator[None]:
+    """lambda does not grow with d."""
+    from methods.two_layer.feature_sgd import SmoothedSGD
+
+    begin = SmoothedSGD.begin
+
+    def fixed(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.smoothing = self.smoothing / self.dims**0.25
+
+    with patch.object(SmoothedSGD, "begin", fixed):
+        yield
+
+
+@contextmanager
+def unsquared_length() -> Iterator[None]:
+    """||x|| where the average over the sphere has ||x||^2."""
+    from methods.two_layer import feature_sgd as module
+
+    slope = module.smoothed_slope
+    with patch.object(module, "smoothed_slope", lambda powers, u, r, lam2, d: slope(powers, u, r.sqrt(), lam2, d)):
+        yield
+
+
+@contextmanager
+def frozen_second_layer() -> Iterator[None]:
+    """All layers are said to be trained; the second one's step is lost."""
+    from dataclasses import replace
+
+    from methods.two_layer.all_layers import AllLayersGD
+
+    move = AllLayersGD.move
+
+    def frozen(self: Any, batch: Any) -> Any:
+        a, moved = self.neurons.a, move(self, batch)
+        self.neurons = replace(self.neurons, a=a)
+        return moved
+
+    with patch.object(AllLayersGD, "move", frozen):
+        yield
+
+
 SCALING = ("singleindex/scaling", {"method": "reuse_map"})
+PAIRS = "a new sample in the second step"
+EGD = ("singleindex/repetition", {"method": "egd"})
 
 
 @contextmanager
@@ -122,7 +213,7 @@ def parity_of_the_label() -> Iterator[None]:
 
 MISTAKES = [
     Mistake("parity-of-the-label", "2 is enough for every label", "singleindex/label_powers", {}, parity_of_the_label),
-    Mistake("new-sample", "a new sample in the second step", *SCALING, new_sample, ("method.batch_size=2",)),
+    Mistake("new-sample", PAIRS, *SCALING, new_sample, ("method.batch_size=2",)),
     Mistake("no-projection", "rows are not projected to the sphere", *SCALING, overrides=("method.geometry=free",)),
     Mistake("swapped", "the two step sizes swapped", *SCALING, swapped),
     Mistake(
@@ -149,7 +240,21 @@ MISTAKES = [
         "the projection renewed for the second step",
         "singleindex/projection",
         {"method": "reuse_sgd"},
-        overrides=("method.projection=renewed",),
+        renewed_projection,
+    ),
+    Mistake(
+        "no-weak-recovery",
+        "the variant without weak recovery",
+        "singleindex/projection",
+        {"method": "reuse_sgd_renewed"},
+        no_weak_recovery,
+    ),
+    Mistake(
+        "large-dimension-step-polynomial",
+        "steps that shrink with d^2.5, as large as they should be at d = 32",
+        "singleindex/activations",
+        {"method": "reuse_sgd", "model.activation": "polynomial"},
+        overrides=("method.lr_power=2.5", "method.lr=54.3"),
     ),
     Mistake("no-normalisation", "rows are not normalised at even steps", *SCALING, no_normalisation),
     Mistake(
@@ -158,5 +263,69 @@ MISTAKES = [
         "singleindex/second_phase",
         {"method": "reuse_sgd"},
         overrides=("task.ridge_bias=0.0",),
+    ),
+    Mistake(
+        "new-sample-tuned",
+        PAIRS,
+        "singleindex/scaling_tuned",
+        {"method": "reuse_map"},
+        new_sample,
+        ("method.batch_size=2",),
+    ),
+    Mistake(
+        "large-dimension-step",
+        "steps that shrink with d^1.5, as large as they should be at d = 64",
+        *EGD,
+        overrides=("method.lr_power=1.5", "method.lr=0.8"),
+    ),
+    Mistake("gradient-at-w-repetition", "the outer gradient at w", *EGD, gradient_at_w),
+    Mistake(
+        "inner-step-d-squared",
+        "an inner step of c / d^2",
+        "singleindex/inner_step",
+        {},
+        partial(inner_step_by, 1.0),
+    ),
+    Mistake(
+        "inner-step-d-root",
+        "an inner step of c / d^1.5",
+        "singleindex/inner_step",
+        {},
+        partial(inner_step_by, 0.5),
+    ),
+    Mistake(
+        "fixed-lambda",
+        "a lambda that does not grow with d",
+        "singleindex/smoothing",
+        {"method.smoothing": 1.0},
+        fixed_lambda,
+    ),
+    Mistake(
+        "unsquared-length",
+        "||x|| for its square",
+        "singleindex/smoothing_tuned",
+        {"method.smoothing": 1.0},
+        unsquared_length,
+    ),
+    Mistake(
+        "no-sample-ratio",
+        "a step size without the factor n / d",
+        "singleindex/multipass",
+        {"method.fresh": True},
+        overrides=("method.lr=0.14",),
+    ),
+    Mistake(
+        "frozen-second-layer",
+        "the second layer's step is lost",
+        "singleindex/figure1b_layers",
+        {"method": "all_layers_gd"},
+        frozen_second_layer,
+    ),
+    Mistake(
+        "one-step",
+        "one step on the one batch, not 100",
+        "singleindex/same_samples",
+        {"method": "same_batch_gd"},
+        overrides=("method.steps=1",),
     ),
 ]

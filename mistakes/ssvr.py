@@ -154,5 +154,12 @@ MISTAKES = [
         "flat-step", "form (A) with a step size without m", FINITE, FS, lambda: OF_FS(lr=lambda lr, T, m: lr * m**0.25)
     ),
     Mistake("spider-no-restart", "form (B) that never restarts", FINITE, SPIDER_256, one_snapshot),
+    Mistake(
+        "tenth-step",
+        "a tenth of the step size for larger batches",
+        "ssvr/cifar10_batch",
+        {"task.batch_size": 128},
+        overrides=("method.lr=1e-3",),
+    ),
     Mistake("svrg-one-snapshot", "SignSVRG with its first snapshot for ever", CALLS, SVRG, one_snapshot),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
@@ -112,6 +113,11 @@ class _Check(_Law):
     def groups(self) -> list[Where]:
         """The groups of runs that the check looks at."""
         return [self.of]
+
+    def pairs(self) -> list[tuple[Where, Where]]:
+        """Pairs of groups whose difference is what the check is about."""
+        other = getattr(self, {"value": "target", "better": "than", "identity": "equals"}.get(self.kind, ""), None)
+        return [(self.of, other)] if isinstance(other, dict) else []
 
     def rows(self) -> list[tuple[Where, Where | None]]:
         """(group, row of the curve) of all that the check looks at."""
@@ -252,9 +258,12 @@ class Ordering(_Law):
     def groups(self) -> list[Where]:
         return [group for tier in self.tiers for group in tier]
 
+    def pairs(self) -> list[tuple[Where, Where]]:
+        """Each group with every one of a later tier."""
+        return [(a, b) for one, later in itertools.combinations(self.tiers, 2) for a in one for b in later]
+
     def parts(self) -> int:
-        sizes = [len(tier) for tier in self.tiers]
-        return sum(a * b for i, a in enumerate(sizes) for b in sizes[i + 1 :])
+        return len(self.pairs())
 
     def rows(self) -> list[tuple[Where, Where | None]]:
         """As of the other checks."""

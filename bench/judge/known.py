@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import allowed_list, nearest
 from bench.judge.checks import Slope, Value
+from bench.judge.groups import label
 from bench.judge.shown import Figure, Pivot
 from bench.judge.words import OPTIONS, alike, place_problem, short
 from bench.run.notes import note
@@ -26,7 +27,9 @@ def problems(paper: Paper) -> Iterator[str]:
     if not paper.claims:
         yield "claims: names nothing; expected at least one"
     for name, claim, audit in paper.judged():
-        yield from (f"{'audits' if audit else 'claims'}.{name}.check: {found}" for found in _of_claim(claim))
+        field = f"{'audits' if audit else 'claims'}.{name}"
+        yield from (f"{field}.check: {found}" for found in _of_claim(claim))
+        yield from (f"{field}.refuted_by: {found}" for found in _ties(claim))
     for name, figure in paper.figures.items():
         yield from (f"figures.{name}: {found}" for found in _of_figure(figure))
         if figure.published is not None and not figure.published.points:
@@ -47,6 +50,19 @@ def _of_claim(claim: Claim) -> Iterator[str]:
         yield from _axes(claim.experiment, {"over": check.over}, option=isinstance(check, Value))
     for where in itertools.chain.from_iterable(each.groups() for each in claim.checks()):
         yield from _options(where)
+
+
+def _ties(claim: Claim) -> Iterator[str]:
+    """Swaps that compare a group with itself: whatever the runs are, nothing is left of the difference."""
+    tune = getattr(claim.check, "tune", None)
+    pairs = [pair for check in claim.checks() for pair in check.pairs()]
+    for swap in (refuter for refuter in claim.refuted_by if not isinstance(refuter, str)):
+        for mine, other in (*pairs, *((other, mine) for mine, other in pairs)):
+            if tune not in {*swap.put, *swap.in_place_of} and swap.ties(mine, other):
+                yield (
+                    f"{swap.name}: {label(other)} would be compared with itself, which tells nothing of either; "
+                    "plant a mistake, or put a third group"
+                )
 
 
 def _of_figure(figure: Figure) -> Iterator[str]:

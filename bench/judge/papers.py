@@ -23,6 +23,7 @@ from bench.judge.words import (
     Group,
     Name,
     Text,
+    Where,
     Year,
     alike,
     check_metric,
@@ -48,6 +49,12 @@ class Swap(Entry):
     @property
     def name(self) -> str:
         return f"{label(self.put)} in place of {label(self.in_place_of)}"
+
+    def ties(self, mine: Where, other: Where) -> bool:
+        """Would the runs of `mine` become those of `other`, with which they are compared? A key that one does not name decides nothing."""
+        replaced = all(mine.get(key, value) == value for key, value in self.in_place_of.items())
+        by_other = all(other.get(key, value) == value for key, value in self.put.items())
+        return replaced and by_other and all(k in self.put or mine.get(k, v) == v for k, v in other.items())
 
 
 class Claim(Entry):
