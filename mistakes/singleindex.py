@@ -30,21 +30,6 @@ def new_sample() -> Iterator[None]:
 
 
 @contextmanager
-def swapped() -> Iterator[None]:
-    """The inner step has the size of the net step and the other way round."""
-    from methods.two_layer.reuse_sgd import LookaheadSGD
-
-    begin = LookaheadSGD.begin
-
-    def exchanged(self: Any, *arguments: Any) -> None:
-        begin(self, *arguments)
-        self.lr, self.inner_lr = self.inner_lr, self.lr
-
-    with patch.object(LookaheadSGD, "begin", exchanged):
-        yield
-
-
-@contextmanager
 def no_biases() -> Iterator[None]:
     """ReLU neurons without biases, which have no He_3 coefficient."""
     from dataclasses import replace
@@ -113,24 +98,6 @@ def no_weak_recovery() -> Iterator[None]:
         self.weak_until = 0.0
 
     with patch.object(ReuseSGD, "begin", at_once):
-        yield
-
-
-@contextmanager
-def no_normalisation() -> Iterator[None]:
-    """Gradients are projected to the tangent space, rows are not normalised after a pair of steps."""
-    import torch
-
-    from bench.tasks.feature_learning.one_pass import _Block
-
-    def as_they_are(self: Any, alpha: Any, beta: Any, batch: Any) -> Any:
-        return 1 - (beta * batch.h).sum(-1, keepdim=True) if alpha is None else alpha, beta
-
-    def rows(self: Any, w: Any) -> Any:
-        sums = torch.einsum("gcnl,cld->gcnd", self.table[..., : self.length], self.x)
-        return torch.addcmul(sums, self.table[..., self.length : self.length + 1], w)
-
-    with patch.object(_Block, "_projected", as_they_are), patch.object(_Block, "rows", rows):
         yield
 
 
@@ -214,8 +181,6 @@ def parity_of_the_label() -> Iterator[None]:
 MISTAKES = [
     Mistake("parity-of-the-label", "2 is enough for every label", "singleindex/label_powers", {}, parity_of_the_label),
     Mistake("new-sample", PAIRS, *SCALING, new_sample, ("method.batch_size=2",)),
-    Mistake("no-projection", "rows are not projected to the sphere", *SCALING, overrides=("method.geometry=free",)),
-    Mistake("swapped", "the two step sizes swapped", *SCALING, swapped),
     Mistake(
         "no-biases", "the online baseline without biases", "singleindex/recovery", {"method": "online_sgd"}, no_biases
     ),
@@ -256,7 +221,6 @@ MISTAKES = [
         {"method": "reuse_sgd", "model.activation": "polynomial"},
         overrides=("method.lr_power=2.5", "method.lr=54.3"),
     ),
-    Mistake("no-normalisation", "rows are not normalised at even steps", *SCALING, no_normalisation),
     Mistake(
         "no-new-biases",
         "no biases in the second phase",

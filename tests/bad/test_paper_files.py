@@ -269,7 +269,12 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
     ("better than all, all", check(BETTER, of={}, than={}), r"than: \{\} would be compared with itself"),
     ("mean of anything", check(BETTER, estimand="mean"), r"estimand mean: needs the range"),
     ("mean of a turned range", check(BETTER, estimand="mean", range=[1.0, 0.0]), r"range: two increasing numbers"),
-    ("log of a negative range", check(BETTER, estimand="log_mean", range=[-1.0, 1.0]), r"positive ones for log_mean"),
+    ("log of a difference", check(BETTER, estimand="log_mean", range=[-1.0, 1.0]), r"is of what is positive"),
+    (
+        "log of a negative range",
+        check(BETTER, estimand="log_mean", range=[-1.0, 1.0], factor=0.9),
+        r"positive ones for log_mean",
+    ),
     ("median with a range", check(BETTER, range=[0.0, 1.0]), r"a median needs neither"),
     (
         "mean twice bounded",

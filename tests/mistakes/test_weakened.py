@@ -28,11 +28,9 @@ from bench.tasks.inference.estimators import CHUNK, EnergyGradients
 from datasets.bayes.drawn import linear_regression
 from datasets.sums.finite_sums import SineQuadratic
 
-PAPERS = [name for name in load_papers() if name != "singleindex"]
-
 
 def registered(of: str) -> list[Mistake]:
-    return [mistake for paper in PAPERS for mistake in getattr(import_module(f"mistakes.weakened.{paper}"), of)]
+    return [mistake for paper in load_papers() for mistake in getattr(import_module(f"mistakes.weakened.{paper}"), of)]
 
 
 # ---- checks that belong to no baseline
@@ -102,6 +100,16 @@ CHECKS: dict[str, Callable[..., None]] = {
         "methods/two_layer/test_regularised_gd.py",
         "test_sampled_gradients_have_the_population_s_mean_even_if_alpha_and_beta_are_wrong",
         0.0,
+    ),
+    "swapped": of_test(
+        "tasks/feature_learning/test_one_pass.py",
+        "test_one_map_is_the_two_steps_with_the_projection_frozen",
+        *(1.0, 0.9, "relu"),
+    ),
+    "no-normalisation": of_test(
+        "tasks/feature_learning/test_one_pass.py",
+        "test_batch_reuse_is_two_explicit_steps",
+        *("sphere", 0.9, "frozen", 1, "normal"),
     ),
 }
 
