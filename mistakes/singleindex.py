@@ -165,6 +165,20 @@ EGD = ("singleindex/repetition", {"method": "egd"})
 
 
 @contextmanager
+def few_samples() -> Iterator[None]:
+    """The second phase takes its first 512 samples, however many it is given."""
+    from bench.tasks.feature_learning import cells
+
+    fit = cells.ridge_error
+
+    def on_few(w: Any, neurons: Any, given: Any, test: Any, penalties: Any) -> Any:
+        return fit(w, neurons, tuple(part[:, :512] for part in given), test, penalties)
+
+    with patch.object(cells, "ridge_error", on_few):
+        yield
+
+
+@contextmanager
 def parity_of_the_label() -> Iterator[None]:
     """An exponent of 2 does for a polynomial that is not even as well."""
     from bench.tasks.feature_learning.hermite import information_exponent
@@ -220,6 +234,9 @@ MISTAKES = [
         "singleindex/activations",
         {"method": "reuse_sgd", "model.activation": "polynomial"},
         overrides=("method.lr_power=2.5", "method.lr=54.3"),
+    ),
+    Mistake(
+        "few-samples", "fitted on 512 samples always", "singleindex/second_phase", {"method": "reuse_sgd"}, few_samples
     ),
     Mistake(
         "no-new-biases",
