@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, PlainValidator, model_validator
@@ -19,9 +18,8 @@ from bench.judge.words import (
     Target,
     Text,
     Where,
-    finite,
-    is_number,
-    short,
+    distinct,
+    targets_of,
 )
 
 VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "not run")
@@ -32,23 +30,6 @@ class Run(Protocol):
     """A run or a planned job: option names and config values by their dotted path."""
 
     def get(self, path: str) -> Any: ...
-
-
-def _distinct(field: str, groups: Sequence[object]) -> None:
-    """ValueError where a group would be compared with itself."""
-    for k, group in enumerate(groups):
-        if group in groups[:k]:
-            raise ValueError(f"{field}: {short(group)} would be compared with itself")
-
-
-def _targets(content: Any) -> dict[str | int | float, float]:
-    """Numbers by the value of `over`; at least one."""
-    if not isinstance(content, dict) or not content:
-        raise ValueError(f"{short(content)}: expected numbers by the values of over, as {{nyse_o: 14.5}}")
-    for key in content:
-        if not isinstance(key, str) and not is_number(key):
-            raise ValueError(f"{short(key)} is no option and no finite number")
-    return {key: finite(number) for key, number in content.items()}
 
 
 def matches(run: Run, where: Where) -> bool:
@@ -135,7 +116,7 @@ class Value(_Check):
 
     kind: Literal["value"]
     target: Target | None = None
-    targets: Annotated[dict[str | int | float, float], PlainValidator(_targets)] | None = None
+    targets: Annotated[dict[str | int | float, float], PlainValidator(targets_of)] | None = None
     over: str = "dataset"
     margin: Positive | None = None
     relative: Positive | None = None
@@ -150,7 +131,7 @@ class Value(_Check):
             raise ValueError("relative: a part of 0 is 0, which accepts nothing; set margin")
         if self.targets is None and "over" in self.model_fields_set:
             raise ValueError("over: only with targets")
-        _distinct("target", [self.of, self.target])
+        distinct("target", [self.of, self.target])
         return self
 
     def numbers(self) -> list[tuple[Where, dict[str, int | float] | None, float, float]]:
@@ -210,7 +191,7 @@ class Slope(_Check):
             raise ValueError(f"over: '{self.over}' is the metric itself, the slope is 1")
         if self.over in (self.at or {}):
             raise ValueError(f"at: '{self.over}' is what the slope is over; a point has no slope")
-        _distinct("below", [self.of, self.below])
+        distinct("below", [self.of, self.below])
         return self
 
     def groups(self) -> list[Where]:
@@ -241,7 +222,7 @@ class Better(_Check):
     def _one(self) -> Better:
         if self.by and self.factor is not None:
             raise ValueError("by or factor, not both")
-        _distinct("than", [self.of, self.than])
+        distinct("than", [self.of, self.than])
         return self
 
 
@@ -271,7 +252,7 @@ class Ordering(_Law):
 
     @model_validator(mode="after")
     def _order(self) -> Ordering:
-        _distinct("tiers", self.groups())
+        distinct("tiers", self.groups())
         return self
 
 
@@ -306,7 +287,7 @@ class Identity(_Check):
 
     @model_validator(mode="after")
     def _other(self) -> Identity:
-        _distinct("equals", [self.of, self.equals])
+        distinct("equals", [self.of, self.equals])
         return self
 
     def groups(self) -> list[Where]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
@@ -222,3 +222,20 @@ def check_metric(experiment: str, name: str, field: str) -> Metric:
         hint = f"allowed: {allowed_list(metrics)}{nearest(name, metrics)}"
         raise ValueError(f"{field} {short(name)} is not computed by the task of {experiment}; {hint}")
     return metrics[name]
+
+
+def distinct(field: str, groups: Sequence[object]) -> None:
+    """ValueError where a group would be compared with itself."""
+    for k, group in enumerate(groups):
+        if group in groups[:k]:
+            raise ValueError(f"{field}: {short(group)} would be compared with itself")
+
+
+def targets_of(content: Any) -> dict[str | int | float, float]:
+    """Numbers by the value of `over`; at least one."""
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"{short(content)}: expected numbers by the values of over, as {{nyse_o: 14.5}}")
+    for key in content:
+        if not isinstance(key, str) and not is_number(key):
+            raise ValueError(f"{short(key)} is no option and no finite number")
+    return {key: finite(number) for key, number in content.items()}
