@@ -96,7 +96,7 @@ def test_registering_twice_changes_nothing(registered, path):
 def test_other_seeds_are_exploratory_or_nothing(registered, path):
     """Chosen seeds are not the registered ones: there is no confirmed verdict on them."""
     one = judged(registered, found(list(range(8))), path)
-    assert (one.verdict.verdict, one.counts) == ("not run", False)
+    assert one.verdict.verdict == "not run"
     assert "16 of 16 registered runs are not there" in one.verdict.reason
 
 
@@ -126,11 +126,7 @@ def test_an_edited_margin_is_exploratory_until_it_is_registered_and_then_needs_o
     (first,) = registrations(path)
     looser = Paper(gap=claim(**BETTER | {"factor": 0.9}))
     one = judged(looser, found(first.judged), path)
-    assert (one.standing.word, one.standing.why, one.counts) == (
-        "exploratory",
-        "its check is not the registered one",
-        False,
-    )
+    assert (one.standing.word, one.standing.why) == ("exploratory", "its check is not the registered one")
     register({"ssvr": looser}, jobs_of(), [NAME], path)
     second = registrations(path)[-1]
     assert second.attempt == 2
@@ -305,7 +301,6 @@ def test_more_runs_are_planned_at_the_level_of_the_next_attempt(registered, path
 def test_a_user_s_own_claim_works_without_ceremony(path):
     one = judged(Paper(mine=claim(**BETTER)), found(list(range(8))), path)
     assert (one.verdict.verdict, one.standing.word, one.standing.why) == ("reproduced", "exploratory", "not registered")
-    assert not one.counts
 
 
 def test_the_project_s_own_registry_only_ever_grew():

@@ -29,15 +29,9 @@ EXPERIMENTS = {  # likewise of one experiment
     "doublysgd/split_descent": ["task.steps=2048"],
     "doublysgd/step_size": ["task.steps=4096"],
     "doublysgd/reshuffling_ratio": ["task.steps=4096"],
-    "doublysgd/complexity": [f"seeds={list(range(16))}".replace(" ", "")],
     "doublysgd/logistic": ["task.steps=1420"],
-    "singleindex/scaling": ["dataset.d=[32,64,128]", "task.samples=[8]", "task.replicates=2"],
     "singleindex/recovery": ["dataset.d=[32,64]", "seeds=[0,1,2,3,4]"],
-    "singleindex/multi_index": ["seeds=[0,1,2,3,4,5,6,7,8,9]"],
-    "ngvi/poisson_rate": [f"seeds={list(range(16))}".replace(" ", "")],
-    "ngvi/conjugate_rate": [f"seeds={list(range(16))}".replace(" ", "")],
-    "ngvi/conjugate_batch": [f"seeds={list(range(16))}".replace(" ", "")],
-    "egab/markets": ["method=ubah,best,ucrp,bcrp,eg,ons,anticor2,pamr,pamr2,cwmr_var,olmar1,olmar2"],
+    "egab/markets": ["method=ubah,best,ucrp,bcrp,eg,ons,pamr,pamr2,cwmr_var,olmar1,olmar2"],
     "featlearn/recovery": ["task.steps=8500", "task.width=24", "seeds=[0,1,2,3,4,5,6,7,8]"],
     "featlearn/loss_vs_lam": ["task.steps=5000", "task.width=8", "method.lr=1", "seeds=[0,1,2,3,4,5,6,7]"],
     "featlearn/width": ["task.steps=1500", "method.lr=1", "method.lam=1e-2"],
@@ -53,13 +47,16 @@ EXPERIMENTS = {  # likewise of one experiment
         "method.batch_size=50",
     ],
 }
-SLOW = {  # for scripts/selftest.py alone
+SLOW = {  # for scripts/selftest.py alone; what it saw is committed: tests/judge/test_seen_to_fail.py
     *(f"ssvr/{name}" for name in ("cifar10", "cifar10_beta", "cifar10_batch", "equal_calls")),
-    "doublysgd/gaussian_vi",
-    *(f"ngvi/{name}" for name in ("embedded", "logistic_rate", "uci")),
+    *(f"doublysgd/{name}" for name in ("gaussian_vi", "complexity")),
+    *(f"ngvi/{name}" for name in ("embedded", "logistic_rate", "uci", "conjugate_rate", "conjugate_sgd")),
+    *(f"ngvi/{name}" for name in ("conjugate_floor", "conjugate_batch", "poisson_rate", "logistic_pd", "poisson_pd")),
+    *(f"egab/{name}" for name in ("hindsight", "online", "first_third")),
     *(f"singleindex/{name}" for name in ("exponents", "figure1", "inner_step", "phase_transition", "same_samples")),
     *(f"singleindex/{name}" for name in ("figure1b_layers", "repetition", "smoothing", "smoothing_tuned")),
     *(f"singleindex/{name}" for name in ("multipass", "projection", "scaling_tuned", "second_phase")),
+    *(f"singleindex/{name}" for name in ("activations", "multi_index", "scaling")),
 }
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
 
