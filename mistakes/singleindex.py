@@ -159,11 +159,6 @@ def frozen_second_layer() -> Iterator[None]:
         yield
 
 
-SCALING = ("singleindex/scaling", {"method": "reuse_map"})
-PAIRS = "a new sample in the second step"
-EGD = ("singleindex/repetition", {"method": "egd"})
-
-
 @contextmanager
 def few_samples() -> Iterator[None]:
     """The second phase takes its first 512 samples, however many it is given."""
@@ -192,6 +187,9 @@ def parity_of_the_label() -> Iterator[None]:
         yield
 
 
+SCALING = ("singleindex/scaling", {"method": "reuse_map"})
+PAIRS = "a new sample in the second step"
+EGD = ("singleindex/repetition", {"method": "egd"})
 MISTAKES = [
     Mistake("parity-of-the-label", "2 is enough for every label", "singleindex/label_powers", {}, parity_of_the_label),
     Mistake("new-sample", PAIRS, *SCALING, new_sample, ("method.batch_size=2",)),

@@ -5,22 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, model_validator
 
-from bench.judge.words import (
-    OPTIONS,
-    Entry,
-    Group,
-    Named,
-    Number,
-    Positive,
-    Row,
-    Target,
-    Text,
-    Where,
-    distinct,
-    targets_of,
-)
+from bench.judge.words import OPTIONS, Entry, Group, Named, Number, Positive, Row, Target, Targets, Text, Where, differ
 
 VERDICTS = ("reproduced", "not reproduced", "inconclusive", "not comparable", "not run")
 KINDS = ("value", "bound", "slope", "better", "ordering", "share", "identity")
@@ -54,10 +41,7 @@ class _Law(Entry):
 
     def _positive(self) -> bool:
         """Is what is tested a number of the metric, or a ratio of two?"""
-        if self.kind in ("value", "better"):
-            compared = self.kind == "better" or isinstance(self.target, dict)
-            return not compared or (self.relative if self.kind == "value" else self.factor) is not None
-        return self.kind == "bound"
+        return False
 
     @model_validator(mode="after")
     def _bounded(self) -> _Law:
@@ -97,8 +81,7 @@ class _Check(_Law):
 
     def pairs(self) -> list[tuple[Where, Where]]:
         """Pairs of groups whose difference is what the check is about."""
-        other = getattr(self, {"value": "target", "better": "than", "identity": "equals"}.get(self.kind, ""), None)
-        return [(self.of, other)] if isinstance(other, dict) else []
+        return []
 
     def rows(self) -> list[tuple[Where, Where | None]]:
         """(group, row of the curve) of all that the check looks at."""
@@ -116,7 +99,7 @@ class Value(_Check):
 
     kind: Literal["value"]
     target: Target | None = None
-    targets: Annotated[dict[str | int | float, float], PlainValidator(targets_of)] | None = None
+    targets: Targets | None = None
     over: str = "dataset"
     margin: Positive | None = None
     relative: Positive | None = None
@@ -131,7 +114,7 @@ class Value(_Check):
             raise ValueError("relative: a part of 0 is 0, which accepts nothing; set margin")
         if self.targets is None and "over" in self.model_fields_set:
             raise ValueError("over: only with targets")
-        distinct("target", [self.of, self.target])
+        differ("target", [self.of, self.target])
         return self
 
     def numbers(self) -> list[tuple[Where, dict[str, int | float] | None, float, float]]:
@@ -147,6 +130,12 @@ class Value(_Check):
 
     def groups(self) -> list[Where]:
         return [self.of, self.target] if isinstance(self.target, dict) else [where for where, *_ in self.numbers()]
+
+    def pairs(self) -> list[tuple[Where, Where]]:
+        return [(self.of, self.target)] if isinstance(self.target, dict) else []
+
+    def _positive(self) -> bool:
+        return not isinstance(self.target, dict) or self.relative is not None
 
     def parts(self) -> int:
         return max(1, len(self.numbers()))
@@ -171,6 +160,9 @@ class Bound(_Check):
             raise ValueError("at or curve, not both: one row, or the extreme of all")
         return self
 
+    def _positive(self) -> bool:
+        return True
+
 
 class Slope(_Check):
     """The log-log slope of the metric over `over` (a column of the curve or a config key), one a seed, lies within an interval.
@@ -191,7 +183,7 @@ class Slope(_Check):
             raise ValueError(f"over: '{self.over}' is the metric itself, the slope is 1")
         if self.over in (self.at or {}):
             raise ValueError(f"at: '{self.over}' is what the slope is over; a point has no slope")
-        distinct("below", [self.of, self.below])
+        differ("below", [self.of, self.below])
         return self
 
     def groups(self) -> list[Where]:
@@ -218,11 +210,17 @@ class Better(_Check):
     def groups(self) -> list[Where]:
         return [self.of, self.than]
 
+    def pairs(self) -> list[tuple[Where, Where]]:
+        return [(self.of, self.than)]
+
+    def _positive(self) -> bool:
+        return self.factor is not None
+
     @model_validator(mode="after")
     def _one(self) -> Better:
         if self.by and self.factor is not None:
             raise ValueError("by or factor, not both")
-        distinct("than", [self.of, self.than])
+        differ("than", [self.of, self.than])
         return self
 
 
@@ -252,7 +250,7 @@ class Ordering(_Law):
 
     @model_validator(mode="after")
     def _order(self) -> Ordering:
-        distinct("tiers", self.groups())
+        differ("tiers", self.groups())
         return self
 
 
@@ -287,11 +285,14 @@ class Identity(_Check):
 
     @model_validator(mode="after")
     def _other(self) -> Identity:
-        distinct("equals", [self.of, self.equals])
+        differ("equals", [self.of, self.equals])
         return self
 
     def groups(self) -> list[Where]:
         return [self.of, self.equals] if isinstance(self.equals, dict) else [self.of]
+
+    def pairs(self) -> list[tuple[Where, Where]]:
+        return [(self.of, self.equals)] if isinstance(self.equals, dict) else []
 
 
 Check = Annotated[Value | Bound | Slope | Better | Ordering | Share | Identity, Field(discriminator="kind")]

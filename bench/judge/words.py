@@ -224,14 +224,14 @@ def check_metric(experiment: str, name: str, field: str) -> Metric:
     return metrics[name]
 
 
-def distinct(field: str, groups: Sequence[object]) -> None:
+def differ(field: str, groups: Sequence[object]) -> None:
     """ValueError where a group would be compared with itself."""
     for k, group in enumerate(groups):
         if group in groups[:k]:
             raise ValueError(f"{field}: {short(group)} would be compared with itself")
 
 
-def targets_of(content: Any) -> dict[str | int | float, float]:
+def _targets(content: Any) -> dict[str | int | float, float]:
     """Numbers by the value of `over`; at least one."""
     if not isinstance(content, dict) or not content:
         raise ValueError(f"{short(content)}: expected numbers by the values of over, as {{nyse_o: 14.5}}")
@@ -239,3 +239,6 @@ def targets_of(content: Any) -> dict[str | int | float, float]:
         if not isinstance(key, str) and not is_number(key):
             raise ValueError(f"{short(key)} is no option and no finite number")
     return {key: finite(number) for key, number in content.items()}
+
+
+Targets = Annotated[dict[str | int | float, float], PlainValidator(_targets)]

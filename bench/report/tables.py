@@ -23,13 +23,13 @@ from bench.report.medians import RANGE, median_interval
 from bench.run.notes import note
 from bench.run.options import swept
 
+Seen = Mapping[tuple[str, str], str]  # the verdict of a claim with a mistake or a baseline planted
 LATEX = str.maketrans(
     {c: f"\\{c}" for c in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 )
 FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet takes for the start of one
 _NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|inf|nan)"
-Seen = Mapping[tuple[str, str], str]  # the verdict of a claim with a mistake or a baseline planted
 NUMBERS = re.compile(rf"{_NUMBER}(?: \[{_NUMBER}, {_NUMBER}\])?", re.IGNORECASE)
 VERDICT_COLUMNS = ["paper", "claim", "audit", "tier", "standing", "attempt", "protocol", "scale", "verdict", "reason"]
 VERDICT_COLUMNS += [
