@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from conftest import final, result_of, seed_folders, whole_and_resumed
 
 from bench.errors import UserError
 from bench.run.curve import read_metrics
+from methods.variational.ngvi import NGVI
 
 QUICK = ["dataset=linear_regression", "dataset.n=300", "dataset.dim=4", "seeds=[0,1]"]
 
@@ -156,3 +158,17 @@ def test_curvature_of_the_controls(likelihood, go):
         assert result_of(folder)["metrics"]["share_nonconvex"] == 0
     else:
         assert min(relative) == -1
+
+
+def test_one_lost_step_is_enough_for_a_seed_to_have_lost_positive_definiteness(go, monkeypatch):
+    update = NGVI.update
+
+    def losing(self, t, g, hessian):
+        lost = torch.zeros_like(update(self, t, g, hessian))
+        lost[:, 1] = t == 3
+        lost[:, 2] = t in (3, 5)
+        return lost
+
+    monkeypatch.setattr(NGVI, "update", losing)
+    found = final(go("method=ngvi", *QUICK[:-1], "task.reports=[10]", "seeds=[0,1,2]"))
+    assert [(m["lost_pd_steps"], m["lost_pd"]) for m in found] == [(0, 0.0), (1, 1.0), (2, 1.0)]
