@@ -18,8 +18,9 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
+DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]  # of a function, as package.module.name
 
 __all__ = [
-    "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "Fraction", "Inner", "Literal", "NonNegativeFloat", "NonNegativeInt",
+    "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Literal", "NonNegativeFloat", "NonNegativeInt",
     "PositiveFloat", "PositiveInt", "Probability",
 ]  # fmt: skip
