@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.seeding import generator
-from bench.tasks.sampling.curved import SHAPES
+from bench.tasks.sampling.curved import SHAPES, Flower
 from bench.types import NonNegativeFloat, PositiveFloat
 
 
@@ -63,6 +63,7 @@ class Multimodal(NormalEstimates):
         confinement: c.
         amplitude: a; with both 0 the law is uniform.
         gradient_noise, energy_noise: standard deviations.
+        normals: of the flower; released: with the released code's mistake.
     """
 
     coefficients = None
@@ -77,10 +78,15 @@ class Multimodal(NormalEstimates):
         amplitude: NonNegativeFloat = 2.0,
         gradient_noise: NonNegativeFloat = 0.05,
         energy_noise: NonNegativeFloat = 0.05,
+        normals: Literal["exact", "released"] = "exact",
     ) -> None:
         super().__init__(2, gradient_noise, energy_noise)
         make, usual = SHAPES[domain]
         self.domain, self.confinement, self.amplitude = make(radius or usual), confinement, amplitude
+        if normals == "released":
+            if domain != "flower":
+                raise ValueError(f"normals = 'released': the flower's alone, not those of '{domain}'")
+            self.domain = Flower(radius or usual, released=True)
         self.window = (-2.5, 2.5) if radius is None and domain not in ("heart",) else None
         steps = torch.arange(-6.0, 7.0, dtype=torch.float64)
         self.modes = torch.cartesian_prod(steps, steps) if amplitude else None

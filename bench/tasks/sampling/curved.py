@@ -11,10 +11,14 @@ from bench.tasks.sampling.domains import Ball, Box, Domain, Polygon, first_exit
 
 
 class Flower(Domain):
-    """|x| < R(theta) with R = radius / 3.5 (3 + sin(petals theta)): star-shaped, with concave stretches between the petals."""
+    """|x| < R(theta) with R = radius / 3.5 (3 + sin(petals theta)): star-shaped, with concave stretches between the petals.
 
-    def __init__(self, radius: float, petals: int = 5) -> None:
-        self.scale, self.petals, self.dim = radius / 3.5, petals, 2
+    Args:
+        released: with the normals of the released code, whose derivative of sin is sin.
+    """
+
+    def __init__(self, radius: float, petals: int = 5, released: bool = False) -> None:
+        self.scale, self.petals, self.dim, self.released = radius / 3.5, petals, 2, released
         self.high = torch.full((2,), 4 * self.scale, dtype=torch.float64)
         self.low, self.centre = -self.high, torch.zeros(2, dtype=torch.float64)
         rim = self.outline(2000)
@@ -35,7 +39,8 @@ class Flower(Domain):
     def normal(self, b: Tensor) -> Tensor:
         """The gradient of the level, e_r - R'(theta) / r e_theta, made a unit vector."""
         angle, r = torch.atan2(b[..., 1], b[..., 0]), b.norm(dim=-1)
-        turn = self.scale * self.petals * (self.petals * angle).cos() / r
+        phase = self.petals * angle
+        turn = self.scale * self.petals * (phase.sin() if self.released else phase.cos()) / r
         n = torch.stack([angle.cos() + turn * angle.sin(), angle.sin() - turn * angle.cos()], -1)
         return n / n.norm(dim=-1, keepdim=True)
 

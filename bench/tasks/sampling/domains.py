@@ -109,7 +109,11 @@ class Box(Domain):
     def reflect(self, x: Tensor, y: Tensor) -> Tensor:
         side = self.high - self.low
         folded = (y - self.low).remainder(2 * side)
-        return self.low + torch.where(folded > side, 2 * side - folded, folded)
+        folded = self.low + torch.minimum(folded, 2 * side - folded)
+        image = torch.where((y > self.low) & (y < self.high), y, folded)
+        return torch.where(
+            self.inside(image)[..., None] | ~image.isfinite().all(-1, keepdim=True), image, x
+        )  # rounding
 
 
 class Ball(Domain):
