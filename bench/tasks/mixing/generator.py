@@ -1,0 +1,144 @@
+r"""The generator of reflected Langevin diffusions on an interval, as a Markov chain on cells, and its spectral gap.
+
+A chain at temperature T moves from a cell to a neighbour at the rate (T / w^2) exp(-dU / (2 T)), w the width of a cell, dU the rise of the
+potential; no rate leads over an end. P chains are the Kronecker sum of their generators and swaps of adjacent ones. Reversible with respect
+to the product of the laws exp(-U / T_k); second order in w (a finite-volume scheme: Scharfetter and Gummel's with another mean).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import eigsh
+
+from bench.errors import UserError
+from bench.tasks.mixing.protocol import Method
+
+MOST_STATES = 2**15  # whose matrix is factorised in seconds
+DENSE = 256  # states up to which a matrix is dense
+STEEPEST = 4.0  # rise of U over a cell, in units of T: a coarser grid is no diffusion
+UNRESOLVED = 1e-10  # a gap below this, relative to the largest rate, is rounding
+
+
+def centres(diameter: float, per_unit: int) -> tuple[NDArray, float]:
+    """Centres [n] of n cells of equal width on [-diameter / 2, diameter / 2], and that width.
+
+    Raises:
+        UserError: fewer than two cells, or more than a chain may have.
+    """
+    wanted = diameter * per_unit
+    if not 1.5 <= wanted <= MOST_STATES:
+        raise UserError(
+            f"task mixing: {wanted:g} cells on a diameter of {diameter:g}; from 2 to {MOST_STATES}: change task.cells_per_unit"
+        )
+    n = round(wanted)
+    width = diameter / n
+    return (np.arange(n) + 0.5) * width - diameter / 2, width
+
+
+def langevin(energy: NDArray, temperature: float, width: float) -> sp.csr_array:
+    """One chain's generator [n, n] on cells of this width; reflected at both ends.
+
+    Raises:
+        UserError: the potential rises by more than STEEPEST temperatures over a cell.
+    """
+    rise = np.diff(energy) / temperature
+    if not np.abs(rise).max() <= STEEPEST:
+        raise UserError(
+            f"task mixing: the potential rises by {np.abs(rise).max():.3g} T over a cell, at most {STEEPEST:g}: "
+            f"more task.cells_per_unit, a higher temperature or a flatter potential"
+        )
+    rate = temperature / width**2
+    moves = sp.diags_array([rate * np.exp(rise / 2), rate * np.exp(-rise / 2)], offsets=[-1, 1], shape=(len(energy),) * 2)
+    return _conservative(moves)
+
+
+def swaps(diffusion: Method, energy: NDArray, k: int) -> sp.csr_array:
+    """The generator [n^P, n^P] of swaps of the chains k and k + 1."""
+    count = len(diffusion.temperatures)
+    states = np.arange(len(energy) ** count).reshape((len(energy),) * count)
+    rates = np.asarray(diffusion.swap_rates(k, _along(energy, k, count), _along(energy, k + 1, count)))
+    rates = np.broadcast_to(rates, states.shape)
+    pairs = states.ravel(), states.swapaxes(k, k + 1).ravel()
+    return _conservative(sp.coo_array((rates.ravel(), pairs), shape=(states.size, states.size)))
+
+
+def generator(diffusion: Method, energy: NDArray, width: float) -> sp.csr_array:
+    """The generator [n^P, n^P] of all chains; a state's number has the cell of the first chain as its highest digit.
+
+    Raises:
+        UserError: more than MOST_STATES states; or as `langevin`.
+    """
+    n, count = len(energy), len(diffusion.temperatures)
+    if n**count > MOST_STATES:
+        raise UserError(
+            f"task mixing: {n}^{count} states, at most {MOST_STATES}: fewer temperatures, smaller task.diameters or task.cells_per_unit"
+        )
+    found = sp.csr_array((n**count, n**count))
+    for k, temperature in enumerate(diffusion.temperatures):
+        before, after = sp.eye_array(n**k), sp.eye_array(n ** (count - 1 - k))
+        found = found + sp.kron(sp.kron(before, langevin(energy, temperature, width)), after)
+    for k in range(count - 1):
+        found = found + swaps(diffusion, energy, k)
+    return sp.csr_array(found)
+
+
+def log_law(diffusion: Method, energy: NDArray) -> NDArray:
+    """log of the product of the laws exp(-U / T_k), up to a constant, [n^P]."""
+    count = len(diffusion.temperatures)
+    parts = [-_along(energy, k, count) / temperature for k, temperature in enumerate(diffusion.temperatures)]
+    return sum(parts[1:], parts[0]).ravel()
+
+
+def symmetrised(moves: sp.csr_array, log_weights: NDArray) -> tuple[sp.csr_array, float]:
+    """-sqrt(pi) L / sqrt(pi), made symmetric, and by how much it was not, relative to its largest entry: 0 under detailed balance."""
+    entries = moves.tocoo()
+    ratio = np.exp((log_weights[entries.row] - log_weights[entries.col]) / 2)
+    whole = sp.csr_array((-entries.data * ratio, (entries.row, entries.col)), shape=entries.shape)
+    return (whole + whole.T) / 2, float(abs(whole - whole.T).max() / abs(whole).max())
+
+
+def spectral_gap(symmetric: sp.csr_array, near: float) -> float:
+    """The second smallest eigenvalue. near: a positive number of the size of the gap, by which the matrix is shifted to be definite.
+
+    Raises:
+        UserError: it is too small against the largest rate to be told from rounding.
+    """
+    if symmetric.shape[0] <= DENSE:
+        gap = scipy.linalg.eigvalsh(symmetric.toarray(), subset_by_index=[1, 1])[0]
+    else:
+        start = np.random.default_rng(0).standard_normal(symmetric.shape[0])  # the same for all seeds
+        found = eigsh(symmetric.tocsc(), k=2, sigma=-near, v0=start, return_eigenvectors=False)
+        gap = found.max()
+    largest = symmetric.diagonal().max()
+    if not gap > UNRESOLVED * largest:
+        raise UserError(
+            f"task mixing: a spectral gap of {gap:.2g} beside rates of {largest:.2g} is rounding: a higher temperature or a flatter potential"
+        )
+    return float(gap)
+
+
+def flat_gap(diffusion: Method, slowest: float) -> float:
+    r"""The gap where the potential is flat and one chain at temperature 1 relaxes at `slowest`: pi^2 / D^2 on an interval.
+
+    The slowest functions are sum_k c_k cos(pi x_k / D): chains diffuse as one, swaps carry c_k to its neighbours, so that it is the smallest
+    eigenvalue of diag(slowest T_k) plus the rates' path Laplacian; for one chain slowest T. More factors, or shorter waves, decay faster.
+    """
+    temperatures = np.asarray(diffusion.temperatures, float)
+    rates = [float(diffusion.swap_rates(k, np.zeros(1), np.zeros(1))[0]) for k in range(len(temperatures) - 1)]
+    path = np.zeros((len(temperatures),) * 2)
+    for k, rate in enumerate(rates):
+        path[k : k + 2, k : k + 2] += rate * np.array([[1, -1], [-1, 1]])
+    return float(scipy.linalg.eigvalsh(np.diag(slowest * temperatures) + path)[0])
+
+
+def _along(energy: NDArray, axis: int, count: int) -> NDArray:
+    """The energy of the chain `axis` among `count`, for broadcasting over all states."""
+    return energy.reshape([-1 if k == axis else 1 for k in range(count)])
+
+
+def _conservative(rates: sp.sparray) -> sp.csr_array:
+    """Off-diagonal rates with the diagonal that makes rows sum to 0."""
+    return sp.csr_array(rates - sp.diags_array(np.asarray(rates.sum(1)).ravel()))
