@@ -18,10 +18,15 @@ class Cosine:
     """
 
     def __init__(
-        self, *, amplitude: NonNegativeFloat = 2.0, frequency: NonNegativeFloat = 1.0, confinement: NonNegativeFloat = 0.0
+        self,
+        *,
+        amplitude: NonNegativeFloat = 2.0,
+        frequency: NonNegativeFloat = 1.0,
+        confinement: NonNegativeFloat = 0.0,
     ) -> None:
         self.amplitude, self.frequency, self.confinement = amplitude, frequency, confinement
 
     def energy(self, x: NDArray) -> NDArray:
-        """U(x), shape of x."""
-        return self.confinement * x**2 - self.amplitude * np.cos(2 * np.pi * self.frequency * x)
+        """U(x), shape of x; not finite where it overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.confinement * x**2 - self.amplitude * np.cos(2 * np.pi * self.frequency * x)

@@ -26,7 +26,9 @@ class ReflectedDiffusion:
         if not temperatures or any(cold >= hot for cold, hot in pairwise(temperatures)):
             raise ValueError(f"temperatures = {temperatures}: increasing numbers, at least one")
         if len(temperatures) == 1 and swap_intensity > 0:
-            raise ValueError(f"swap_intensity = {swap_intensity}: one chain has none to swap with; 0, or more temperatures")
+            raise ValueError(
+                f"swap_intensity = {swap_intensity}: one chain has none to swap with; 0, or more temperatures"
+            )
         self.temperatures, self.swap_intensity = temperatures, swap_intensity
 
     def swap_rates(self, k: int, low: NDArray, high: NDArray) -> NDArray:

@@ -16,9 +16,10 @@ from scipy.sparse.linalg import eigsh
 from bench.errors import UserError
 from bench.tasks.mixing.protocol import Method
 
-MOST_STATES = 2**15  # whose matrix is factorised in seconds
+MOST_STATES = 2**15  # whose matrix is factorised in seconds, of three chains in half a minute
 DENSE = 256  # states up to which a matrix is dense
 STEEPEST = 4.0  # rise of U over a cell, in units of T: a coarser grid is no diffusion
+LARGEST = 1e150  # rate, whose square is still a number
 UNRESOLVED = 1e-10  # a gap below this, relative to the largest rate, is rounding
 
 
@@ -44,14 +45,18 @@ def langevin(energy: NDArray, temperature: float, width: float) -> sp.csr_array:
     Raises:
         UserError: the potential rises by more than STEEPEST temperatures over a cell.
     """
-    rise = np.diff(energy) / temperature
-    if not np.abs(rise).max() <= STEEPEST:
+    with np.errstate(over="ignore", invalid="ignore"):
+        rise = np.diff(energy) / temperature
+    steepest = np.abs(rise).max()
+    if not steepest <= STEEPEST:
         raise UserError(
-            f"task mixing: the potential rises by {np.abs(rise).max():.3g} T over a cell, at most {STEEPEST:g}: "
+            f"task mixing: the potential rises by {steepest:.3g} T over a cell, at most {STEEPEST:g}: "
             f"more task.cells_per_unit, a higher temperature or a flatter potential"
         )
     rate = temperature / width**2
-    moves = sp.diags_array([rate * np.exp(rise / 2), rate * np.exp(-rise / 2)], offsets=[-1, 1], shape=(len(energy),) * 2)
+    moves = sp.diags_array(
+        [rate * np.exp(rise / 2), rate * np.exp(-rise / 2)], offsets=[-1, 1], shape=(len(energy),) * 2
+    )
     return _conservative(moves)
 
 
@@ -69,7 +74,7 @@ def generator(diffusion: Method, energy: NDArray, width: float) -> sp.csr_array:
     """The generator [n^P, n^P] of all chains; a state's number has the cell of the first chain as its highest digit.
 
     Raises:
-        UserError: more than MOST_STATES states; or as `langevin`.
+        UserError: more than MOST_STATES states, or rates that overflow; or as `langevin`.
     """
     n, count = len(energy), len(diffusion.temperatures)
     if n**count > MOST_STATES:
@@ -82,7 +87,9 @@ def generator(diffusion: Method, energy: NDArray, width: float) -> sp.csr_array:
         found = found + sp.kron(sp.kron(before, langevin(energy, temperature, width)), after)
     for k in range(count - 1):
         found = found + swaps(diffusion, energy, k)
-    return sp.csr_array(found)
+    if not np.abs(found.diagonal()).max() < LARGEST:
+        raise UserError(f"task mixing: rates beyond {LARGEST:g}: smaller temperatures, rarer swaps or larger diameters")
+    return found
 
 
 def log_law(diffusion: Method, energy: NDArray) -> NDArray:
@@ -93,11 +100,16 @@ def log_law(diffusion: Method, energy: NDArray) -> NDArray:
 
 
 def symmetrised(moves: sp.csr_array, log_weights: NDArray) -> tuple[sp.csr_array, float]:
-    """-sqrt(pi) L / sqrt(pi), made symmetric, and by how much it was not, relative to its largest entry: 0 under detailed balance."""
+    """-sqrt(pi) L / sqrt(pi), made symmetric, and how far the flows of two states into each other are apart, relative to the larger one.
+
+    The largest of all pairs, from 0, detailed balance to rounding, to 1, a way of no return.
+    """
     entries = moves.tocoo()
     ratio = np.exp((log_weights[entries.row] - log_weights[entries.col]) / 2)
     whole = sp.csr_array((-entries.data * ratio, (entries.row, entries.col)), shape=entries.shape)
-    return (whole + whole.T) / 2, float(abs(whole - whole.T).max() / abs(whole).max())
+    larger = abs(whole).maximum(abs(whole.T)).tocsr()
+    larger.data = 1 / np.maximum(larger.data, 1 / LARGEST)
+    return (whole + whole.T) / 2, float((abs(whole - whole.T) * larger).max())
 
 
 def spectral_gap(symmetric: sp.csr_array, near: float) -> float:
@@ -106,25 +118,27 @@ def spectral_gap(symmetric: sp.csr_array, near: float) -> float:
     Raises:
         UserError: it is too small against the largest rate to be told from rounding.
     """
+    largest = symmetric.diagonal().max()
     if symmetric.shape[0] <= DENSE:
         gap = scipy.linalg.eigvalsh(symmetric.toarray(), subset_by_index=[1, 1])[0]
     else:
         start = np.random.default_rng(0).standard_normal(symmetric.shape[0])  # the same for all seeds
-        found = eigsh(symmetric.tocsc(), k=2, sigma=-near, v0=start, return_eigenvectors=False)
-        gap = found.max()
-    largest = symmetric.diagonal().max()
+        shift = max(near, UNRESOLVED * largest)
+        gap = eigsh(symmetric.tocsc(), k=2, sigma=-shift, v0=start, return_eigenvectors=False).max()
     if not gap > UNRESOLVED * largest:
         raise UserError(
-            f"task mixing: a spectral gap of {gap:.2g} beside rates of {largest:.2g} is rounding: a higher temperature or a flatter potential"
+            f"task mixing: a spectral gap of {gap:.2g} beside rates of {largest:.2g} is rounding: "
+            f"a higher temperature, rarer swaps or a flatter potential"
         )
     return float(gap)
 
 
 def flat_gap(diffusion: Method, slowest: float) -> float:
-    r"""The gap where the potential is flat and one chain at temperature 1 relaxes at `slowest`: pi^2 / D^2 on an interval.
+    r"""The gap where the potential is flat and one chain at temperature 1 has the gap `slowest`: pi^2 / D^2 on an interval.
 
-    The slowest functions are sum_k c_k cos(pi x_k / D): chains diffuse as one, swaps carry c_k to its neighbours, so that it is the smallest
-    eigenvalue of diag(slowest T_k) plus the rates' path Laplacian; for one chain slowest T. More factors, or shorter waves, decay faster.
+    For one chain slowest T. The slowest functions of several are sum_k c_k cos(pi x_k / D): diffusion multiplies c_k, swaps exchange c_k and
+    c_{k+1}, so that the gap is the smallest eigenvalue of diag(slowest T_k) plus the Laplacian of the path with the swaps' rates. Products of
+    such waves, and shorter ones, decay faster.
     """
     temperatures = np.asarray(diffusion.temperatures, float)
     rates = [float(diffusion.swap_rates(k, np.zeros(1), np.zeros(1))[0]) for k in range(len(temperatures) - 1)]

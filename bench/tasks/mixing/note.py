@@ -10,8 +10,10 @@ NOTE = TaskNote(
         "mixing_time": Metric("relaxation time 1 / gap", "lower"),
         "gap_product": Metric("spectral gap times squared diameter", "higher"),
         "slope": Metric("slope of log gap by log diameter"),  # of two or more diameters
-        "flat_gap_error": Metric("relative error of the closed form of the gap", "lower"),  # where the potential is flat
-        "detailed_balance_error": Metric("largest flow that is not balanced, relative to the largest", "lower"),
+        "flat_gap_error": Metric(
+            "relative error of the closed form of the gap", "lower"
+        ),  # where the potential is flat
+        "detailed_balance_error": Metric("largest relative difference of two states' flows into each other", "lower"),
         "diameter": Metric("diameter D"),
         "states": Metric("states of the generator"),
         **COST,
