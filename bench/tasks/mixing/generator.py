@@ -11,7 +11,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import eigs, eigsh
 
 from bench.errors import UserError
 from bench.tasks.mixing.protocol import Method
@@ -20,6 +20,7 @@ MOST_STATES = 2**15  # whose matrix is factorised in seconds, of three chains in
 DENSE = 256  # states up to which a matrix is dense
 STEEPEST = 4.0  # rise of U over a cell, in units of T: a coarser grid is no diffusion
 LARGEST = 1e150  # rate, whose square is still a number
+BALANCED = 1e-10  # relative difference of two flows that is rounding
 UNRESOLVED = 1e-10  # a gap below this, relative to the largest rate, is rounding
 
 
@@ -100,37 +101,41 @@ def log_law(diffusion: Method, energy: NDArray) -> NDArray:
 
 
 def symmetrised(moves: sp.csr_array, log_weights: NDArray) -> tuple[sp.csr_array, float]:
-    """-sqrt(pi) L / sqrt(pi), made symmetric, and how far the flows of two states into each other are apart, relative to the larger one.
+    """-sqrt(pi) L / sqrt(pi), and how far the flows of two states into each other are apart, relative to the larger one.
 
-    The largest of all pairs, from 0, detailed balance to rounding, to 1, a way of no return.
+    The largest of all pairs: from 0 to rounding, detailed balance and a symmetric matrix, to 1, a way of no return.
     """
     entries = moves.tocoo()
     ratio = np.exp((log_weights[entries.row] - log_weights[entries.col]) / 2)
-    whole = sp.csr_array((-entries.data * ratio, (entries.row, entries.col)), shape=entries.shape)
-    larger = abs(whole).maximum(abs(whole.T)).tocsr()
+    found = sp.csr_array((-entries.data * ratio, (entries.row, entries.col)), shape=entries.shape)
+    larger = abs(found).maximum(abs(found.T)).tocsr()
     larger.data = 1 / np.maximum(larger.data, 1 / LARGEST)
-    return (whole + whole.T) / 2, float((abs(whole - whole.T) * larger).max())
+    return found, float((abs(found - found.T) * larger).max())
 
 
-def spectral_gap(symmetric: sp.csr_array, near: float) -> float:
-    """The second smallest eigenvalue. near: a positive number of the size of the gap, by which the matrix is shifted to be definite.
+def spectral_gap(matrix: sp.csr_array, asymmetry: float, near: float) -> float:
+    """The second smallest real part of the eigenvalues of what `symmetrised` found: the rate at which the slowest mean relaxes.
+
+    Args:
+        near: a positive number of the size of the gap, by which the matrix is shifted to be definite.
 
     Raises:
         UserError: it is too small against the largest rate to be told from rounding.
     """
-    largest = symmetric.diagonal().max()
-    if symmetric.shape[0] <= DENSE:
-        gap = scipy.linalg.eigvalsh(symmetric.toarray(), subset_by_index=[1, 1])[0]
+    largest, balanced = matrix.diagonal().max(), asymmetry < BALANCED
+    if matrix.shape[0] <= DENSE:
+        values = (scipy.linalg.eigvalsh if balanced else scipy.linalg.eigvals)(matrix.toarray())
     else:
-        start = np.random.default_rng(0).standard_normal(symmetric.shape[0])  # the same for all seeds
+        start = np.random.default_rng(0).standard_normal(matrix.shape[0])  # the same for all seeds
         shift = max(near, UNRESOLVED * largest)
-        gap = eigsh(symmetric.tocsc(), k=2, sigma=-shift, v0=start, return_eigenvectors=False).max()
+        values = (eigsh if balanced else eigs)(matrix.tocsc(), k=4, sigma=-shift, v0=start, return_eigenvectors=False)
+    gap = float(np.sort(values.real)[1])
     if not gap > UNRESOLVED * largest:
         raise UserError(
             f"task mixing: a spectral gap of {gap:.2g} beside rates of {largest:.2g} is rounding: "
             f"a higher temperature, rarer swaps or a flatter potential"
         )
-    return float(gap)
+    return gap
 
 
 def flat_gap(diffusion: Method, slowest: float) -> float:

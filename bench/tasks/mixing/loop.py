@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """Log a row for each diameter D; the final metrics are those of the last one, the errors the largest of all.
 
-    `gap`, the second smallest eigenvalue of minus the generator; `mixing_time` = 1 / gap; `gap_product` = gap D^2; `states` of the matrix;
+    `gap`, the second smallest real part of the eigenvalues of minus the generator; `mixing_time` = 1 / gap; `gap_product` = gap D^2; `states` of the matrix;
     `detailed_balance_error`, how far the generator is from being reversible with respect to the chains' Gibbs laws; where the potential is
     flat `flat_gap_error`, relative to the closed form of the continuum. Final: `slope` of log gap by log D too, by least squares, where
     there are two diameters or more.
@@ -57,7 +57,7 @@ def _row(diffusion: Method, potential: Potential, diameter: float, cells_per_uni
     energy = potential.energy(x)
     matrix, asymmetry = symmetrised(generator(diffusion, energy, width), log_law(diffusion, energy))
     flat = flat_gap(diffusion, (math.pi / diameter) ** 2)
-    gap = spectral_gap(matrix, flat)
+    gap = spectral_gap(matrix, asymmetry, flat)
     row = {
         "diameter": diameter,
         "states": matrix.shape[0],

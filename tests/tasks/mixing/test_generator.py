@@ -43,7 +43,7 @@ def made(chains, potential, diameter: float, per_unit: int = 20):
 def gap(chains, potential, diameter: float, per_unit: int = 20) -> float:
     matrix, asymmetry = symmetrised(*made(chains, potential, diameter, per_unit))
     assert asymmetry < 1e-14
-    return spectral_gap(matrix, flat_gap(chains, (math.pi / diameter) ** 2))
+    return spectral_gap(matrix, asymmetry, flat_gap(chains, (math.pi / diameter) ** 2))
 
 
 @pytest.mark.parametrize("temperatures", [[0.7], [10.0], PAIR, [1.0, 3.0, 10.0]], ids=len)
@@ -177,9 +177,9 @@ def test_eigenvalues_of_the_generator_itself():
     chains = diffusion(PAIR, 7.0)
     rates, log_weights = made(chains, Uneven(), 2.0, 12)
     found = np.sort(-np.linalg.eigvals(rates.toarray()).real)
-    matrix, _ = symmetrised(rates, log_weights)
+    matrix, asymmetry = symmetrised(rates, log_weights)
     assert rates.shape[0] > mixing.DENSE
-    sparse = spectral_gap(matrix, flat_gap(chains, (math.pi / 2) ** 2))
+    sparse = spectral_gap(matrix, asymmetry, flat_gap(chains, (math.pi / 2) ** 2))
     dense = scipy.linalg.eigvalsh(matrix.toarray())
     assert abs(dense[0]) < 1e-10
     assert sparse == pytest.approx(dense[1], rel=1e-10)
@@ -226,6 +226,14 @@ def test_a_swap_that_is_not_balanced_is_told(name):
     rule, balanced = RULES[name]
     _, asymmetry = symmetrised(*made(Swapping(rule), TILTED, 2.0, 4))
     assert asymmetry < 1e-14 if balanced else asymmetry > 0.5
+
+
+@pytest.mark.parametrize("per_unit", [4, 12])  # dense and sparse
+@pytest.mark.parametrize("name", RULES)
+def test_the_gap_is_that_of_the_generator_balanced_or_not(name, per_unit):
+    rates, log_weights = made(Swapping(RULES[name][0]), TILTED, 2.0, per_unit)
+    found = spectral_gap(*symmetrised(rates, log_weights), (math.pi / 2) ** 2)
+    assert found == pytest.approx(np.sort(-np.linalg.eigvals(rates.toarray()).real)[1], rel=1e-7)
 
 
 @pytest.mark.parametrize(
