@@ -18,17 +18,13 @@ class ReflectedDiffusion:
 
     Args:
         temperatures: T_1 < ... < T_P, the coldest first; its chain is the one that samples.
-        swap_intensity: a, swaps a unit of time where all are accepted; 0: independent chains, and all that one chain can have.
+        swap_intensity: a, swaps a unit of time where all are accepted; 0: independent chains; of no effect on one chain.
     References: Zheng et al., 2024, arXiv 2405.07839 (its abstract and released code); Chen et al., 2019, arXiv 2007.01990.
     """
 
     def __init__(self, *, temperatures: list[PositiveFloat], swap_intensity: NonNegativeFloat = 0.0) -> None:
         if not temperatures or any(cold >= hot for cold, hot in pairwise(temperatures)):
             raise ValueError(f"temperatures = {temperatures}: increasing numbers, at least one")
-        if len(temperatures) == 1 and swap_intensity > 0:
-            raise ValueError(
-                f"swap_intensity = {swap_intensity}: one chain has none to swap with; 0, or more temperatures"
-            )
         self.temperatures, self.swap_intensity = temperatures, swap_intensity
 
     def swap_rates(self, k: int, low: NDArray, high: NDArray) -> NDArray:

@@ -26,10 +26,10 @@ def run(
 ) -> None:
     """Log a row for each diameter D; the final metrics are those of the last one, the errors the largest of all.
 
-    `gap`, the second smallest real part of the eigenvalues of minus the generator; `mixing_time` = 1 / gap; `gap_product` = gap D^2; `states` of the matrix;
-    `detailed_balance_error`, how far the generator is from being reversible with respect to the chains' Gibbs laws; where the potential is
-    flat `flat_gap_error`, relative to the closed form of the continuum. Final: `slope` of log gap by log D too, by least squares, where
-    there are two diameters or more.
+    `gap`, the second smallest real part of the eigenvalues of minus the generator; `mixing_time` = 1 / gap; `gap_product` = gap D^2;
+    `states` of the generator; `detailed_balance_error`, how far it is from being reversible with respect to the chains' Gibbs laws;
+    `flat_gap_error`, relative to the closed form of the continuum, where the potential is flat. Final: `slope` of log gap by log D too, by
+    least squares, where there are two diameters or more.
     """
     if not diameters or any(a >= b for a, b in pairwise(diameters)):
         raise UserError(f"task.diameters = {diameters}: increasing numbers, at least one")

@@ -46,6 +46,13 @@ def gap(chains, potential, diameter: float, per_unit: int = 20) -> float:
     return spectral_gap(matrix, asymmetry, flat_gap(chains, (math.pi / diameter) ** 2))
 
 
+def test_cells_fill_the_interval():
+    """Equal ones round its middle, as many as come nearest to the wanted width."""
+    x, width = centres(3.02, 20)
+    assert (len(x), width) == (60, pytest.approx(3.02 / 60))
+    np.testing.assert_allclose(x, np.linspace(-1.51, 1.51, 121)[1::2], atol=1e-14)
+
+
 @pytest.mark.parametrize("temperatures", [[0.7], [10.0], PAIR, [1.0, 3.0, 10.0]], ids=len)
 @pytest.mark.parametrize("potential", [TILTED, Uneven()], ids=lambda p: type(p).__name__)
 def test_flows_are_balanced_and_mass_is_kept(temperatures, potential):

@@ -63,7 +63,6 @@ def test_one_diameter_has_no_slope(go):
         (["task.diameters=[30.0]"], "600^2 states"),
         (["method.temperatures=[]"], "method: temperatures = []"),
         (["method.temperatures=[10.0,1.0]"], "method: temperatures = [10.0, 1.0]: increasing"),
-        (["method.temperatures=[1.0]"], "method: swap_intensity = 1000.0: one chain"),
         (["method.swap_intensity=-1.0"], "method.swap_intensity = -1.0"),
         (["dataset.amplitude=1e308", "dataset.confinement=1e308"], "the potential rises by"),
         (["dataset.frequency=1e308"], "the potential rises by"),
