@@ -5,6 +5,7 @@ from __future__ import annotations
 import outside_mixing
 import outside_noisy
 import outside_portfolio
+import outside_sampling
 import outside_sign
 import outside_two_layer
 import outside_variational
@@ -16,6 +17,7 @@ REFERENCES = {
     **outside_variational.REFERENCES,
     **outside_two_layer.REFERENCES,
     **outside_mixing.REFERENCES,
+    **outside_sampling.REFERENCES,
 }
 SUBJECTS = (
     *("ssvr", "ssvr_fs", "ssvr_fs_spider"),
@@ -23,5 +25,5 @@ SUBJECTS = (
     *("egab_u", "egab_n", "egab_p", "egab_eg", "egab_gd"),
     *("ngvi", "ngvi_average", "ngvi_constant", "ngvi_safe", "ngvi_sqrt", "expectation", "mean_scale"),
     *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_sgd_renewed", "reuse_map", "all_layers_gd"),
-    "reflected_replica",
+    *("reflected_replica", "r2sgld", "r2sgld_released"),
 )

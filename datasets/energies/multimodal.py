@@ -88,8 +88,11 @@ class Multimodal(NormalEstimates):
                 raise ValueError(f"normals = 'released': the flower's alone, not those of '{domain}'")
             self.domain = Flower(radius or usual, released=True)
         self.window = (-2.5, 2.5) if radius is None and domain not in ("heart",) else None
-        steps = torch.arange(-6.0, 7.0, dtype=torch.float64)
-        self.modes = torch.cartesian_prod(steps, steps) if amplitude else None
+        reach = [
+            torch.arange(math.floor(float(low)), math.ceil(float(high)) + 1.0, dtype=torch.float64)
+            for low, high in zip(self.domain.low, self.domain.high)
+        ]
+        self.modes = torch.cartesian_prod(*reach) if amplitude else None
 
     def start(self) -> Tensor:
         """The origin, or where that is outside the domain's centre."""

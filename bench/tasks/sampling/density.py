@@ -5,6 +5,7 @@ Shapes: C x C cells of a square window, M modes, S seeds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,8 @@ from torch import Tensor
 from bench.tasks.sampling.domains import Domain
 
 CELLS, COARSE = 100, 25  # a side
-POINTS = 8  # quadrature points of a cell, a side
+POINTS, RIM_POINTS = 8, 32  # quadrature points of a cell, a side; of one at the boundary
+PART = 2**16  # points at a time
 EPS = 2.2e-16  # what the released code adds to both densities
 CORE = 0.03  # a mode with more than this probability belongs to the core
 COVERED = 0.1  # a mode is covered by this share of its probability
@@ -25,13 +27,13 @@ class Reference:
     """The law of the first chain in cells and around modes.
 
     Attributes:
-        low, width: of the window, low + [0, width]^2.
+        low, width: of the window, low [2] + [0, width]^2.
         fine, coarse: probabilities of its cells, [C, C] each; they add up to 1, the law beyond the window is left out and `beyond`.
         near: the probability of the points that are nearest to each mode, [M]; None without modes.
         mean, variance: of each coordinate, [2]; square: of |x|^2 the mean, [].
     """
 
-    low: float
+    low: Tensor
     width: float
     fine: Tensor
     coarse: Tensor
@@ -50,33 +52,62 @@ class Reference:
         modes: Tensor | None,
         temperature: float,
     ) -> Reference:
-        """By the midpoint rule with POINTS^2 points in each fine cell, those outside the domain left out."""
-        if window is None:
-            middle, half = (domain.low + domain.high) / 2, float((domain.high - domain.low).max()) / 2
-            low, width = float(middle.min()) - half, 2 * half + float(middle.max() - middle.min())
-        else:
-            low, width = window[0], window[1] - window[0]
-        n = CELLS * POINTS
-        axis = low + width * (torch.arange(n, dtype=torch.float64) + 0.5) / n
-        x = torch.cartesian_prod(axis, axis)
-        log_p = torch.where(domain.inside(x), -energy(x) / temperature, -torch.inf)
-        p = (log_p - log_p.max()).exp()
+        """By the midpoint rule with POINTS^2 points in each fine cell, RIM_POINTS^2 next to the boundary."""
+        low, width = _window(domain, window)
+        side, square = width / CELLS, (CELLS, CELLS)
+        corners = low + side * torch.cartesian_prod(*2 * [torch.arange(CELLS, dtype=torch.float64)])  # [C^2, 2]
+        x = _within(corners, side, POINTS)  # [C^2, n, 2]
+        inside = domain.inside(x)
+        cut = (_spread(inside.any(1).view(square)) & _spread(~inside.all(1).view(square))).flatten()
+        parts = [(torch.arange(CELLS**2)[~cut], x[~cut], POINTS), (cut.nonzero()[:, 0], None, RIM_POINTS)]
+        cells, points, log_p = [], [], []
+        for cell, known, n in parts:
+            where = _within(corners[cell], side, n) if known is None else known
+            held = domain.inside(where)
+            cells.append(cell[:, None].expand(held.shape)[held])
+            points.append(where[held])
+            log_p.append(-_by_parts(energy, points[-1]) / temperature - 2 * math.log(n))
+        cell, x, weight = torch.cat(cells), torch.cat(points), torch.cat(log_p)
+        p = (weight - weight.max()).exp()
         p = p / p.sum()
-        cells = p.view(CELLS, POINTS, CELLS, POINTS).sum((1, 3))
+        fine = torch.zeros(CELLS**2, dtype=torch.float64).index_add_(0, cell, p).view(square)
         step = CELLS // COARSE
-        coarse = cells.view(COARSE, step, COARSE, step).sum((1, 3))
+        coarse = fine.view(COARSE, step, COARSE, step).sum((1, 3))
         near = None
         if modes is not None:
             near = torch.zeros(len(modes), dtype=torch.float64)
-            for part, weight in zip(x.split(2**16), p.split(2**16)):
-                near.index_add_(0, nearest(part, modes), weight)
+            for part, share in zip(x.split(PART), p.split(PART)):
+                near.index_add_(0, nearest(part, modes), share)
         mean, squares = p @ x, p @ x.square()
-        return cls(low, width, cells, coarse, modes, near, mean, squares - mean.square(), squares.sum())
+        return cls(low, width, fine, coarse, modes, near, mean, squares - mean.square(), squares.sum())
 
     def to(self, device: torch.device | str) -> Reference:
         """On a device."""
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **moved)
+
+
+def _window(domain: Domain, window: tuple[float, float] | None) -> tuple[Tensor, float]:
+    """low [2] and width of the square: the one that is named, or the least one about the middle of the domain's box."""
+    if window is not None:
+        return torch.full((2,), window[0], dtype=torch.float64), window[1] - window[0]
+    width = float((domain.high - domain.low).max())
+    return (domain.low + domain.high - width) / 2, width
+
+
+def _spread(cells: Tensor) -> Tensor:
+    """Cells [C, C] and their eight neighbours."""
+    return torch.nn.functional.max_pool2d(cells[None].float(), 3, 1, 1)[0] > 0
+
+
+def _within(corners: Tensor, side: float, n: int) -> Tensor:
+    """Midpoints of n x n parts of squares with lower corners [k, 2], [k, n^2, 2]."""
+    offsets = side * torch.cartesian_prod(*2 * [(torch.arange(n, dtype=torch.float64) + 0.5) / n])
+    return corners[:, None] + offsets
+
+
+def _by_parts(energy: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    return torch.cat([energy(part) for part in x.split(PART)])
 
 
 def nearest(x: Tensor, modes: Tensor) -> Tensor:
