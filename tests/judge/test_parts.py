@@ -12,8 +12,8 @@ from bench.judge.parts import Quantity, planner
 
 
 def power(share: float, n: int, side: float) -> float:
-    """That n runs, each right with this probability, put the median's interval on the right side: its end is the k-th value, with the
-    largest k of P(Binomial(n, 1/2) < k) <= side, so that at most k - 1 of them may be wrong."""
+    """That n runs, each right with this probability, put the median's interval on the right side: its end is the
+    k-th value, with the largest k of P(Binomial(n, 1/2) < k) <= side, so that at most k - 1 of them may be wrong."""
     k = max(k for k in range(n + 1) if k == 0 or binom.cdf(k - 1, n, 0.5) <= side)
     return float(binom.cdf(k - 1, n, 1 - share)) if k else 0.0
 
@@ -25,7 +25,8 @@ def quantity(values: list[float], accept: tuple[float, float]) -> Quantity:
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("right", [True, False])
 def test_the_opposite_is_planned_at_its_share_of_the_level(right, parts):
-    """Six of eight runs on one side, 6.5 / 9 with half a run more: a claim needs its whole level of each part, a refuter a part of it."""
+    """Six of eight runs on one side, 6.5 / 9 with half a run more: a claim has its whole level for each part, its
+    opposite a share of it."""
     values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, -1.0, -2.0]
     found = planner(quantity(values if right else [-v for v in values], (0.0, math.inf)), 0.025, parts)
     side = 0.025 if right else 0.025 / parts

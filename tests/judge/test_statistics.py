@@ -50,8 +50,9 @@ def test_betting_intervals_of_a_bounded_mean_cover(law, n):
 
 
 def capital(x: list[float], m: float, side: float) -> float:
-    """The largest that a bettor has had who starts with 1 and bets on a mean above m, one value after the other: Waudby-Smith and Ramdas
-    (2024), equation 26 with alpha / 2 = side, truncated at 1 / (2 m). A bet is made before its value is seen."""
+    """The largest that a bettor has had who starts with 1 and bets on a mean above m, one value after the other:
+    Waudby-Smith and Ramdas (2024), equation 26 with alpha / 2 = side, truncated at 1 / (2 m). A bet is made before
+    its value is seen."""
     wealth, largest, total, squares, variance = 1.0, 0.0, 0.5, 0.25, 0.25
     for i, value in enumerate(x, 1):
         bet = min(math.sqrt(2 * math.log(1 / side) / (len(x) * variance)), 0.5 / m)
@@ -65,7 +66,8 @@ def capital(x: list[float], m: float, side: float) -> float:
 @pytest.mark.parametrize("n", [6, 12, 40])
 @pytest.mark.parametrize("side", [0.025, 0.01])
 def test_betting_intervals_end_where_a_bettor_would_be_rich(n, side):
-    """To the width of the grid of means: a bettor against the low end makes 1 / side, one against a mean a little higher does not."""
+    """To the width of the grid of means: a bettor against the low end makes 1 / side, one against a mean a little
+    higher does not."""
     x = np.random.default_rng(n).beta(4.0, 2.0, n)
     found, grid = stats.mean_interval(x, (0.0, 1.0), side), 1 / stats.GRID
 

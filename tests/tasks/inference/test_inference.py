@@ -29,8 +29,9 @@ def test_the_rate_and_its_constant(go):
 
 
 def test_the_first_step_has_the_schedule_s_first_rate(go):
-    """On all data of a conjugate model P and h move by the share gamma_t of what they lack of the posterior's: with 1 / (2 (1 + t))
-    there are left (1 - 1/2) (1 - 1/4) (1 - 1/6) = 5/16 after three steps; with 2/(t+2) nothing after the first."""
+    """On all data of a conjugate model P and h move by the share gamma_t of what they lack of the posterior's: with
+    1 / (2 (1 + t)) there are left (1 - 1/2) (1 - 1/4) (1 - 1/6) = 5/16 after three steps; with 2/(t+2) nothing after
+    the first."""
     more = ["method=ngvi", *QUICK[:-1], "seeds=[0]", "task.estimator=exact", "task.batch_size=null"]
     (folder,) = go(*more, "method.lr=0.5", "method.decay=1.0", "task.reports=[3]")
     model, eye, left = linear_regression("", [0], n=300, dim=4), np.eye(4), 5 / 16
