@@ -24,7 +24,7 @@ from torch.nn.functional import embedding_bag
 from bench.seeding import generator
 from bench.tasks.sampling.coefficients import Coefficients
 from bench.types import NonNegativeFloat, NonNegativeInt, PositiveInt
-from datasets.energies.lorenz_domain import BETA, MIRRORS, RHO, SIGMA, STATES, TERMS, coefficients, parameters
+from datasets.energies.lorenz_domain import BETA, DIM, MIRRORS, RHO, SIGMA, STATES, TERMS, coefficients, parameters
 
 DT = 1e-3
 X0 = (-8.0, 7.0, 27.0)
@@ -103,10 +103,11 @@ class Lorenz:
         batch_size: data of a minibatch.
         block: data of a block.
         mirror: of a reflected step: normal, at the faces as they lie in R^15, which leaves the uniform law invariant; parameters, in the
-            space of (sigma, rho, beta), which does not; reset, as released: that, and all else is put to its true value.
+            space of (sigma, rho, beta), which does not; reset, as released: that, and after each step the other coefficients are put to the truth.
         energy: what exchanges see: full, U itself; minibatch, the step's estimate, whose errors in the two chains are not independent, so that
             the method has to state a correction; rmse, as released: the root of the step's mean squared residual.
-        start: zero, or truth, where the released cycSGLD starts.
+        start: inside, zero brought inside the constraints; zero, which lies outside, as in the released scripts and for chains that are not
+            mirrored; truth, where the released cycSGLD starts.
     """
 
     modes, window = None, None
@@ -122,7 +123,7 @@ class Lorenz:
         block: PositiveInt = 64,
         mirror: Literal["normal", "parameters", "reset"] = "normal",
         energy: Literal["full", "minibatch", "rmse"] = "full",
-        start: Literal["zero", "truth"] = "zero",
+        start: Literal["inside", "zero", "truth"] = "inside",
     ) -> None:
         if points < TERMS:
             raise ValueError(f"points = {points}: at least {TERMS}, the terms of the library")
@@ -147,9 +148,11 @@ class Lorenz:
         )
 
     def start(self) -> Tensor:
-        """Zero, mirrored at the faces that it violates: rho = 2, sigma = 2; beta = 0.001, since zero lies on that face. Or the truth."""
+        """Inside: zero, mirrored at the faces that it violates, which makes rho = 2 and sigma = 2; beta = 0.001, since zero lies on that face."""
         if self.first == "truth":
             return coefficients(SIGMA, RHO, BETA)
+        if self.first == "zero":
+            return torch.zeros(DIM, dtype=torch.float64)
         sigma, rho, beta = parameters().values()
         return 2 * sigma / sigma.square().sum() + 2 * rho + HAIR * beta
 
@@ -177,7 +180,7 @@ class Lorenz:
         cuts = torch.arange(0, blocks, self.per_batch)
         offsets = (blocks * torch.arange(len(orders))[:, None] + cuts).flatten()
         sums = embedding_bag(torch.cat(orders), self.sums, offsets, mode="sum").view(-1, len(epochs), size, self.sums.shape[1])
-        taken = (blocks - cuts).clamp(max=self.per_batch)
+        taken = (blocks - cuts).clamp(max=self.per_batch).double()
         means = sums * (blocks / (taken * len(self.theta)))[:, None]
         skip = first - epochs[0] * size
         return _unpacked(means.flatten(1, 2)[:, skip : skip + count].transpose(0, 1))

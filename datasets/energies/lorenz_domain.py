@@ -74,9 +74,9 @@ class InParameters(Normal):
 
 
 class Reset(InParameters):
-    """As released, for the audit: a step that leaves the constraints is mirrored as above, and all else is put to the true system's values."""
+    """As released, for the audit: mirrored as above, and after each step all else is put to the true system's values, so that three are free."""
 
-    def _mirrored(self, x: Tensor, y: Tensor) -> Tensor:
+    def reflect(self, x: Tensor, y: Tensor) -> Tensor:
         return coefficients(*self._allowed(y @ self.rows.mT).unbind(-1))
 
 
