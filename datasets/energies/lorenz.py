@@ -179,9 +179,9 @@ class Lorenz:
         ]
         cuts = torch.arange(0, blocks, self.per_batch)
         offsets = (blocks * torch.arange(len(orders))[:, None] + cuts).flatten()
-        sums = embedding_bag(torch.cat(orders), self.sums, offsets, mode="sum").view(-1, len(epochs), size, self.sums.shape[1])
+        sums = embedding_bag(torch.cat(orders), self.sums, offsets, mode="sum")
         taken = (blocks - cuts).clamp(max=self.per_batch).double()
-        means = sums * (blocks / (taken * len(self.theta)))[:, None]
+        means = sums.view(-1, len(epochs), size, sums.shape[1]) * (blocks / (taken * len(self.theta)))[:, None]
         skip = first - epochs[0] * size
         return _unpacked(means.flatten(1, 2)[:, skip : skip + count].transpose(0, 1))
 

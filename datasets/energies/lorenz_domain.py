@@ -58,7 +58,8 @@ class InParameters(Normal):
     def __init__(self) -> None:
         super().__init__()
         self.rows = torch.stack(list(parameters().values()))
-        self.directions = self.rows / self.rows.square().sum(1, keepdim=True)  # the shortest change of a point that adds 1 to a parameter
+        # the shortest change of a point that adds 1 to a parameter
+        self.directions = self.rows / self.rows.square().sum(1, keepdim=True)
 
     def _mirrored(self, x: Tensor, y: Tensor) -> Tensor:
         found = y @ self.rows.mT

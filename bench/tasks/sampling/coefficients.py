@@ -48,9 +48,10 @@ def summaries(samples: Tensor, known: Coefficients) -> tuple[list[dict[str, Any]
     samples = samples.cpu()
     mean, (low, high) = samples.mean(0), _interval(samples)
     error = (mean - known.truth).abs()
-    rows = [
-        {"coefficient": i, "name": name, "mean": m, "low": lo, "high": hi, "truth": t}
-        for i, (name, m, lo, hi, t) in enumerate(zip(known.names, *(v.tolist() for v in (mean, low, high, known.truth))))
+    columns = {"mean": mean, "low": low, "high": high, "truth": known.truth}
+    rows: list[dict[str, Any]] = [
+        {"coefficient": i, "name": name, **{key: float(column[i]) for key, column in columns.items()}}
+        for i, name in enumerate(known.names)
     ]
     final = {
         "max_error": float(error.max()),

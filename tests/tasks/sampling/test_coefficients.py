@@ -46,7 +46,9 @@ def test_a_derived_one_is_the_combination_of_the_samples():
     _, final = summaries(made(), known())
     assert final["half"] == pytest.approx(-0.25)
     assert final["half_error"] == pytest.approx(0.25), "the truth is -1/2"
-    assert (final["half_low"], final["half_high"]) == pytest.approx(tuple(norm.ppf([0.025, 0.975], -0.25, 0.25)), abs=2e-3)
+    assert (final["half_low"], final["half_high"]) == pytest.approx(
+        tuple(norm.ppf([0.025, 0.975], -0.25, 0.25)), abs=2e-3
+    )
     assert final["half_mode"] == pytest.approx(-0.25, abs=0.02)
 
 
@@ -109,7 +111,13 @@ def test_a_path_that_overflows_ends_there():
 
 
 def test_a_run_has_intervals_and_a_trajectory(program, tmp_path):
-    chosen = ["method=resgld_lorenz", "dataset=lorenz", "dataset.points=2000", "dataset.batch_size=512", "dataset.start=truth"]
+    chosen = [
+        "method=resgld_lorenz",
+        "dataset=lorenz",
+        "dataset.points=2000",
+        "dataset.batch_size=512",
+        "dataset.start=truth",
+    ]
     done = program(*chosen, "seeds=[0,1]", "scale=smoke", "task.evaluations=400", "task.burn_in=100", "task.thin=2")
     assert done.returncode == 0, done.stderr
     for folder in seed_folders(tmp_path):
