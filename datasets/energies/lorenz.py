@@ -30,6 +30,7 @@ DT = 1e-3
 X0 = (-8.0, 7.0, 27.0)
 HORIZON = 3.0  # time of the trajectories that are drawn
 HAIR = 1e-3  # of beta at the start, whose face zero lies on
+FEWEST = 100  # points
 UPPER = torch.triu_indices(TERMS, TERMS)
 State = tuple[float, float, float]
 
@@ -125,8 +126,10 @@ class Lorenz:
         energy: Literal["full", "minibatch", "rmse"] = "full",
         start: Literal["inside", "zero", "truth"] = "inside",
     ) -> None:
-        if points < TERMS:
-            raise ValueError(f"points = {points}: at least {TERMS}, the terms of the library")
+        if points < FEWEST:
+            raise ValueError(
+                f"points = {points}: at least {FEWEST}; along a shorter path the five terms cannot be told apart"
+            )
         if batch_size % block:
             raise ValueError(f"batch_size = {batch_size}: a multiple of block = {block}")
         self.theta, self.slopes = measured(instance, points, noise)

@@ -195,7 +195,10 @@ def test_all_samplers_start_at_one_point_inside():
 
 @pytest.mark.parametrize(
     ("bad", "said"),
-    [({"points": 4}, "points = 4: at least 5"), ({"batch_size": 100}, "batch_size = 100: a multiple of block = 64")],
+    [
+        ({"points": 99}, "points = 99: at least 100"),
+        ({"batch_size": 100}, "batch_size = 100: a multiple of block = 64"),
+    ],
 )
 def test_bad_sizes_are_one_line(bad, said):
     node = {"_target_": "datasets.energies.lorenz.Lorenz", **bad}
