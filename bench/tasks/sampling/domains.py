@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 GRID, SECANTS = 32, 2  # of the search for a crossing
+BOUNCES = 64  # of one path between flat faces; in a corner of angle a it meets at most pi / a of them
 HAIR = 1e-10  # of a segment: so far before the boundary it ends
 
 
@@ -137,7 +138,11 @@ class Ball(Domain):
 
 
 class HalfSpaces(Domain):
-    """A x < c for m rows A [m, d], c [m]: a convex polyhedron, not necessarily bounded; the segment's mirror is that of the first face met."""
+    """A x < c for m rows A [m, d], c [m]: a convex polyhedron, not necessarily bounded.
+
+    A path is mirrored at the face that it meets first, its image again at the next one, until it ends inside: the map of (x, y - x) is that of
+    a billiard, which preserves volume, so with isotropic normal steps the uniform law is invariant in the corners too.
+    """
 
     def __init__(self, a: Tensor, c: Tensor, centre: Tensor) -> None:
         norms = a.norm(dim=1)
@@ -153,6 +158,17 @@ class HalfSpaces(Domain):
         when = torch.where(speed > 0, room.clamp(min=0) / speed, math.inf)
         first, face = when.min(-1)
         return x + (first - HAIR).clamp(0, 1)[..., None] * (y - x), self.a[face]
+
+    def _mirrored(self, x: Tensor, y: Tensor) -> Tensor:
+        start = x
+        for _ in range(BOUNCES):
+            out = ~self.inside(y)[..., None]
+            if not y.is_cuda and not out.any():
+                break
+            b, n = self.boundary(x, y)
+            x, y = torch.where(out, b, x), torch.where(out, mirror(y, b, n), y)
+        there, here = self.inside(torch.stack([y, x]))[..., None]
+        return torch.where(there, y, torch.where(here, x, start))
 
 
 class Polygon(Domain):

@@ -206,11 +206,12 @@ class Sampling:
             run.finish("finished" if sound else "diverged", **final)
 
     def _moments(self, samples: Tensor) -> dict[str, float]:
-        """The effective sample size and the mean energy of samples [K, R, d]."""
+        """The effective sample size, of coordinates that move, and the mean energy of samples [K, R, d]."""
         known = self.reference
         mean = samples.mean((0, 1)) if known is None else known.mean
         variance = samples.var((0, 1), correction=0) if known is None else known.variance
-        each = [effective_sample_size(samples[..., i], mean[i], variance[i]).mean() for i in range(samples.shape[-1])]
+        moving = (samples.amax((0, 1)) != samples.amin((0, 1))).nonzero().flatten().tolist() or range(samples.shape[-1])
+        each = [effective_sample_size(samples[..., i], mean[i], variance[i]).mean() for i in moving]
         energy = torch.cat([self.target.energy(part) for part in samples.split(1024)]).mean()
         return {"ess": float(torch.stack(each).min()), "energy_mean": float(energy)}
 
