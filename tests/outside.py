@@ -25,5 +25,5 @@ SUBJECTS = (
     *("egab_u", "egab_n", "egab_p", "egab_eg", "egab_gd"),
     *("ngvi", "ngvi_average", "ngvi_constant", "ngvi_safe", "ngvi_sqrt", "expectation", "mean_scale"),
     *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_sgd_renewed", "reuse_map", "all_layers_gd"),
-    *("reflected_replica", "r2sgld", "r2sgld_released"),
+    *("reflected_replica", "r2sgld", "r2sgld_released", "resgld_lorenz"),
 )

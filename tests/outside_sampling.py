@@ -123,6 +123,8 @@ REFERENCES: dict[str, Callable[[], None]] = {
     "r_sgld": truncated_exponential,
     "cycsgld": partial(restarts, "cycsgld"),
     "r_cycsgld": partial(restarts, "r_cycsgld"),
+    "sgld_lorenz": partial(parabola, "sgld_lorenz", reflect=False),
+    "cycsgld_lorenz": partial(restarts, "cycsgld_lorenz"),
     "resgld": partial(double_well, "resgld"),
     "resgld_l2": l2,
 }

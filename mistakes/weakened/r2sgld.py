@@ -8,7 +8,9 @@ from typing import Any
 from unittest.mock import patch
 
 from bench.judge.selftest import Mistake
-from mistakes.r2sgld import FLOWER, LEAKAGE, clamped, unit_noise, whole_rise
+from mistakes.samplers.lorenz import RELEASED
+from mistakes.samplers.mixing import unit_noise, whole_rise
+from mistakes.samplers.plane import FLOWER, LEAKAGE, clamped
 
 
 @contextmanager
@@ -82,6 +84,8 @@ WEAKENED = [
     Mistake("r-cycsgld-one-cycle", "no restarts", *_of(FLOWER, "r_cycsgld"), one_cycle),
     Mistake("resgld-no-exchange", "chains that never meet", *_of(LEAKAGE, "resgld"), no_exchange),
     Mistake("resgld-l2-no-penalty", "nothing in place of the constraint", *_of(LEAKAGE, "resgld_l2"), no_penalty),
+    Mistake("sgld-lorenz-half-noise", "too little noise", *_of(RELEASED, "sgld_lorenz"), half_noise),
+    Mistake("cycsgld-lorenz-one-cycle", "no restarts", *_of(RELEASED, "cycsgld_lorenz"), one_cycle),
     Mistake("cold-whole-rise", "not the law", "r2sgld/spectrum", {"method": "reflected_langevin"}, whole_rise),
     Mistake("hot-unit-noise", "no temperature", "r2sgld/spectrum", {"method": "reflected_langevin_hot"}, unit_noise),
 ]

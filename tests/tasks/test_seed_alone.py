@@ -42,6 +42,11 @@ CASES = {
         ("method=projected_sgd", "dataset=breast_cancer", "dataset.components=5", "task.reports=[10,60]"),
     ],
     "curvature": [(f"method={m}", "dataset=repeated_datum") for m in ("expectation", "mean_scale")],
+    "sampling": [
+        ("method=r2sgld", "dataset=multimodal", "task.replicates=2"),
+        ("method=r_cycsgld", "dataset=multimodal", "dataset.domain=star"),
+        ("method=resgld_lorenz", "dataset=lorenz"),
+    ],
     "mixing": [("method=reflected_replica", "dataset=cosine_interval")],
     "doubly_stochastic": [
         ("method=doubly_sgd", "dataset=gamma_quadratics", "task.splits=[1,2,4,8]"),

@@ -26,8 +26,9 @@ class Flower(Domain):
 
     def level(self, x: Tensor) -> Tensor:
         """|x| - R(theta): negative inside."""
-        angle = torch.atan2(x[..., 1], x[..., 0])
-        return (x[..., 0] ** 2 + x[..., 1] ** 2).sqrt() - self.scale * (3 + (self.petals * angle).sin())
+        a, b = x.unbind(-1)
+        wave = (self.petals * torch.atan2(b, a)).sin()
+        return torch.hypot(a, b).sub(wave, alpha=self.scale) - 3 * self.scale
 
     def inside(self, x: Tensor) -> Tensor:
         return self.level(x) < 0
@@ -38,11 +39,11 @@ class Flower(Domain):
 
     def normal(self, b: Tensor) -> Tensor:
         """The gradient of the level, e_r - R'(theta) / r e_theta, made a unit vector."""
-        angle, r = torch.atan2(b[..., 1], b[..., 0]), b.norm(dim=-1)
-        phase = self.petals * angle
-        turn = self.scale * self.petals * (phase.sin() if self.released else phase.cos()) / r
-        n = torch.stack([angle.cos() + turn * angle.sin(), angle.sin() - turn * angle.cos()], -1)
-        return n / n.norm(dim=-1, keepdim=True)
+        x, y = b.unbind(-1)
+        r = torch.hypot(x, y)
+        phase = self.petals * torch.atan2(y, x)
+        turn = (phase.sin() if self.released else phase.cos()) / r * (self.scale * self.petals)
+        return torch.stack([x + turn * y, y - turn * x], -1) / (r * (1 + turn * turn).sqrt())[..., None]
 
     def outline(self, points: int) -> Tensor:
         """[points + 1, 2], closed."""

@@ -15,7 +15,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-GRID, SECANTS = 32, 2  # of the search for a crossing
+GRID, SECANTS = 32, 4  # of the search for a crossing
+TINY = 1e-300  # keeps 0 / 0 from being NaN
 BOUNCES = 64  # of one path between flat faces; in a corner of angle a it meets at most pi / a of them
 HAIR = 1e-10  # of a segment: so far before the boundary it ends
 
@@ -52,12 +53,13 @@ class Domain:
         outside = ~self.inside(y)
         if y.is_cuda:  # no waiting for the device
             return torch.where((outside & y.isfinite().all(-1))[..., None], self._mirrored(x, y), y)
-        if not outside.any():
+        left = outside.flatten().nonzero()[:, 0]
+        if len(left) == 0:
             return y
-        outside &= y.isfinite().all(-1)
-        y = y.clone()
-        y[outside] = self._mirrored(x[outside], y[outside])
-        return y
+        flat = y.reshape(-1, self.dim)
+        there = flat.index_select(0, left)
+        image = self._mirrored(x.reshape(-1, self.dim).index_select(0, left), there)
+        return flat.index_copy(0, left, image + 0 * there).view_as(y)  # 0 times what is not finite is NaN
 
     def _mirrored(self, x: Tensor, y: Tensor) -> Tensor:
         b, n = self.boundary(x, y)
@@ -262,23 +264,18 @@ def _area(vertices: Tensor) -> float:
 def first_exit(level: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
     """Where the segment from x to y first leaves {level < 0}, [..., d], a hair inside.
 
-    The first of GRID equal parts with its end outside is divided once more; secants of the slope there finish to rounding. A path that
-    leaves and returns within one part of the first division goes unseen.
+    The first of GRID equal parts with its end outside brackets the crossing, secants finish to rounding. A path that leaves and returns
+    within one part goes unseen.
     """
     step = y - x
-    low, width = torch.zeros_like(x[..., :1]), 1.0
-    parts = torch.arange(GRID + 1, dtype=x.dtype, device=x.device) / GRID
-    for _ in range(2):
-        s = low + width * parts  # [..., GRID + 1]
-        values = level(x[..., None, :] + s[..., None] * step[..., None, :])
-        out = values[..., 1:] >= 0
-        out[..., -1] = True
-        first = out.int().argmax(-1, keepdim=True)
-        low, width = s.gather(-1, first), width / GRID
+    grid = torch.arange(GRID + 1, dtype=x.dtype, device=x.device) / GRID
+    values = level(torch.addcmul(x[..., None, :], grid[:, None], step[..., None, :]))  # [..., GRID + 1]
+    first = (values[..., 1:-1] < 0).to(x.dtype).cumprod(-1).sum(-1, keepdim=True).long()
+    low = first / GRID
+    before, after = low, low + 1 / GRID
     a, b = values.gather(-1, first), values.gather(-1, first + 1)
-    slope = (b - a) / width
-    slope = torch.where(slope > 0, slope, math.inf)
-    s = low - a / slope
     for _ in range(SECANTS):
-        s = s - level(x + s * step)[..., None] / slope
-    return x + (s - HAIR).clamp(0, 1) * step
+        s = after - b * (after - before) / (b - a + TINY)
+        before, a = after, b
+        after, b = s, level(torch.addcmul(x, s, step))[..., None]
+    return torch.addcmul(x, (torch.clamp(after, low, low + 1 / GRID) - HAIR).clamp(min=0), step)

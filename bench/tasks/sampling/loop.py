@@ -185,7 +185,7 @@ class Sampling:
         if self.method.swaps is not None:
             tried = sum(self.method.attempts) * self.replicates
             swaps = self.method.swaps.sum(0).view(-1, self.replicates).sum(1)
-            found["swap_rate"] = swaps / tried if tried else swaps.double()
+            found["swap_rate"] = swaps.double() / max(tried, 1)
         names = sorted(found, key=list(found).index)
         rows = zip(*(found[name].double().tolist() for name in names))
         return [dict(zip(names, row)) for row in rows]
