@@ -176,8 +176,8 @@ class Sampling:
         self.session.gradient_evaluations = [self.step * self.chains] * len(rows)
         for run, row in zip(self.session.runs, rows):
             run.log(self.step, gradient_evaluations=spent, energy_evaluations=self.energies, **row)
-        first = next(iter(rows[0].items()))
-        self.session.progress.note(self.step, **{first[0]: sum(row[first[0]] for row in rows) / len(rows)})
+        shown = "kl_coarse" if "kl_coarse" in rows[0] else "share_outside"
+        self.session.progress.note(self.step, **{shown: sum(row[shown] for row in rows) / len(rows)})
 
     def _metrics(self) -> list[dict[str, float]]:
         """A row of each seed."""
