@@ -79,8 +79,9 @@ def test_of_an_expectation_with_the_theorys_steps_over_unequal_horizons(go, name
         ("signsvrg", 3.0),
         ("ssvr_fs", 1.0),
         ("ssvr_fs_spider", 1.0),
-    ]
-    + [("sgd", 0.1), ("adamw", 0.3)],
+        ("sgd", 0.1),
+        ("adamw", 0.3),
+    ],
 )
 def test_of_a_finite_sum_with_the_theorys_steps_and_passes_that_no_horizon_divides(go, name, lr):
     names = compared(go, name, "least_squares", [3, 20, 53], lr=lr, theory=True)
