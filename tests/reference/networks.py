@@ -16,7 +16,7 @@ class Network:
     """A network's formula, its parameters and what its forward pass in training changes.
 
     Args:
-        kind: "plain", "noisy", or "normed": noisy without dropout.
+        kind: "plain", "noisy", "normed" (noisy without dropout), or "mlp": six rectified units on digits of 8 x 8 pixels.
         seed: of the parameters, which torch's layers draw one after another.
     """
 
@@ -24,13 +24,19 @@ class Network:
         dropout = 0.3 if kind == "noisy" else 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(seed, "init"))
-            drawn = Plain(3, 3, 8) if kind == "plain" else Noisy(3, 3, 8, dropout=dropout)
+            if kind == "mlp":
+                drawn = torch.nn.ModuleList([torch.nn.Linear(64, 6), torch.nn.Linear(6, 10)])
+            else:
+                drawn = Plain(3, 3, 8) if kind == "plain" else Noisy(3, 3, 8, dropout=dropout)
         self.kind, self.dropout = kind, dropout
-        self.params: Params = [p.detach().clone() for p in drawn.parameters()]
+        self.params: Params = [p.detach().double() for p in drawn.parameters()]
         self.running = torch.zeros(4, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
 
     def scores(self, params: Params, x: Tensor, training: bool, keep_running: bool = False) -> Tensor:
         """Logits [B, 3]; in training BatchNorm's running statistics move, unless they are to be kept."""
+        if self.kind == "mlp":
+            w1, b1, w2, b2 = params
+            return torch.clamp(x.double().flatten(1) @ w1.T + b1, min=0) @ w2.T + b2
         if self.kind == "plain":
             w1, b1, w2, b2 = params
             out = torch.tanh(x.double().flatten(1) @ w1.T + b1) @ w2.T + b2

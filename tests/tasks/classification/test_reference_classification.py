@@ -14,6 +14,7 @@ from reference.tiny_images import tiny
 from bench.run.curve import read_metrics
 from bench.run.runner import execute
 from bench.tasks.classification.note import NOTE
+from datasets.images.digits import digits
 
 REL = 1e-9
 LOOSE = {"train_loss": 3e-7}  # summed in single precision
@@ -82,6 +83,21 @@ def test_each_method(agrees, name, keys):
     """50 images in minibatches of 16: two are left out of each epoch; 21 images behind the gradient norms, in a batch of 16 and one of 5."""
     names, _ = agrees(name, naive.Protocol(label_smoothing=0.1), seeds=(0, 4), **keys)
     all_compared(names, NOTE, "skipped_steps", "nonfinite_losses")
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"), [("sgd", {"lr": 0.05}), ("adamw", {"lr": 0.01}), ("ef_signsgd", {"lr": 0.2})]
+)
+def test_digits_as_a_person_runs_them_to_single_precision(go, name, keys):
+    """The embedded data set and the suite's own network, by names alone; methods whose steps follow the size of a gradient."""
+    sizes = {"train_size": 80, "val_size": 30, "test_size": 50}
+    small = [f"dataset.{key}={value}" for key, value in sizes.items()]
+    task = ["task.epochs=3", "task.batch_size=16", "task.gradient_subset=21", "task.selection=best_val"]
+    (folder,) = go(f"method={name}", "dataset=digits", "model.hidden=[6]", *small, *task, f"method.lr={keys['lr']}")
+    how = naive.Protocol(selection="best_val")
+    rows, last, _ = naive.run(name, keys, digits("", 0, **sizes), "mlp", 0, how)
+    same_rows(read_metrics(folder), rows, 1e-4)
+    same_rows([result_of(folder)["metrics"]], [last], 1e-4)
 
 
 @pytest.mark.parametrize(("name", "keys"), METHODS)
