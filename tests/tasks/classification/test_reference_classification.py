@@ -18,16 +18,8 @@ from datasets.images.digits import digits
 
 REL = 1e-9
 LOOSE = {"train_loss": 3e-7}  # summed in single precision
-SCHEDULED = (
-    "epochs",
-    "batch_size",
-    "flip",
-    "cutout",
-    "label_smoothing",
-    "selection",
-    "evaluate_every",
-    "gradient_subset",
-)
+KEYS = ("epochs", "batch_size", "crop_padding", "flip", "cutout", "label_smoothing")
+MORE_KEYS = ("selection", "evaluate_every", "gradient_subset")
 
 
 @pytest.fixture
@@ -37,7 +29,7 @@ def agrees(job, tmp_path):
     def run(name: str, how: naive.Protocol, kind="plain", seeds=(0,), data=None, **keys) -> tuple[set[str], str]:
         lines = [f"method={name}", "dataset=digits", f"schedule={how.schedule}", f"seeds={json.dumps(list(seeds))}"]
         lines += [f"method.{key}={json.dumps(value)}" for key, value in keys.items()]
-        lines += [f"task.{key}={json.dumps(getattr(how, key))}" for key in ("crop_padding", *SCHEDULED)]
+        lines += [f"task.{key}={json.dumps(getattr(how, key))}" for key in KEYS + MORE_KEYS]
         lines += [f"schedule.{key}={json.dumps(value)}" for key, value in how.more.items()]
         made = job(*[line.replace('"', "") for line in lines], *QUIET, "verbose=false", f"results_root={tmp_path}")
         model = {"_target_": f"reference.tiny_images.{'Plain' if kind == 'plain' else 'Noisy'}"}

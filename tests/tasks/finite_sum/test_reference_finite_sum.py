@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 import pytest
 from conftest import final, result_of
 from reference import finite_sum as naive
 from reference.agree import all_compared, same_rows
 
 from bench.run.curve import read_metrics
+from bench.seeding import generator
 from bench.tasks.finite_sum.note import NOTE
 
 REL = 1e-9
@@ -37,10 +41,7 @@ def compared(go, name: str, dataset: str, horizons: list[int], *more: str, **set
 
 
 def reference(name: str, dataset: str, seed: int, horizons: list[int], setting: dict) -> tuple[list[dict], bool]:
-    if dataset == "sine_quadratic":
-        problem = naive.Sine(seed, **SINE)
-    else:
-        problem = naive.LeastSquares(seed, SQUARES["dim"], SQUARES["num_components"], SQUARES["penalty"], 3.0)
+    problem = naive.Sine(seed, **SINE) if dataset == "sine_quadratic" else naive.LeastSquares(seed, *SQUARES.values())
     rows, all_sound = [], True
     for horizon in sorted(horizons):
         how = setting_of(name, problem, horizon, dict(setting))
@@ -113,3 +114,15 @@ def test_with_steps_of_ones_own_and_weight_decay(go, name, dataset, keys):
 def test_paths_that_overflow_say_so_and_their_numbers_are_none(go):
     names = compared(go, "sgd", "sine_quadratic", [1, 2, 6], lr=1e170, theory=False)
     assert "mean_grad_l1" in names
+
+
+def test_a_last_step_that_overflows_condemns_its_own_seed_alone(go):
+    """All numbers are of points before it; they are finite."""
+    first = []
+    for seed in SEEDS:
+        problem = naive.LeastSquares(seed, *SQUARES.values())
+        first.append(abs(problem.gradient(problem.start, problem.next_sample(generator(seed, "noise", 1)))).max())
+    lr = sys.float_info.max / math.sqrt(math.prod(first))
+    compared(go, "sgd", "least_squares", [1], lr=lr, momentum=0.0, theory=False)
+    statuses = {reference("sgd", "least_squares", seed, [1], {"lr": lr, "theory": False})[1] for seed in SEEDS}
+    assert statuses == {True, False}
