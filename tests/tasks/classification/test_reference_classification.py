@@ -119,7 +119,7 @@ def test_batches_crops_smoothing_and_which_epochs_are_evaluated(agrees, how, nam
     agrees(name, how, lr=lr)
 
 
-def test_digits_are_not_mirrored(agrees):
+def test_images_that_a_mirror_would_change_are_not_mirrored(agrees):
     agrees("ssvr", naive.Protocol(), data={"mirror": False}, lr=0.01)
 
 
