@@ -182,9 +182,9 @@ class Run:
         x, y = getattr(self.data, f"{part}_x"), getattr(self.data, f"{part}_y")
         right, nll, gaps = 0, 0.0, [0.0] * 15
         for scores, label in zip(self.network.scores(self.steps.x, self.images.plain(x), False), y.tolist()):
-            p = np.exp(scores.numpy() - np.logaddexp.reduce(scores.numpy()))
-            hit = int(p.argmax() == label)
-            right, nll = right + hit, nll - math.log(p[label])
+            logs = scores.numpy() - np.logaddexp.reduce(scores.numpy())
+            p, hit = np.exp(logs), int(logs.argmax() == label)
+            right, nll = right + hit, nll - logs[label]
             gaps[math.ceil(p.max() * 15) - 1] += hit - p.max()
         n = len(y)
         return {

@@ -119,6 +119,16 @@ def test_batches_crops_smoothing_and_which_epochs_are_evaluated(agrees, how, nam
     agrees(name, how, lr=lr)
 
 
+def test_batch_statistics_of_single_images_are_not_measured(agrees):
+    """Minibatches of one image; the gradient norms come from two at a time, and the last one alone."""
+    agrees("signsgd", naive.Protocol(batch_size=1, epochs=1, gradient_subset=5), "normed", lr=0.01)
+
+
+def test_networks_that_are_sure(agrees):
+    """Some answers are certain to the last digit, others nearly: two bins of the calibration error."""
+    agrees("sgd", naive.Protocol(epochs=4), lr=20.0, momentum=0.0)
+
+
 def test_images_that_a_mirror_would_change_are_not_mirrored(agrees):
     agrees("ssvr", naive.Protocol(), data={"mirror": False}, lr=0.01)
 
