@@ -79,6 +79,8 @@ def best_constant(x: Array) -> Array:
                 while (b + step <= 0).any() and abs(step).max() > 1e-14:
                     step = step / 2
                 b = b + step
+                if abs(step).max() < 1e-15:
+                    break
             full = np.zeros(m)
             full[support] = over_sum(np.maximum(b, 0))
             value = np.log(x @ full).sum()
@@ -234,7 +236,9 @@ def l1_median(points: Array) -> Array:
     y = points.mean(0)
     for _ in range(3000):
         weight = 1 / np.linalg.norm(points - y, axis=1)
-        y = weight @ points / weight.sum()
+        before, y = y, weight @ points / weight.sum()
+        if abs(y - before).max() < 1e-14:
+            break
     return y
 
 
