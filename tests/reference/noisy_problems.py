@@ -170,10 +170,11 @@ class GaussianSum(Sum):
 
 
 class AugmentedLogistic(Sum):
-    """log(1 + exp(-y (a_i + sigma eta) . x)) + l2 |x|^2 / 2 on scikit-learn's breast cancer table; the constant has no noise."""
+    """log(1 + exp(-y (a_i + sigma eta) . x)) + l2 |x|^2 / 2 of a table, by default scikit-learn's breast cancer; the constant has no noise."""
 
-    def __init__(self, *, noise: float, l2: float) -> None:
-        features, labels = load_breast_cancer(return_X_y=True)
+    def __init__(self, *, noise: float, l2: float, table: tuple[Array, Array] | None = None) -> None:
+        features, labels = table or load_breast_cancer(return_X_y=True)
+        features = features[:, features.max(0) > features.min(0)]
         a = (features - features.mean(0)) / features.std(0)
         self.a, self.y = np.column_stack([a, np.ones(len(a))]), np.where(labels == 1, 1.0, -1.0)
         self.n, self.k, self.sigma, self.l2 = len(a), a.shape[1], noise, l2

@@ -187,11 +187,11 @@ def test_files_of_a_person(go, tmp_path):
     models = {
         "energy": bayes_models.linear(energy[:, :8], energy[:, 8], 0.5),
         "bike": bayes_models.linear(bike[:, :15], bike[:, 17], 0.5),
-        "mushrooms": bayes_models.logistic(features, edible, 2, 0.5),
+        "mushrooms": bayes_models.logistic(features, edible, None, 0.5),
     }
     for name, model in models.items():
         data = [f"data_root={root}", "dataset.verify=false", "dataset.prior_variance=0.5"]
-        data += ["dataset.components=2"] * (name == "mushrooms")
+        data += ["dataset.components=null"] * (name == "mushrooms")
         compare(go, name, "ngvi", [0, 2], [3, 20], model=model, data=data, batch=9)
 
 
