@@ -219,8 +219,8 @@ def test_moments_to_be_met(go):
 def test_draws_of_many_steps(go):
     """Steps whose draws do not all come at once, with minibatches that are drawn again until nothing is repeated."""
     problem = {"num_components": 40, "dim": 220}
-    compare(go, "gamma_quadratics", "doubly_sgd", [0, 1], problem=problem, steps=45, replicates=3, draws=90, budget=24)
-    compare(go, "gamma_quadratics", "doubly_sgd_rr", [0], problem=problem, steps=45, replicates=3, draws=0, budget=24)
+    compare(go, "gamma_quadratics", "doubly_sgd", [0, 1], problem=problem, steps=28, replicates=2, draws=90, budget=24)
+    compare(go, "gamma_quadratics", "doubly_sgd_rr", [0], problem=problem, steps=28, replicates=2, draws=0, budget=24)
 
 
 LOGISTIC = [

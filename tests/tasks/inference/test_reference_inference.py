@@ -130,6 +130,8 @@ def test_steps_that_would_lose_positive_definiteness_are_counted_and_not_taken(g
     more = {"batch": 5, "estimator": "gradient", "samples": 2, "decay": 0.0, "lr": 0.3}
     wanted = compare(go, "logistic_regression", "ngvi", [0, 1], [2, 10, 20], **more)
     assert all(0 < last["lost_pd_steps"] < 20 for _, last in wanted)
+    grid = {"lr": [0.3, 0.02, 0.1], "cap": [1.0, 0.2]}  # those of the chosen setting
+    compare(go, "logistic_regression", "ngvi", [0, 1], [2, 10, 20], grid=grid, **{**more, "decay": 0.1})
 
 
 GRIDS = [
