@@ -88,6 +88,23 @@ class Quadratics(Sum):
         return rho * self.sigma**2 * float(np.sum(self.h[i] * self.h[j]))
 
 
+class Isotropic(Quadratics):
+    """f_i(x; eta) = L_i |x - c_i + sigma eta|^2 / 2."""
+
+    def __init__(self, curves: Array, centres: Array, noise: float, distance: float) -> None:
+        self.h, self.c, self.sigma = curves, centres, noise
+        self.n, self.k = centres.shape
+        self.optimum = (curves[:, None] * centres).sum(0) / curves.sum()
+        self.start = self.optimum + np.sqrt(distance / self.k)
+        self.largest, self.strong = float(curves.max()), float(curves.mean())
+
+    def gradient(self, i: int, x: Array, eta: Array | None) -> Array:
+        return self.h[i] * (x - self.c[i] + (0.0 if eta is None else self.sigma * eta))
+
+    def covariance(self, i: int, j: int, x: Array, rho: float) -> float:
+        return float(rho * self.sigma**2 * self.h[i] * self.h[j] * self.k)
+
+
 def gamma_quadratics(
     *,
     num_components: int,
@@ -99,7 +116,7 @@ def gamma_quadratics(
     start_distance: float = 10.0,
     moments: Sequence[float] | None = None,
     instance: int = 0,
-) -> Quadratics:
+) -> Isotropic:
     """One curvature L_i each; `moments` are tau^2, (mean s)^2 and Var s at x*, met by a power and a factor of L, and a factor of c - x*."""
     rng = np.random.default_rng(stream_seed(instance, "data", 0))
     drawn = np.ones(num_components) if curvature == "constant" else rng.gamma(shape, 1 / shape, num_components)
@@ -114,7 +131,7 @@ def gamma_quadratics(
         best = (curves[:, None] * centres).sum(0) / curves.sum()
         found = np.mean([np.sum((curve * (c - best)) ** 2) for curve, c in zip(curves, centres)])
         centres = best + (centres - best) * (tau2 / found) ** 0.5
-    return Quadratics([curve * np.eye(dim) for curve in curves], centres, noise, start_distance)
+    return Isotropic(curves, centres, noise, start_distance)
 
 
 def random_quadratics(
