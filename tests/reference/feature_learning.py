@@ -5,11 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from scipy.stats import linregress
-
 from reference.feature_learning_data import TEST, Array, Network, directions, link_of, network, rows_at_start, samples
 from reference.feature_learning_errors import (
     hitting_time,
@@ -20,6 +17,7 @@ from reference.feature_learning_errors import (
     second_phases,
 )
 from reference.feature_learning_methods import METHODS, exponent, step
+from scipy.stats import linregress
 
 BLOCK, LOOK = 32, 1024  # samples that are drawn at once; at whose multiples a run may end early
 SINGLE = {"link": "he3", "normalised": True, "noise": 0.0, "rotated": True}
@@ -179,7 +177,7 @@ class Reference:
                             path.rows[t], path.theta, path.nets[t], self.data, self.link, self.task, name
                         )
                         own |= {f"phase {key}": value for key, value in phases.items()}
-                        own |= {"test_error": value for value in list(phases.values())[-1:]}
+                        own |= dict(zip(["test_error"], list(phases.values())[-1:]))
                     found.append(own)
                 row = {key: sum(own[key] for own in found) / len(found) for key in found[0]}
                 for key in [key for key in row if key.startswith("phase")]:

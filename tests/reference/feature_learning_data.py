@@ -223,10 +223,8 @@ def _polynomials(model: dict[str, Any], link: Link, seed: int, replicate: int, d
     stream, c, found = generator(seed, "init", d, replicate, 2), model["small"], []
     for coin, *drawn in torch.rand(model["width"], size + 1, generator=stream, dtype=torch.float64).tolist():
         signs = [-1 if v < 0.5 else 1 for v in drawn]
-        if coin < 0.5:
-            beta = [signs[0], *(c * v for v in signs[1:])]
-        else:
-            beta = [*(c * v for v in signs[:-2]), signs[-1], signs[-1]]
+        low, high = [signs[0], *(c * v for v in signs[1:])], [*(c * v for v in signs[:-2]), signs[-1], signs[-1]]
+        beta = low if coin < 0.5 else high
         scaled = [0.0, *(v / math.sqrt(math.factorial(k)) for k, v in enumerate(beta, 1))]
         found.append(hermite_e.herme2poly(scaled))
     return np.array(found)

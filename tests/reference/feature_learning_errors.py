@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from reference.feature_learning_data import RIDGE, TEST, Array, Link, Network, samples
 from scipy.stats import norm
 from sklearn.linear_model import Ridge
 
 from bench.seeding import generator
-from reference.feature_learning_data import RIDGE, TEST, Array, Link, Network, samples
 
 NODES = {1: 150, 2: 70, 3: 36}
 

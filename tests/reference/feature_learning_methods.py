@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.special import roots_gegenbauer
-
 from reference.feature_learning_data import Array, Link, Network
+from scipy.special import roots_gegenbauer
 
 SPHERE = {"geometry": "sphere", "loss": "correlation", "batch_size": 1}
 FREE = {"geometry": "free", "loss": "squared", "batch_size": 1}
