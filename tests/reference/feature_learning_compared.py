@@ -56,8 +56,10 @@ def compared(
             for row, plain in zip(group, wanted.pop(key), strict=True):
                 same(row, plain, close, rest)
         assert not wanted
-        if results[s]["status"] == "finished":
-            same(results[s]["metrics"], reference.finals[s], close, rest)
+        same(results[s]["metrics"], reference.finals[s], close, rest)
+        assert results[s]["status"] == (
+            "finished" if all(map(math.isfinite, reference.finals[s].values())) else "diverged"
+        )
         measured = results[s]["measured"]
         assert math.isclose(
             measured["examples_per_second"] * measured["wall_seconds"], reference.examples, rel_tol=1e-6
@@ -74,8 +76,11 @@ def _grouped(rows: list[Row]) -> dict[tuple, list[Row]]:
 
 
 def same(found: Row, expected: Row, loose: dict[str, float], rest: float) -> None:
-    """The same names, and numbers that are as close as their tolerances say."""
+    """The same names, and numbers that are as close as their tolerances say; what is not finite is null."""
     assert set(found) == set(expected)
     for name, value in expected.items():
+        if not math.isfinite(value):
+            assert found[name] is None, name
+            continue
         tolerance = loose.get(name, rest)
         assert math.isclose(found[name], value, rel_tol=tolerance, abs_tol=1e-3 * tolerance), (name, found[name], value)

@@ -145,7 +145,8 @@ def test_grids_and_hitting_times(case, go):
     method, dims, grid, stop, threshold, replicates, ends = case
     model = MATCHED_ONE if method == "smoothed_sgd" else {"width": 2, "second_layer": "ones", "bias": "normal"}
     task = {"samples": [30, 70], "samples_power": 1.6, "grid": grid, "stop": stop, "threshold": threshold}
-    task |= {"sustain": 0.7, "test_samples": 9, "ridge_samples": 0, "replicates": replicates}
+    task |= {"sustain": {"never": 0.0, "any": 1.0, "all": 0.7}[stop], "test_samples": 9, "ridge_samples": 0}
+    task |= {"replicates": replicates}
     reference, _ = compared(go, method, {"d": dims}, model, task, [2, 5])
     assert {row["samples"] for row in reference.curves[0] if "tuned_overlap_mean" in row} - {643} == ends
 
@@ -177,7 +178,9 @@ def test_single_precision(method, go):
     own = {"geometry": "free", "loss": "squared", "lr": 1.0, "lr_power": 1.0}
     own |= {"batch_size": 8} if method == "online_sgd" else {"steps": 6}
     task = {"samples": [4, 16], "precision": "single", "test_samples": 20, "ridge_samples": 0}
-    compared(go, method, {"d": [5, 8]}, BIASED, task, SEEDS, rest=2e-5, **own)
+    reference, results = compared(go, method, {"d": [5, 8]}, BIASED, task, SEEDS, rest=2e-5, **own)
+    for plain, result in zip(reference.finals, results):
+        assert plain["overlap_mean"] != pytest.approx(result["metrics"]["overlap_mean"], rel=1e-12)
 
 
 def test_divergence(go):
