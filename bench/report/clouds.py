@@ -12,7 +12,7 @@ from bench.judge.archive import Record
 from bench.judge.papers import Figure
 from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, svg
 
-PANEL = (2.2, 2.5)  # inches
+PANEL = (2.2, 2.9)  # inches
 COLOUR = "#0077BB"
 AREA = 2.5  # square points
 

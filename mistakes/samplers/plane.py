@@ -25,6 +25,21 @@ def reversed_sampler_swap() -> Iterator[None]:
 
 
 @contextmanager
+def no_swap() -> Iterator[None]:
+    """Two chains that never meet."""
+    from methods.sampling.langevin import ReplicaSGLD
+
+    begin = ReplicaSGLD.begin
+
+    def alone(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.swap = "none"
+
+    with patch.object(ReplicaSGLD, "begin", alone):
+        yield
+
+
+@contextmanager
 def frozen_hot_chain() -> Iterator[None]:
     """The hot chain has the cold one's temperature."""
     from methods.sampling.langevin import ReplicaSGLD
@@ -142,9 +157,9 @@ POOLED = ("r2sgld/swap_bias", {})
 NOISY = ("r2sgld/noisy_swaps", {})
 MISTAKES = [
     Mistake("reversed-swap", "exchanges by energies of the other sign", *FLOWER, reversed_sampler_swap),
-    Mistake("no-swap", "two chains that never meet", *FLOWER, overrides=("method.swap=none",)),
+    Mistake("no-swap", "two chains that never meet", *FLOWER, no_swap),
     Mistake("frozen-hot-chain", "a hot chain at the cold temperature", *FLOWER, frozen_hot_chain),
-    Mistake("no-swap-unbounded", "two chains that never meet", *LEAKAGE, overrides=("method.swap=none",)),
+    Mistake("no-swap-unbounded", "two chains that never meet", *LEAKAGE, no_swap),
     Mistake("no-reflection", "steps that leave stay outside", "r2sgld/leakage", {}, unreflected),
     Mistake("one-mirror", "corners are not looked at", "r2sgld/leakage", {}, one_mirror),
     Mistake("fixed-step-share", "steps that grow with the domain", "r2sgld/diameter", {}, relative_steps),
@@ -153,6 +168,6 @@ MISTAKES = [
     Mistake("correction-reversed", "a correction of the other sign", *NOISY, correction_reversed),
     Mistake("clamped", "steps end on the boundary", *UNIFORM, clamped),
     Mistake("earlier-normal", "the normal of another point", *UNIFORM, earlier_normal),
-    Mistake("no-swap-pooled", "chains that never meet", *POOLED, overrides=("method.swap=none",)),
+    Mistake("no-swap-pooled", "chains that never meet", *POOLED, no_swap),
     Mistake("reversed-swap-pooled", "energies of the other sign", *POOLED, reversed_sampler_swap),
 ]

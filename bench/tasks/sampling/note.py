@@ -6,8 +6,8 @@ NOTE = TaskNote(
     "samples a law on a bounded domain",
     "is an energy on a bounded domain",
     {
-        "kl_coarse": Metric("KL, 25 x 25 cells, nats", "lower"),
-        "kl_grid": Metric("KL, 100 x 100 cells, scaled as released", "lower"),
+        "kl_coarse": Metric("KL on 25 x 25 cells", "lower"),
+        "kl_grid": Metric("KL as released", "lower"),
         "mode_tv": Metric("total variation of the modes' masses", "lower"),
         "modes_covered": Metric("core modes covered", "higher"),
         "modes_core": Metric("core modes"),
