@@ -17,11 +17,19 @@ from bench.run.config import load
 from bench.run.identity import located, on_its_data
 from bench.run.job import Job
 from bench.run.multirun import note_end, place
-from bench.run.progress import closing_table, path_in_words, reporter, say
+from bench.run.progress import closing_table, path_in_words, reporter, say, seeds_in_words
 
 
 class RunsFailed(Exception):
     """At least one run crashed; what others finished is kept. Exit code 1."""
+
+
+def in_words(failures: Mapping[int, str]) -> str:
+    """Each line once, with the seeds that it is of."""
+    seeds: dict[str, list[int]] = {}
+    for seed, line in sorted(failures.items()):
+        seeds.setdefault(line, []).append(seed)
+    return "; ".join(f"{seeds_in_words(group)}: {line}" for line, group in seeds.items())
 
 
 @dataclass
@@ -54,7 +62,7 @@ def run_job(cfg: DictConfig, choices: Mapping[str, str]) -> Outcome:
     else:
         say(job.settings.verbose, _table(outcome), path_in_words(outcome.job.folder))
     if outcome.failures:
-        raise RunsFailed("; ".join(f"seed {seed}: {line}" for seed, line in sorted(outcome.failures.items())))
+        raise RunsFailed(in_words(outcome.failures))
     return outcome
 
 

@@ -13,6 +13,7 @@ from conftest import CRASH, QUIET, clean_env, seed_folders
 from bench.errors import UserError
 from bench.run.crash import crash_line, own_line, traceback_lines
 from bench.run.loading import load
+from bench.run.runner import in_words
 
 LINE = ["method=signsgd", "dataset=digits", "scale=smoke", *QUIET]
 OWN = """
@@ -96,3 +97,7 @@ def test_a_file_that_cannot_be_imported_says_where(own, source, said):
 def test_what_is_not_there(own, target):
     with pytest.raises(UserError, match="no such class or function"):
         load(target)
+
+
+def test_seeds_that_fell_over_the_same_line_are_named_together():
+    assert in_words({3: "a", 0: "b", 1: "b", 2: "b"}) == "seeds 0-2: b; seed 3: a"
