@@ -72,6 +72,13 @@ AUDIT = ("r2sgld/lorenz_audit", {"method.reflect": True})
 FREE = ("r2sgld/lorenz_audit", {"method.reflect": False})
 MISTAKES = [
     Mistake("tenth-of-step", "a tenth of the step", *RECOVERY, overrides=("method.lr=2e-6",)),
+    Mistake(
+        "tenth-of-cycle",
+        "a tenth of the largest step",
+        "r2sgld/lorenz_released",
+        {"method": "cycsgld_lorenz"},
+        overrides=("method.lr=2e-6",),
+    ),
     Mistake("summed-gradient", "the gradient is not divided by the minibatch's size", *RELEASED, summed_gradient),
     Mistake("missing-constraint", "the mirror forgets sigma > beta + 1", *MIRROR, missing_constraint),
     Mistake("reset-to-truth", "the mirror tells the truth", *MIRROR, reset_to_truth),

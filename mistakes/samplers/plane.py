@@ -110,21 +110,6 @@ def one_mirror() -> Iterator[None]:
 
 
 @contextmanager
-def earlier_normal() -> Iterator[None]:
-    """Mirrored about the normal at the angle of the point that was left, not of the boundary's point."""
-    from bench.tasks.sampling.curved import Flower
-
-    boundary = Flower.boundary
-
-    def at_start(self: Any, x: Any, y: Any) -> Any:
-        b, _ = boundary(self, x, y)
-        return b, self.normal(x)
-
-    with patch.object(Flower, "boundary", at_start):
-        yield
-
-
-@contextmanager
 def unreflected() -> Iterator[None]:
     """The domain is asked for and not heeded."""
     from bench.tasks.sampling.domains import Domain
@@ -167,7 +152,6 @@ MISTAKES = [
     Mistake("no-correction", "energies taken for exact", *NOISY, no_correction),
     Mistake("correction-reversed", "a correction of the other sign", *NOISY, correction_reversed),
     Mistake("clamped", "steps end on the boundary", *UNIFORM, clamped),
-    Mistake("earlier-normal", "the normal of another point", *UNIFORM, earlier_normal),
     Mistake("no-swap-pooled", "chains that never meet", *POOLED, no_swap),
     Mistake("reversed-swap-pooled", "energies of the other sign", *POOLED, reversed_sampler_swap),
 ]

@@ -73,6 +73,37 @@ def no_penalty() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def earlier_normal() -> Iterator[None]:
+    """Mirrored about the normal at the angle of the point that was left, not of the boundary's point."""
+    from bench.tasks.sampling.curved import Flower
+
+    boundary = Flower.boundary
+
+    def at_start(self: Any, x: Any, y: Any) -> Any:
+        b, _ = boundary(self, x, y)
+        return b, self.normal(x)
+
+    with patch.object(Flower, "boundary", at_start):
+        yield
+
+
+@contextmanager
+def unreflected_energies() -> Iterator[None]:
+    """Exchanges by the energies of the proposals, before they are mirrored."""
+    from methods.sampling.langevin import ReplicaSGLD
+
+    step = ReplicaSGLD.step
+
+    def early(self: Any, t: int, x: Any, gradient: Any, energy: Any, normal: Any, uniform: Any) -> Any:
+        lr, spread = self.rates(t)
+        proposals = x - lr * gradient(x) + spread * normal
+        return step(self, t, x, gradient, lambda moved: energy(proposals), normal, uniform)
+
+    with patch.object(ReplicaSGLD, "step", early):
+        yield
+
+
 def _of(where: tuple[str, dict[str, str]], method: str) -> tuple[str, dict[str, str]]:
     return where[0], {"method": method}
 
@@ -89,4 +120,7 @@ WEAKENED = [
     Mistake("cold-whole-rise", "not the law", "r2sgld/spectrum", {"method": "reflected_langevin"}, whole_rise),
     Mistake("hot-unit-noise", "no temperature", "r2sgld/spectrum", {"method": "reflected_langevin_hot"}, unit_noise),
 ]
-FORGOTTEN: list[Mistake] = []
+FORGOTTEN = [
+    Mistake("earlier-normal", "the normal of the point that was left", "r2sgld/normals", {}, earlier_normal),
+    Mistake("unreflected-energies", "energies of proposals", *_of(LEAKAGE, "r2sgld"), unreflected_energies),
+]

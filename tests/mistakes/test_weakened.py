@@ -96,6 +96,10 @@ CHECKS: dict[str, Callable[..., None]] = {
     ),
     "holdings-kept": of_test("tasks/portfolio/test_books.py", "test_books_by_hand", False),
     "minibatches-again": minibatches_of_chunks,
+    "earlier-normal": of_test(
+        "tasks/sampling/test_domains.py", "test_the_boundary_point_lies_on_the_segment_and_on_the_boundary", "flower"
+    ),
+    "unreflected-energies": of_test("methods/sampling/test_langevin.py", "test_energies_are_of_reflected_positions"),
     "one-minibatch-of-three": of_test(
         "methods/two_layer/test_regularised_gd.py",
         "test_sampled_gradients_have_the_population_s_mean_even_if_alpha_and_beta_are_wrong",
