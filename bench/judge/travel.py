@@ -17,6 +17,8 @@ import yaml
 
 from bench.errors import UserError
 from bench.run.atomic import Damaged, read_json, write_atomic, write_json
+from bench.run.codehash import code_hash
+from bench.run.config import code_names
 from bench.run.curve import check_curve, is_marked, rows_in
 from bench.run.datafiles import digest_here
 from bench.run.files import CONFIG, ENVIRONMENT, METRICS, NEW, RESULT
@@ -169,10 +171,9 @@ def _run(run: dict[str, Any], job: Job, data_root: Path) -> dict[str, Any]:
     where = f"{job.folder.name}, seed {result['seed']}"
     if result["key"] != job.key or not isinstance(result["seed"], int) or isinstance(result["seed"], bool):
         raise UserError(f"{where}: the key of the result is not that of its config")
-    if result["code"] != job.code:
-        raise UserError(
-            f"{where}: computed by other code ({result['code']}, here {job.code}); check out the same commit"
-        )
+    here = code_hash(code_names(job.parts))
+    if result["code"] != here:
+        raise UserError(f"{where}: computed by other code ({result['code']}, here {here}); check out the same commit")
     if not job.data.items() <= (result.get("data") or {}).items():
         raise UserError(f"{where}: the key of the result is not that of its data")
     for name, digest in (result.get("data") or {}).items():

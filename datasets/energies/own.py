@@ -47,7 +47,7 @@ class OwnEnergy(NormalEstimates):
         self,
         root: str,
         *,
-        domain: list[list[float]] | str | dict[str, Any] | None,
+        domain: list[list[float]] | str | dict[str, float | list] | None,
         energy: DottedName | None,
         begin: list[float] | None = None,
         modes: list[list[float]] | None = None,
