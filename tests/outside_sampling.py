@@ -94,21 +94,32 @@ def restarts(name: str) -> None:
     assert float(ours[0]) == pytest.approx(theirs.item(), rel=1e-9)
 
 
-def double_well(name: str, extra: float = 0.0, **more: Any) -> None:
-    """A cold chain that cannot leave its well has, by exchanges alone, the law of both wells by scipy's quadrature."""
+def wells(x: Tensor) -> Tensor:
+    """Two wells of unequal depth, between which a cold chain cannot climb: U [...] at x [..., 1]."""
+    return 8 * (x[..., 0] ** 2 - 1) ** 2 + x[..., 0]
 
-    def energy(x: Tensor) -> Tensor:
-        return 8 * (x[..., 0] ** 2 - 1) ** 2 + x[..., 0]
 
-    def law(x: float) -> float:
-        return math.exp(-(8 * (x * x - 1) ** 2 + x + extra * x * x / 2))
+def wells_gradient(x: Tensor) -> Tensor:
+    return 32 * x * (x * x - 1) + 1
 
+
+def wells_law(x: float) -> float:
+    """exp(-U), not normalised."""
+    return math.exp(-(8 * (x * x - 1) ** 2 + x))
+
+
+def wells_left() -> float:
+    """The probability of the deeper well, by scipy's quadrature."""
+    return integrate.quad(wells_law, -3, 0)[0] / integrate.quad(wells_law, -3, 3)[0]
+
+
+def double_well(name: str, **more: Any) -> None:
+    """A cold chain that cannot leave its well has, by exchanges alone, the law of both wells."""
     method = made(name, **DATASET, lr=2e-3, lr_ratio=2.0, temperatures=[1.0, 10.0], **more)
-    x = path(method, lambda x: 32 * x * (x * x - 1) + 1, energy, LINE, 1500, 1.0)
-    whole = integrate.quad(law, -3, 3)[0]
-    left = integrate.quad(law, -3, 0)[0] / whole
+    x = path(method, wells_gradient, wells, LINE, 1500, 1.0)
+    left = wells_left()
     assert float((x < 0).double().mean()) == pytest.approx(left, abs=4 * math.sqrt(left * (1 - left) / COPIES) + 0.02)
-    mean = integrate.quad(lambda x: x * law(x), -3, 3)[0] / whole
+    mean = integrate.quad(lambda x: x * wells_law(x), -3, 3)[0] / integrate.quad(wells_law, -3, 3)[0]
     assert float(x.mean()) == pytest.approx(mean, abs=4 * float(x.std()) / np.sqrt(COPIES) + 0.03)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import matplotlib
 from matplotlib import pyplot as plt
 
 from bench.judge.archive import Record
 from bench.judge.papers import Figure
-from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, svg
+from bench.report.plotting import INK, STYLE, axis_label, literal, points, svg
 
 PANEL = (2.2, 2.9)  # inches
 COLOUR = "#0077BB"
@@ -24,7 +25,7 @@ class Cloud:
     label: str
     x: list[float]
     y: list[float]
-    rim: list[tuple[float, float]]
+    rim: list[tuple[float, ...]]
     seeds: int
 
 
@@ -32,21 +33,13 @@ def panels(figure: Figure, runs: Iterable[Record]) -> list[Cloud]:
     """The panels of a figure with an `outline`, in the order of their first rows; every run that has such rows adds its points."""
     assert figure.outline is not None
     runs = list(runs)
-    points: dict[str, list[tuple[float, float]]] = {}
-    keys: dict[str, set[tuple[str, int]]] = {}
-    for run, row in rows(figure, runs, figure.x, figure.y):
-        name = group(figure, run, row)
-        points.setdefault(name, []).append((float(row[figure.x]), float(row[figure.y])))
-        keys.setdefault(name, set()).add((run.key, run.seed))
-    rims: dict[str, dict[tuple[str, int], list[tuple[float, float]]]] = {}
-    for run, row in rows(figure, runs, *figure.outline):
-        mine = rims.setdefault(group(figure, run, row), {}).setdefault((run.key, run.seed), [])
-        mine.append((float(row[figure.outline[0]]), float(row[figure.outline[1]])))
-    first = {name: next(iter(found.values())) for name, found in rims.items()}
-    return [
-        Cloud(name, *(list(part) for part in zip(*found)), first.get(name, []), len(keys[name]))
-        for name, found in points.items()
-    ]
+    rims = points(figure, runs, *figure.outline)
+    found = []
+    for name, by_run in points(figure, runs, figure.x, figure.y).items():
+        x, y = zip(*chain.from_iterable(by_run.values()))
+        rim = next(iter(rims.get(name, {}).values()), [])  # that of one run: all have the same
+        found.append(Cloud(name, list(x), list(y), rim, len(by_run)))
+    return found
 
 
 def draw(figure: Figure, found: Sequence[Cloud], task: str) -> str:
@@ -59,7 +52,7 @@ def draw(figure: Figure, found: Sequence[Cloud], task: str) -> str:
         for panel, each in zip(found, axes[0]):
             if panel.rim:
                 each.plot(*zip(*panel.rim), color=INK, linewidth=0.9)
-            each.scatter(panel.x, panel.y, AREA, COLOUR, alpha=0.45, linewidths=0, rasterized=False)
+            each.scatter(panel.x, panel.y, AREA, COLOUR, alpha=0.45, linewidths=0)
             each.set_title(literal(panel.label), fontsize=10)
             each.set_xlabel(axis_label(figure.x, task), fontsize=9)
             each.set(aspect="equal")

@@ -66,6 +66,17 @@ def group(figure: Figure, run: Record, row: Mapping[str, Any]) -> str:
     return label({figure.by: row[figure.by] if figure.by in row else run.get(figure.by)})
 
 
+def points(
+    figure: Figure, runs: Iterable[Record], *columns: str
+) -> dict[str, dict[tuple[str, int], list[tuple[float, ...]]]]:
+    """The numbers that rows have in these columns, by the label of their panel and the run (key, seed) that they are of, in order."""
+    found: dict[str, dict[tuple[str, int], list[tuple[float, ...]]]] = {}
+    for run, row in rows(figure, runs, *columns):
+        mine = found.setdefault(group(figure, run, row), {}).setdefault((run.key, run.seed), [])
+        mine.append(tuple(float(row[name]) for name in columns))
+    return found
+
+
 def _matches(of: Record | dict[str, Any], where: Mapping[str, Any]) -> bool:
     return all(of.get(k) in (v if isinstance(v, list) else [v]) for k, v in where.items())
 

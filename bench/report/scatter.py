@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import matplotlib
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.patches import Circle
 
 from bench.judge.archive import Record
 from bench.judge.papers import Figure
-from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, svg
+from bench.report.plotting import INK, STYLE, axis_label, literal, points, svg
 
 PANEL = (2.2, 2.9)  # inches
 AREA = 90.0  # square points of the largest point of a panel
@@ -29,27 +30,20 @@ class Points:
     x: list[float]
     y: list[float]
     sizes: list[float]
-    marks: list[tuple[float, float, float]]
+    marks: list[tuple[float, ...]]
     seeds: int
 
 
 def panels(figure: Figure, runs: Iterable[Record]) -> list[Points]:
     """The panels of a figure with a `size`, in the order of their first rows; every run that has such rows adds its points."""
     assert figure.size is not None
-    runs, found = list(runs), {}
-    for run, row in rows(figure, runs, figure.x, figure.y, figure.size):
-        points, keys = found.setdefault(group(figure, run, row), ([], set()))
-        points.append((float(row[figure.x]), float(row[figure.y]), float(row[figure.size])))
-        keys.add((run.key, run.seed))
-    marks: dict[str, list[tuple[float, float, float]]] = {}
-    if figure.marks:
-        for run, row in rows(figure, runs, figure.x, figure.y, figure.marks):
-            mark = (float(row[figure.x]), float(row[figure.y]), float(row[figure.marks]))
-            marks.setdefault(group(figure, run, row), []).append(mark)
-    return [
-        Points(name, *(list(part) for part in zip(*points)), marks.get(name, []), len(keys))
-        for name, (points, keys) in found.items()
-    ]
+    runs = list(runs)
+    marks = points(figure, runs, figure.x, figure.y, figure.marks) if figure.marks else {}
+    found = []
+    for name, by_run in points(figure, runs, figure.x, figure.y, figure.size).items():
+        columns = (list(part) for part in zip(*chain.from_iterable(by_run.values())))
+        found.append(Points(name, *columns, list(chain.from_iterable(marks.get(name, {}).values())), len(by_run)))
+    return found
 
 
 def draw(figure: Figure, found: Sequence[Points], task: str) -> str:

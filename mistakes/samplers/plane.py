@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from bench.judge.selftest import Mistake
+
+
+@contextmanager
+def begun(kind: str, change: Callable[[Any], None]) -> Iterator[None]:
+    """Samplers of this class, each changed as soon as it has begun."""
+    from methods.sampling import langevin
+
+    owner = getattr(langevin, kind)
+    begin = owner.begin
+
+    def changed(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        change(self)
+
+    with patch.object(owner, "begin", changed):
+        yield
 
 
 @contextmanager
@@ -24,65 +40,29 @@ def reversed_sampler_swap() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def no_swap() -> Iterator[None]:
+def no_swap() -> AbstractContextManager[None]:
     """Two chains that never meet."""
-    from methods.sampling.langevin import ReplicaSGLD
-
-    begin = ReplicaSGLD.begin
-
-    def alone(self: Any, *arguments: Any) -> None:
-        begin(self, *arguments)
-        self.swap = "none"
-
-    with patch.object(ReplicaSGLD, "begin", alone):
-        yield
+    return begun("ReplicaSGLD", lambda method: setattr(method, "swap", "none"))
 
 
-@contextmanager
-def frozen_hot_chain() -> Iterator[None]:
+def frozen_hot_chain() -> AbstractContextManager[None]:
     """The hot chain has the cold one's temperature."""
-    from methods.sampling.langevin import ReplicaSGLD
 
-    begin = ReplicaSGLD.begin
+    def cold(method: Any) -> None:
+        lr, spread = method._rates
+        method._rates = lr, spread[:1].expand_as(spread)
 
-    def cold(self: Any, *arguments: Any) -> None:
-        begin(self, *arguments)
-        lr, spread = self._rates
-        self._rates = lr, spread[:1].expand_as(spread)
-
-    with patch.object(ReplicaSGLD, "begin", cold):
-        yield
+    return begun("ReplicaSGLD", cold)
 
 
-@contextmanager
-def correction_reversed() -> Iterator[None]:
+def correction_reversed() -> AbstractContextManager[None]:
     """The correction is added where it is to be taken off."""
-    from methods.sampling.langevin import ReplicaSGLD
-
-    begin = ReplicaSGLD.begin
-
-    def turned(self: Any, *arguments: Any) -> None:
-        begin(self, *arguments)
-        self._bias = -self._bias
-
-    with patch.object(ReplicaSGLD, "begin", turned):
-        yield
+    return begun("ReplicaSGLD", lambda method: setattr(method, "_bias", -method._bias))
 
 
-@contextmanager
-def no_correction() -> Iterator[None]:
+def no_correction() -> AbstractContextManager[None]:
     """Noisy energies are taken for exact ones."""
-    from methods.sampling.langevin import ReplicaSGLD
-
-    begin = ReplicaSGLD.begin
-
-    def trusting(self: Any, *arguments: Any) -> None:
-        begin(self, *arguments)
-        self._bias = 0 * self._bias
-
-    with patch.object(ReplicaSGLD, "begin", trusting):
-        yield
+    return begun("ReplicaSGLD", lambda method: setattr(method, "_bias", 0 * method._bias))
 
 
 @contextmanager
@@ -118,21 +98,15 @@ def unreflected() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def relative_steps() -> Iterator[None]:
+def relative_steps() -> AbstractContextManager[None]:
     """Step sizes that grow with the domain's area: as many steps cross any domain."""
-    from methods.sampling.langevin import ReplicaSGLD
 
-    begin = ReplicaSGLD.begin
+    def relative(method: Any) -> None:
+        part = (method.domain.diameter / 4) ** 2
+        lr, spread = method._rates
+        method._rates = lr * part, spread * part**0.5
 
-    def relative(self: Any, x: Any, domain: Any, *more: Any) -> None:
-        begin(self, x, domain, *more)
-        part = (domain.diameter / 4) ** 2
-        lr, spread = self._rates
-        self._rates = lr * part, spread * part**0.5
-
-    with patch.object(ReplicaSGLD, "begin", relative):
-        yield
+    return begun("ReplicaSGLD", relative)
 
 
 FLOWER = ("r2sgld/flower", {"method": "r2sgld"})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from bench.judge.selftest import Mistake
 from mistakes.samplers.lorenz import RELEASED
 from mistakes.samplers.mixing import unit_noise, whole_rise
-from mistakes.samplers.plane import FLOWER, LEAKAGE, clamped
+from mistakes.samplers.plane import FLOWER, LEAKAGE, begun, clamped, no_swap
 
 
 @contextmanager
@@ -28,49 +28,14 @@ def half_noise() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def one_cycle() -> Iterator[None]:
+def one_cycle() -> AbstractContextManager[None]:
     """The step size falls once and is never raised again."""
-    from methods.sampling.langevin import CyclicalSGLD
-
-    begin = CyclicalSGLD.begin
-
-    def once(self: Any, *arguments: Any) -> None:
-        begin(self, *arguments)
-        self.cycles = 1
-
-    with patch.object(CyclicalSGLD, "begin", once):
-        yield
+    return begun("CyclicalSGLD", lambda method: setattr(method, "cycles", 1))
 
 
-@contextmanager
-def no_exchange() -> Iterator[None]:
-    """Exchanges are counted and not made."""
-    from methods.sampling.langevin import ReplicaSGLD
-
-    right = ReplicaSGLD._exchange
-
-    def counted(self: Any, x: Any, *arguments: Any) -> Any:
-        right(self, x, *arguments)
-        return x
-
-    with patch.object(ReplicaSGLD, "_exchange", counted):
-        yield
-
-
-@contextmanager
-def no_penalty() -> Iterator[None]:
+def no_penalty() -> AbstractContextManager[None]:
     """The penalty is read and not used."""
-    from methods.sampling.langevin import SGLD
-
-    begin = SGLD.begin
-
-    def forgetful(self: Any, *arguments: Any) -> None:
-        begin(self, *arguments)
-        self.penalty = 0.0
-
-    with patch.object(SGLD, "begin", forgetful):
-        yield
+    return begun("SGLD", lambda method: setattr(method, "penalty", 0.0))
 
 
 @contextmanager
@@ -113,7 +78,7 @@ WEAKENED = [
     Mistake("r-sgld-clamped", "steps end on the boundary", *_of(LEAKAGE, "r_sgld"), clamped),
     Mistake("cycsgld-one-cycle", "no restarts", *_of(LEAKAGE, "cycsgld"), one_cycle),
     Mistake("r-cycsgld-one-cycle", "no restarts", *_of(FLOWER, "r_cycsgld"), one_cycle),
-    Mistake("resgld-no-exchange", "chains that never meet", *_of(LEAKAGE, "resgld"), no_exchange),
+    Mistake("resgld-no-exchange", "chains that never meet", *_of(LEAKAGE, "resgld"), no_swap),
     Mistake("resgld-l2-no-penalty", "nothing in place of the constraint", *_of(LEAKAGE, "resgld_l2"), no_penalty),
     Mistake("sgld-lorenz-half-noise", "too little noise", *_of(RELEASED, "sgld_lorenz"), half_noise),
     Mistake("cycsgld-lorenz-one-cycle", "no restarts", *_of(RELEASED, "cycsgld_lorenz"), one_cycle),

@@ -57,7 +57,10 @@ SLOW = {  # for scripts/selftest.py alone; what it saw is committed: tests/judge
     *(f"singleindex/{name}" for name in ("figure1b_layers", "repetition", "smoothing", "smoothing_tuned")),
     *(f"singleindex/{name}" for name in ("multipass", "projection", "scaling_tuned", "second_phase")),
     *(f"singleindex/{name}" for name in ("activations", "multi_index", "scaling")),
-    *(f"r2sgld/{name}" for name in ("flower", "leakage", "diameter", "noisy_swaps", "normals", "spectrum", "swap_bias")),
+    *(
+        f"r2sgld/{name}"
+        for name in ("flower", "leakage", "diameter", "noisy_swaps", "normals", "spectrum", "swap_bias")
+    ),
     *(f"r2sgld/{name}" for name in ("lorenz", "lorenz_released", "lorenz_mirror", "lorenz_audit")),
 }
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from reference.same_numbers import Row
+from reference.agree import Row
 from scipy.linalg import eigh
 from scipy.special import expit, gammaln
 

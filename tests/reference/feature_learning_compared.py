@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from reference.agree import Row, same_rows
 from reference.feature_learning import Reference
-
-Row = dict[str, float]
 
 
 def text(value: Any) -> str:
@@ -76,11 +75,5 @@ def _grouped(rows: list[Row]) -> dict[tuple, list[Row]]:
 
 
 def same(found: Row, expected: Row, loose: dict[str, float], rest: float) -> None:
-    """The same names, and numbers that are as close as their tolerances say; what is not finite is null."""
-    assert set(found) == set(expected)
-    for name, value in expected.items():
-        if not math.isfinite(value):
-            assert found[name] is None, name
-            continue
-        tolerance = loose.get(name, rest)
-        assert math.isclose(found[name], value, rel_tol=tolerance, abs_tol=1e-3 * tolerance), (name, found[name], value)
+    """One row; what is small is compared to a thousandth of its tolerance."""
+    same_rows([found], [expected], rest, loose, floor=0.0, part=1e-3)

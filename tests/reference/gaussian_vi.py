@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from reference.agree import Row
 from reference.bayes_models import Array, Model, best, derivatives, elbo, exact_gradients, kl
-from reference.same_numbers import Row
 from scipy.stats import linregress
 
 from bench.seeding import generator

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from reference.agree import Row
 from reference.noisy_draws import APART, Method, batches
 from reference.noisy_problems import Array, Sum
-from reference.same_numbers import Row
 from scipy.special import binom
 
 from bench.seeding import generator

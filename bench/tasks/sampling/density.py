@@ -28,7 +28,7 @@ class Reference:
 
     Attributes:
         low, width: of the window, low [2] + [0, width]^2.
-        fine, coarse: probabilities of its cells, [C, C] each; they add up to 1, the law beyond the window is left out and `beyond`.
+        fine, coarse: probabilities of its cells, [C, C] each; they add up to 1, as the law beyond the window is left out.
         near: the probability of the points that are nearest to each mode, [M]; None without modes.
         mean, variance: of each coordinate, [2]; square: of |x|^2 the mean, [].
     """

@@ -196,6 +196,7 @@ class Polygon(Domain):
         return (straddles & (x0 < at)).sum(-1) % 2 == 1
 
     def boundary(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """At the first edge that the segment meets on its way out."""
         step, gap = (y - x)[..., None, :], self.vertices - x[..., None, :]  # [..., 1, 2], [..., n, 2]
         across = _cross(step, self.edges)
         when, where = _cross(gap, self.edges) / across, _cross(gap, step) / across

@@ -15,7 +15,6 @@ NOTE = TaskNote(
         "swap_rate": Metric("swap rate", "higher"),
         "ess": Metric("effective sample size", "higher"),
         "mixing_time": Metric("mixing time in steps", "lower"),
-        "radius": Metric("radius of the domain"),
         "diameter": Metric("diameter of the domain"),
         "energy_mean": Metric("mean energy of the samples"),
         "energy_evaluations": Metric("energy evaluations", "lower"),

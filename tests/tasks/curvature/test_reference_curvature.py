@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from conftest import final, result_of
+from reference.agree import same_rows
 from reference.curvature_map import Datum, run
-from reference.same_numbers import same
 
 from bench.run.curve import read_metrics
 from bench.tasks.curvature.note import NOTE
@@ -40,13 +40,13 @@ def compare(go, method: str, data: dict[str, Any], task: dict[str, Any], seeds: 
     folders = go(*line)
     for folder, found in zip(folders, final(folders), strict=True):
         curve = read_metrics(folder)
-        same(curve[:drawn], rows[:drawn], 1e-12, 1.01e-4)
+        same_rows(curve[:drawn], rows[:drawn], 1e-12, floor=1.01e-4)
         assert [(row["m"], row["v"]) for row in curve[:drawn]] == [(row["m"], row["v"]) for row in rows[:drawn]]
         exact = sum(row["relative_curvature"] == other["relative_curvature"] for row, other in zip(curve, rows[:drawn]))
         assert exact >= 0.98 * drawn
-        same(curve[drawn:], rows[drawn:], 1e-9, 1e-9)
+        same_rows(curve[drawn:], rows[drawn:], 1e-9, floor=1e-9)
         assert found["share_nonconvex"] == last["share_nonconvex"]
-        same([found], [last], 1e-9, 1e-9)
+        same_rows([found], [last], 1e-9, floor=1e-9)
         assert result_of(folder)["status"] == "finished"
     return rows, last
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from conftest import final, result_of
 from reference import noisy_networks, noisy_problems
+from reference.agree import same_rows
 from reference.noisy_descent import run
 from reference.noisy_draws import Method
-from reference.same_numbers import same
 
 from bench.run.curve import read_metrics
 from bench.tasks.doubly_stochastic.note import NOTE
 
+ROUNDING = 1e-12  # whatever the size of a number
 METHODS = {  # as their configs say
     "doubly_sgd": Method(8),
     "doubly_sgd_rr": Method(8, sampling="reshuffling"),
@@ -101,10 +102,15 @@ def compare(
         task.get("replicates", 8) * last["gradient_evaluations"] for _, last, _ in found
     )
     for folder, ended, (rows, last, _) in zip(folders, final(folders), found, strict=True):
-        same(read_metrics(folder), rows, rel)
+        same_rows(read_metrics(folder), rows, rel, floor=ROUNDING)
         best = ended.pop("optimal_batch_size")
         assert best == pytest.approx(last["optimal_batch_size"], rel=1e-6)
-        same([ended], [{name: value for name, value in last.items() if name != "optimal_batch_size"}], rel)
+        same_rows(
+            [ended],
+            [{name: value for name, value in last.items() if name != "optimal_batch_size"}],
+            rel,
+            floor=ROUNDING,
+        )
         result = result_of(folder)
         gone = any("error" in row and row["error"] is None for row in read_metrics(folder)[-1:])
         assert result["status"] == ("diverged" if gone else "finished")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from conftest import final, result_of
 from reference import bayes_models
+from reference.agree import same_rows
 from reference.gaussian_vi import run
-from reference.same_numbers import same
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from bench.run.curve import read_metrics
@@ -64,8 +64,8 @@ def compare(
     wanted = [run(model or model_of(dataset, seed), seed, method, reports, **task, **more) for seed in sorted(seeds)]
     settings = math.prod(len(values) for values in task.get("grid", {}).values())
     for folder, found, (rows, last) in zip(folders, final(folders), wanted, strict=True):
-        same(read_metrics(folder), rows, rel, rounding)
-        same([found], [last], rel, rounding)
+        same_rows(read_metrics(folder), rows, rel, floor=rounding)
+        same_rows([found], [last], rel, floor=rounding)
         result = result_of(folder)
         assert result["status"] == ("finished" if last["kl"] < 1e15 else "diverged")
         examples = result["measured"]["examples_per_second"] * result["measured"]["wall_seconds"]
