@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
@@ -18,8 +18,11 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
+ADDED = "added"
+Kind = TypeVar("Kind")
+Added = Annotated[Kind, ADDED]  # of a key that came later: at its default it is no part of a job, so that older jobs keep their keys
 
 __all__ = [
-    "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "Fraction", "Inner", "Literal", "NonNegativeFloat", "NonNegativeInt",
+    "ADDED", "Added", "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "Fraction", "Inner", "Literal", "NonNegativeFloat", "NonNegativeInt",
     "PositiveFloat", "PositiveInt", "Probability",
 ]  # fmt: skip
