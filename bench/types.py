@@ -20,7 +20,9 @@ AtLeastOne = Annotated[float, Field(ge=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
 ADDED = "added"
 Kind = TypeVar("Kind")
-Added = Annotated[Kind, ADDED]  # of a key that came later: at its default it is no part of a job, so that older jobs keep their keys
+Added = Annotated[
+    Kind, ADDED
+]  # of a key that came later: at its default it is no part of a job, so that older jobs keep their keys
 
 __all__ = [
     "ADDED", "Added", "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "Fraction", "Inner", "Literal", "NonNegativeFloat", "NonNegativeInt",

@@ -41,7 +41,9 @@ def ladder(**keys: Any) -> ReplicaSGHMC:
 # ---- the rule, on pairs from the product law
 
 
-def exchange_leaves_the_law(noise: float = 0.0, correction: float | None = None, pairs: int = 60_000, **keys: Any) -> None:
+def exchange_leaves_the_law(
+    noise: float = 0.0, correction: float | None = None, pairs: int = 60_000, **keys: Any
+) -> None:
     """60,000 pairs from the exact product of the laws: after one exchange U and the side that a chain is on have the same mean."""
     rng = np.random.default_rng(0)
     x = np.stack([rng.choice(GRID, size=pairs, p=law(t)) for t in (COLD, HOT)])
@@ -266,7 +268,9 @@ def test_a_hot_chain_with_an_infinity_stays_and_the_others_go_on():
 def test_the_released_rule_takes_the_worse_network_and_draws_no_chance():
     opt = ladder(swap="released", correction_factor=2.0)
     for cold, hot, swapped in ((0.0, 2.0, True), (0.0, 1.9, False), (5.0, 0.0, False)):
-        assert all(opt._accepts(0, Visit(cold, 0, [], True), Visit(hot, 0, [], True), u) is swapped for u in (0.0, 0.99))
+        assert all(
+            opt._accepts(0, Visit(cold, 0, [], True), Visit(hot, 0, [], True), u) is swapped for u in (0.0, 0.99)
+        )
 
 
 def test_a_ladder_s_temperatures_and_step_sizes():

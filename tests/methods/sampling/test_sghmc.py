@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -234,6 +236,20 @@ def test_a_run_goes_on_bit_for_bit_from_what_is_kept(name):
     if name == "replica":
         assert again.swap_rates == opt.swap_rates
         assert sum(opt.swap_rates) > 0, "or this would tell little"
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize(
+    "way", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))], ids=["deepcopy", "pickle"]
+)
+def test_a_copy_goes_on_bit_for_bit(name, way):
+    model = network()
+    opt = MAKERS[name](model)
+    for t in range(7):
+        opt.step(closure_of(model, opt, t))
+    other, again = way((model, opt))
+    losses = [opt.step(closure_of(model, opt, t)).item() for t in range(7, 15)]
+    assert losses == [again.step(closure_of(other, again, t)).item() for t in range(7, 15)]
 
 
 # ---- schedules of its own

@@ -46,7 +46,9 @@ def mean(images: Tensor, seeds: tuple[int, ...] = (1, 2, 3)) -> np.ndarray:
 
 def test_the_average_is_that_of_probabilities_and_its_scores_are_scikit_learn_s():
     found = average()
-    figures = [found(network(seed), collects) for seed, collects in ((9, False), (1, True), (2, True), (8, False), (3, True))]
+    figures = [
+        found(network(seed), collects) for seed, collects in ((9, False), (1, True), (2, True), (8, False), (3, True))
+    ]
     assert set(figures[0]) == {"test_brier", "val_brier"}, "no network taken in yet"
     assert [row.get("bma_models") for row in figures] == [None, 1, 2, 2, 3]
     last = figures[-1]
@@ -132,7 +134,15 @@ def test_a_run_averages_the_networks_after_its_burn_in(go, monkeypatch):
         return averaged(self, told)
 
     monkeypatch.setattr(Training, "_averaged", watched)
-    (folder,) = go("method=r2sghmc", *SMALL, *CNN, "task.epochs=6", "task.evaluate_every=4", "method.chains=2", "method.burn_in=0.6")
+    (folder,) = go(
+        "method=r2sghmc",
+        *SMALL,
+        *CNN,
+        "task.epochs=6",
+        "task.evaluate_every=4",
+        "method.chains=2",
+        "method.burn_in=0.6",
+    )
     rows, found = read_metrics(folder), result_of(folder)["metrics"]
     assert ["bma_nll" in row for row in rows] == [False, False, False, True, False, True]
     assert [row.get("bma_models") for row in rows] == [None, None, None, 1, None, 3]
@@ -169,13 +179,17 @@ def test_without_other_data_the_key_is_no_part_of_the_job(job):
 
 @pytest.mark.skipif(not (DATA / "MNIST").is_dir(), reason="no MNIST")
 def test_digits_of_another_kind_are_told_apart(go):
-    (folder,) = go("method=sghmc", "dataset=digits", "model=small_cnn", "task.epochs=4", "task.ood=mnist", "method.lr=1e-4")
+    (folder,) = go(
+        "method=sghmc", "dataset=digits", "model=small_cnn", "task.epochs=4", "task.ood=mnist", "method.lr=1e-4"
+    )
     assert 0.6 < result_of(folder)["metrics"]["ood_auroc"] <= 1
 
 
 @pytest.mark.parametrize("method", ["r2sghmc", "r_cycsghmc"])
 def test_a_run_goes_on_bit_for_bit(job, tmp_path, method):
-    made = job(f"method={method}", *SMALL, "model=resnet8", "task.epochs=3", "schedule=cosine", *QUIET, "method.burn_in=0.3")
+    made = job(
+        f"method={method}", *SMALL, "model=resnet8", "task.epochs=3", "schedule=cosine", *QUIET, "method.burn_in=0.3"
+    )
     whole, resumed = whole_and_resumed(made, tmp_path, 10)
     assert whole == resumed
     assert whole[0][0]["bma_models"] == 3
