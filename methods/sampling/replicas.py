@@ -1,44 +1,29 @@
 r"""Replica exchange SGHMC: P chains at rising temperatures that exchange their positions. Reflected in a box it is r2SGHMC.
 
 Chain k has the temperature T / temperature_ratio^k and the step size lr / lr_ratio^k; chain 0, the coldest, is the network itself. At each step
-all chains see the same minibatch. With e the chains' minibatch energies (N times the mean loss) and D = U_c - U_h, c colder than h, the
-exchange leaves the product of the chains' laws as it is if it is accepted with probability min(1, exp(delta D)), delta = 1/T_c - 1/T_h.
+all chains see the same minibatch; neighbours may exchange their positions, by the rule in methods/sampling/exchange.py; then all move.
 
-Known is D + eps, eps = (e_c - U_c) - (e_h - U_h). If eps is N(0, s^2), then E exp(delta (D + eps) - delta^2 s^2 / 2) = exp(delta D), and what is
-more, accepting with min(1, exp(delta (D + eps) - delta^2 s^2 / 2)) is in detailed balance (Ceperley and Dewing, 1999, the penalty method). So
+Positions and buffers (BatchNorm's statistics) are exchanged, and with them this step's gradients. Momenta stay with their temperature and are
+not rescaled: the law N(0, lr_k T_k) of the velocity that belongs to theta's own time does not depend on theta. The v that is stored is half a
+kick older, that velocity is v - lr_k grad U(theta) / 2. To keep it, chain k is given
+    v <- v + lr_k (grad U(new theta) - grad U(old theta)) / 2.
+Without this, exchanges cool the chains, the more the more often they happen: a bias that smaller steps do not lift. The released code leaves v
+as it is, and so does swap="released".
 
-    log u < delta (D + eps - correction),    correction = delta s^2 / (2 F),    F = 1.
-
-s^2 is the variance of the noise of the DIFFERENCE. If the two energies had independent noise of variance sigma^2 each, s^2 = 2 sigma^2, and the
-correction is the familiar delta sigma^2; on one minibatch the noise is common in part, s^2 is smaller, and F = 1 costs less. F > 1 exchanges
-more often than is right. The Gaussian prior's part of U is known and has no noise.
-
-Estimate of s^2: the closure tells one number a minibatch, and the chains move between minibatches. Along a chain's path
-    r_t = e_t - e_{t-1} - (N grad_{t-1} + N grad_t) . (theta_t - theta_{t-1}) / 2
-is what its energy changed beyond what its own gradients explain to third order: the noise of t less that of t-1. So (r^c_t - r^h_t)^2 / 2 has the
-mean s^2; without noise it vanishes, whatever the chains do. It is averaged over the last hundred steps or so. Minibatches without replacement, m an epoch,
-make it too large by the factor 1 + 1 / (m - 1).
-
-Positions and buffers (BatchNorm's statistics) are exchanged, and with them this step's gradients, before the chains move. Momenta stay with
-their temperature: the law of v, N(0, lr_k T_k), depends on the chain and not on the position, so nothing has to be rescaled.
-
-`swap="released"` is the rule of the released code: exchange if e_h - e_c - F >= 0, the sign opposite to theory, without temperatures or chance.
-
-References: Deng et al., 2020, arXiv 2008.05367 (reSGLD); Zheng et al., 2024, arXiv 2405.07839, Algorithm 2; Ceperley and Dewing, 1999,
-J. Chem. Phys. 110, 9812.
+References: Deng et al., 2020, arXiv 2008.05367 (reSGLD); Zheng et al., 2024, arXiv 2405.07839, Algorithm 2.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from bench.seeding import generator
+from methods.sampling.exchange import Pair, Past, Visit, metropolis, released
 from methods.sampling.sghmc import SGHMC, Closure
 
 if TYPE_CHECKING:
@@ -46,36 +31,7 @@ if TYPE_CHECKING:
 
 Swap = Literal["metropolis", "released"]
 Pairs = Literal["even_odd", "all"]
-MEMORY = 100  # steps
 LARGEST = 64  # number of chains
-
-
-@dataclass
-class Visit:
-    """One chain at this step: its minibatch energy e, e with the prior's part, its gradients, and whether they are finite."""
-
-    energy: float
-    potential: float
-    gradients: list[Tensor]
-    sound: bool
-
-
-@dataclass
-class Past:
-    """What a position remembers of the step before: its energy e, and half the work that the gradient there did on the way here."""
-
-    energy: float = math.nan
-    work: float = math.nan
-
-
-@dataclass
-class Pair:
-    """Of chains k and k + 1: exchanges tried and made, and the estimate of s^2 from so many steps."""
-
-    tried: int = 0
-    made: int = 0
-    steps: int = 0
-    variance: float = 0.0
 
 
 class ReplicaSGHMC(SGHMC):
@@ -88,7 +44,7 @@ class ReplicaSGHMC(SGHMC):
         chains: P.
         temperature_ratio: temperature of a chain over that of the next hotter one.
         lr_ratio: the same of step sizes.
-        swap: the rule, see above.
+        swap: the rule, see methods/sampling/exchange.py.
         pairs: even_odd: (0, 1), (2, 3), ... and (1, 2), (3, 4), ... in turn; all: one after another.
         swap_every: steps between attempts.
         correction_factor: F.
@@ -242,11 +198,7 @@ class ReplicaSGHMC(SGHMC):
             past, way = self._past[chain], [self.state[p][f"way{chain}"] for p in params]
             left.append(visit.energy - past.energy - past.work - self._half_work(visit.gradients, way))
         for k, pair in enumerate(self._pairs):
-            difference = left[k] - left[k + 1]
-            sample = difference * difference / 2
-            if math.isfinite(sample):
-                pair.steps += 1
-                pair.variance += max(1 / pair.steps, 1 / MEMORY) * (sample - pair.variance)
+            pair.learn(left[k], left[k + 1])
 
     def _exchange(self, visits: list[Visit]) -> None:
         """Try to exchange neighbours."""
@@ -270,17 +222,20 @@ class ReplicaSGHMC(SGHMC):
         if not (cold.sound and hot.sound):
             return False
         if group["swap"] == "released":
-            return hot.energy - cold.energy - group["correction_factor"] >= 0
+            return released(cold, hot, group["correction_factor"])
         known, pair = group["variance"], self._pairs[k]
         if known is None and pair.steps == 0:
             return False
         variance = pair.variance if known is None else known
         delta = 1 / self._temperature(k) - 1 / self._temperature(k + 1)
-        correction = delta * variance / (2 * group["correction_factor"])
-        return math.log1p(-uniform) < delta * (cold.potential - hot.potential - correction)
+        return metropolis(cold, hot, delta, variance, group["correction_factor"], uniform)
 
     def _swap(self, k: int, visits: list[Visit]) -> None:
-        """Exchange the positions of chains k and k + 1, and what belongs to a position."""
+        """Exchange the positions of chains k and k + 1, and what belongs to a position; velocities are brought to the new ones."""
+        if self.param_groups[0]["swap"] == "metropolis":
+            difference = torch._foreach_sub(self._slopes(k + 1, visits), self._slopes(k, visits))
+            self._kick(k, difference, 0.5)
+            self._kick(k + 1, difference, -0.5)
         names = (f"way{k}", f"way{k + 1}")
         if k == 0:
             self._trade(1)
@@ -294,3 +249,20 @@ class ReplicaSGHMC(SGHMC):
                     state[one], state[other] = state[other], state[one]
         for many in (visits, self._past):
             many[k], many[k + 1] = many[k + 1], many[k]
+
+    def _slopes(self, chain: int, visits: list[Visit]) -> list[Tensor]:
+        """grad U at a chain's position, by this minibatch."""
+        slopes = torch._foreach_mul(visits[chain].gradients, self.num_examples)
+        decays = [group["weight_decay"] for group in self.param_groups for _ in self._moving(group)]
+        for slope, x, decay in zip(slopes, self._points(chain, self._params()), decays):
+            slope.add_(x, alpha=decay)
+        return slopes
+
+    def _kick(self, chain: int, force: list[Tensor], share: float) -> None:
+        """v <- v + share lr force."""
+        first = 0
+        for group in self.param_groups:
+            params = self._moving(group)
+            own, first = slice(first, first + len(params)), first + len(params)
+            for v, f in zip(self._velocities(chain, params), force[own]):
+                v.add_(f, alpha=share * self._rate(group, chain))

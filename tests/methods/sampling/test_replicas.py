@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from methods.sampling.replicas import ReplicaSGHMC, Visit
+from methods.sampling.exchange import Visit
+from methods.sampling.replicas import ReplicaSGHMC
 from methods.sampling.sghmc import SGHMC
 
 COLD, HOT = 0.15, 0.6
@@ -24,7 +26,7 @@ def draw(seed: int) -> torch.Generator:
 
 def well(x: Any) -> Any:
     """U of a double well whose right one is a little deeper."""
-    return (x * x - 1) ** 2 - 0.1 * x
+    return (x * x - 1) ** 2 - 0.03 * x
 
 
 def law(temperature: float) -> np.ndarray:
@@ -96,7 +98,7 @@ def run_in_the_well(steps: int, **keys: Any) -> tuple[np.ndarray, ReplicaSGHMC]:
 
     def closure() -> Tensor:
         at = x.detach()
-        x.grad = 4 * at * (at * at - 1) - 0.1
+        x.grad = 4 * at * (at * at - 1) - 0.03
         return well(at).sum()
 
     for _ in range(steps):
@@ -112,10 +114,39 @@ def test_the_cold_chain_visits_both_wells_as_often_as_quadrature_says():
     alone, _ = run_in_the_well(3_000, **keys | {"chains": 1})
     weights = law(0.05)
     assert (alone > 0).mean() == 0.0
+    assert weights[GRID > 0].sum() == pytest.approx(0.77, abs=0.01)
     assert (path > 0).mean() == pytest.approx(weights[GRID > 0].sum(), abs=0.06)
     assert well(path).mean() == pytest.approx(np.dot(weights, well(GRID)), abs=0.006)
     assert opt.swap_rates[0] > 0.1
     assert opt._pairs[0].variance < 0.003
+
+
+def exchanges_heat_no_chain() -> None:
+    """Ladders of two temperatures near each other, which exchange about every second step, have the variances of chains alone."""
+    x, lr, found = nn.Parameter(torch.zeros(25, dtype=torch.float64)), 0.02, []
+    keys = {"lr": lr, "lr_ratio": 1.0, "temperature": 1.0, "temperature_ratio": 0.8, "friction": 0.3, "variance": 0.0}
+    opt = ReplicaSGHMC([x], (), 10, 2, chains=2, weight_decay=1.0, **keys)
+
+    def closure() -> Tensor:
+        x.grad = 3 * x.detach() / 10
+        return 1.5 * x.detach().square().sum() / 10
+
+    for step in range(4_000):
+        opt.step(closure)
+        if step > 100:
+            found.append([x.detach().square().mean().item(), opt.state[x]["position1"].square().mean().item()])
+    assert 0.3 < opt.swap_rates[0] < 0.8
+    expected = np.array([1.0, 1 / 0.8]) / 4 / (1 - lr * 4 / 3.4)
+    np.testing.assert_allclose(np.mean(found, 0), expected, rtol=0.05)
+
+
+def test_exchanges_heat_or_cool_no_chain():
+    exchanges_heat_no_chain()
+
+
+def test_velocities_that_are_not_brought_along_are_noticed():
+    with patch.object(ReplicaSGHMC, "_kick", lambda *_: None), pytest.raises(AssertionError, match="Not equal"):
+        exchanges_heat_no_chain()
 
 
 # ---- the estimate of the noise
@@ -224,19 +255,23 @@ def test_the_cold_chain_is_that_of_sghmc_as_long_as_nothing_is_exchanged():
     assert speed[0] < speed[1] < speed[2]
 
 
+@pytest.mark.parametrize("swap", ["metropolis", "released"])
 @pytest.mark.parametrize("k", [0, 1])
-def test_positions_and_buffers_are_exchanged_and_momenta_are_not(k):
-    training = Training(ReplicaSGHMC, chains=3, swap_every=1000)
+def test_positions_and_buffers_are_exchanged_and_velocities_get_half_a_kick_or_nothing(k, swap):
+    training = Training(ReplicaSGHMC, chains=3, swap_every=1000, swap=swap)
     for t in range(5):
         training.step(t)
     before, speeds = [training.chain(j) for j in range(3)], [training.velocity(j) for j in range(3)]
-    visits = [Visit(float(j), float(j), [], True) for j in range(3)]
+    gradients = [[torch.full_like(x, 0.1 * j) for x in before[0][:6]] for j in range(3)]
+    visits = [Visit(float(j), float(j), gradients[j], True) for j in range(3)]
     training.opt._swap(k, visits)
     order = [1, 0, 2] if k == 0 else [0, 2, 1]
     assert [visit.energy for visit in visits] == order
     for j in range(3):
         assert equal(training.chain(j), before[order[j]])
-        assert equal(training.velocity(j), speeds[j])
+        for x, old, v, speed in zip(training.chain(j)[:6], before[j], training.velocity(j), speeds[j]):
+            kick = (50 * 0.1 * (order[j] - j) + (x - old)) * 1e-3 / 0.66**j / 2 if swap == "metropolis" else 0 * x
+            torch.testing.assert_close(v, speed + kick, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize(
