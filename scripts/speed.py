@@ -17,6 +17,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from speed_batches import PEERS, features, paths, portfolios
+from speed_chains import chains
 from stopwatch import Row, interleaved, timed
 from torch import Tensor
 
@@ -175,6 +176,7 @@ BENCHMARKS = {
     "portfolios": portfolios,
     "paths": paths,
     "features": features,
+    "chains": chains,
 }
 
 

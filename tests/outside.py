@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import outside_mixing
 import outside_noisy
 import outside_portfolio
+import outside_sampling
 import outside_sign
 import outside_two_layer
 import outside_variational
@@ -14,6 +16,8 @@ REFERENCES = {
     **outside_portfolio.REFERENCES,
     **outside_variational.REFERENCES,
     **outside_two_layer.REFERENCES,
+    **outside_mixing.REFERENCES,
+    **outside_sampling.REFERENCES,
 }
 SUBJECTS = (
     *("ssvr", "ssvr_fs", "ssvr_fs_spider"),
@@ -22,4 +26,5 @@ SUBJECTS = (
     *("ngvi", "ngvi_average", "ngvi_constant", "ngvi_safe", "ngvi_sqrt", "expectation", "mean_scale"),
     *("sgdm", "sghmc", "cycsghmc", "resghmc", "r_sghmc", "r_cycsghmc", "r2sghmc"),
     *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_sgd_renewed", "reuse_map", "all_layers_gd"),
+    *("reflected_replica", "r2sgld", "r2sgld_released", "resgld_lorenz"),
 )

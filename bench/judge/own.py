@@ -12,8 +12,10 @@ from typing import Any
 
 import yaml
 
+from bench.errors import UserError
 from bench.judge.archive import Record
 from bench.run.atomic import Damaged
+from bench.run.config import code_names
 from bench.run.files import CONFIG, ERROR, FILES, NEW, RESULT
 from bench.run.identity import located
 from bench.run.job import Job, lookup
@@ -75,7 +77,11 @@ class OwnJob:
     @property
     def targets(self) -> frozenset[str]:
         """What bench.run.codehash.code_hash takes."""
-        return frozenset(str(node["_target_"]) for node in self.parts.values() if "_target_" in node)
+        nodes = {part: node for part, node in self.parts.items() if "_target_" in node}
+        try:
+            return code_names(nodes)
+        except UserError:  # of code that is gone
+            return frozenset(str(node["_target_"]) for node in nodes.values())
 
     @property
     def config(self) -> dict[str, dict[str, Any]]:

@@ -62,6 +62,8 @@ def _of_figure(figure: Figure) -> Iterator[Reader]:
         names = {figure.x, figure.y, figure.by, *([value] if value else []), *figure.at}
         columns = frozenset(name for name in names if "." not in name and name not in OPTIONS)
         yield Reader(columns, _at(figure.at))
+    if figure.outline:
+        yield Reader(frozenset(figure.outline), _at(figure.at))
 
 
 def kept(curve: list[dict[str, Any]], wanted: list[Reader]) -> list[dict[str, Any]]:

@@ -97,6 +97,7 @@ class Figure(Entry):
     Heat map, where there is a `value`: that metric over the columns `x` and `y`, a panel for each value of `by`, an option, key or column.
     Scatter, where there is a `size`: points at the columns `x` and `y` on the unit disc, area and colour by that signed column, panels as
     above; rays through the rows that have the column `marks`.
+    Cloud, where there is an `outline`: points at the columns `x` and `y`, panels as above; the two columns of `outline` are the line around.
 
     only: runs, by option or config key (a value or a list of them). at: rows of the curve, likewise, as {cost: 0.005}.
     each: options, as {dataset: [msci, tse]}: a figure for each combination, its caption's "{dataset}" filled in.
@@ -110,6 +111,7 @@ class Figure(Entry):
     value: str | None = None
     size: str | None = None
     marks: str | None = None
+    outline: tuple[str, str] | None = Field(None, strict=False)
     by: str = "method"
     log: Literal["", "x", "y", "xy"] = ""
     only: Runs = Field(default_factory=dict)
@@ -122,6 +124,10 @@ class Figure(Entry):
     relative_to: Named = Field(default_factory=dict)
 
     @property
+    def kind(self) -> Literal["lines", "map", "scatter", "cloud"]:
+        return "scatter" if self.size else "map" if self.value else "cloud" if self.outline else "lines"
+
+    @property
     def legend(self) -> str:
         """The caption, and where the published points come from."""
         if self.published is None:
@@ -132,8 +138,8 @@ class Figure(Entry):
     @model_validator(mode="after")
     def _known(self) -> Figure:
         check_metric(self.experiment, self.size or self.value or self.y, "metric")
-        if (self.size and self.value) or (self.marks and not self.size):
-            raise ValueError("value makes a heat map, size (and marks) a scatter: one of them")
+        if sum(map(bool, (self.size, self.value, self.outline))) > 1 or (self.marks and not self.size):
+            raise ValueError("value makes a heat map, size (and marks) a scatter, outline a cloud: one of them")
         self._named()
         return self
 

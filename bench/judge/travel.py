@@ -17,7 +17,6 @@ import yaml
 
 from bench.errors import UserError
 from bench.run.atomic import Damaged, read_json, write_atomic, write_json
-from bench.run.codehash import code_hash
 from bench.run.curve import check_curve, is_marked, rows_in
 from bench.run.datafiles import digest_here
 from bench.run.files import CONFIG, ENVIRONMENT, METRICS, NEW, RESULT
@@ -170,9 +169,10 @@ def _run(run: dict[str, Any], job: Job, data_root: Path) -> dict[str, Any]:
     where = f"{job.folder.name}, seed {result['seed']}"
     if result["key"] != job.key or not isinstance(result["seed"], int) or isinstance(result["seed"], bool):
         raise UserError(f"{where}: the key of the result is not that of its config")
-    here = code_hash(frozenset(str(node["_target_"]) for node in job.parts.values()))
-    if result["code"] != here:
-        raise UserError(f"{where}: computed by other code ({result['code']}, here {here}); check out the same commit")
+    if result["code"] != job.code:
+        raise UserError(
+            f"{where}: computed by other code ({result['code']}, here {job.code}); check out the same commit"
+        )
     if not job.data.items() <= (result.get("data") or {}).items():
         raise UserError(f"{where}: the key of the result is not that of its data")
     for name, digest in (result.get("data") or {}).items():

@@ -33,6 +33,8 @@ COLOURS = (
     "#7A5FBE",
 )  # after Paul Tol's "vibrant"
 MARKERS = "osD^vPX*"
+MARKED = 40  # points of a line, up to which each has its marker
+APART = 0.13  # of the axis between two tick labels
 SIZE = (4.4, 3.0)  # inches; set at half a text width the labels are still 7 pt
 
 
@@ -105,7 +107,8 @@ def canvas_of(figure: Figure, found: Sequence[Line], task: str, palette: Sequenc
         _scales(axes, figure, found)
         _published(axes, figure, found, colours)
         for line, colour, k in zip(found, colours, places):
-            axes.plot(line.x, line.median, color=colour, marker=MARKERS[k], markersize=4, linewidth=1.6)
+            marker = MARKERS[k] if len(line.x) <= MARKED else ""
+            axes.plot(line.x, line.median, color=colour, marker=marker, markersize=4, linewidth=1.6)
             if not any(math.isnan(v) for v in line.low):
                 floor = min(line.median) / 10 if "y" in figure.log else -math.inf
                 axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=colour, alpha=0.18, linewidth=0)
@@ -132,7 +135,7 @@ def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
         axes.set_xscale("log")
         ticks = sorted({x for line in found for x in line.x})
         if len(ticks) <= 7 and all(float(f"{t:.6g}") == t for t in ticks):
-            axes.set_xticks(ticks, [f"{t:,.10g}" for t in ticks])
+            axes.set_xticks(ticks, _legible(ticks))
             axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         most = 3 if any(len(line.label) > 20 for line in found) else 6  # long names leave little width
@@ -140,6 +143,16 @@ def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
     if "y" in figure.log:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
+
+
+def _legible(ticks: Sequence[float]) -> list[str]:
+    """The labels of ticks on a logarithmic axis, empty where they would run into the last one that is written; the last tick has its own."""
+    place = np.log(np.array(ticks) / ticks[0]) / (math.log(ticks[-1] / ticks[0]) or 1.0)
+    labels, last = [""] * len(ticks), math.inf
+    for k in reversed(range(len(ticks))):
+        if last - place[k] >= APART:
+            labels[k], last = f"{ticks[k]:,.10g}", place[k]
+    return labels
 
 
 def _published(axes: Axes, figure: Figure, found: Sequence[Line], colours: Sequence[str]) -> None:

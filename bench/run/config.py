@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -24,7 +25,7 @@ from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
 from bench.run.schema import settings_of
 from bench.run.signature import REQUIRED, signature
 from bench.run.targets import check_target
-from bench.types import ADDED
+from bench.types import ADDED, DottedName
 
 
 def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,6 +52,21 @@ def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
         if ADDED in getattr(kind, "__metadata__", ()) and values[name] == default
     }
     return {"_target_": target, **{name: value for name, value in values.items() if name not in left_out}}
+
+
+def functions(node: Mapping[str, Any]) -> dict[str, str]:
+    """The keys of a typed node whose value names a function."""
+    keys = signature(node["_target_"]).keys
+    named = {key: node.get(key) for key, (kind, _) in keys.items() if DottedName in (kind, *get_args(kind))}
+    return {key: name for key, name in named.items() if isinstance(name, str)}
+
+
+def code_names(parts: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """What the typed parts name of code: targets and functions."""
+    nodes = parts.values()
+    return frozenset(
+        itertools.chain.from_iterable([str(node["_target_"]), *functions(node).values()] for node in nodes)
+    )
 
 
 CLOSED = ConfigDict(strict=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
@@ -177,6 +193,9 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
     for part, node in nodes.items():
         check_target(part, node.get("_target_"), settings.extensions)
     parts = {part: typed(part, node) for part, node in nodes.items()}
+    for part, node in parts.items():
+        for key, name in functions(node).items():
+            check_target(f"{part}.{key}", name, settings.extensions, suffix="")
     if not isinstance(verify, bool):
         raise UserError(f"dataset.verify = {verify!r}: true, or false to take a known set's files as they are")
     if not verify:  # another identity, and no key of the data set's function
@@ -190,5 +209,5 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         experiment=None if experiment in (None, "null") else str(experiment),
         settings=settings,
         asked=key_of(parts),
-        code=code_hash(frozenset(str(node["_target_"]) for node in parts.values())),
+        code=code_hash(code_names(parts)),
     )

@@ -15,28 +15,28 @@ LOGGING = ("logging", "colorlog", "hydra")
 NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*", re.ASCII)
 
 
-def check_target(group: str, target: Any, extensions: Iterable[str] = ()) -> None:
-    """Refuse a `_target_` that lies, itself or where it was imported from, in no allowed module.
+def check_target(group: str, target: Any, extensions: Iterable[str] = (), suffix: str = "._target_") -> None:
+    """Refuse a `_target_` that lies, itself or where it was imported from, in no allowed module; error lines name the key group + suffix.
 
     Raises:
         UserError: naming the module that would have to be allowed.
     """
     if not isinstance(target, str) or not target:
         raise UserError(
-            f"{group}._target_: missing value; it names the class or function to build ('package.module.Name')"
+            f"{group}{suffix}: missing value; it names the class or function to build ('package.module.Name')"
         )
     if not NAME.fullmatch(target):
-        raise UserError(f"{group}._target_ = '{target}': no name of a class or function ('package.module.Name')")
+        raise UserError(f"{group}{suffix} = '{target}': no name of a class or function ('package.module.Name')")
     allowed = (*OWN, *extensions)
     for name in dict.fromkeys((target, origin(target))):
         if not _inside(name, allowed):
             taken = f" (from {name})" if name != target else ""
             raise UserError(
-                f"{group}._target_ = '{target}'{taken}: not in {', '.join(allowed)}; "
+                f"{group}{suffix} = '{target}'{taken}: not in {', '.join(allowed)}; "
                 f"to allow it add its module to `extensions` of conf/config.yaml: extensions: [{name.split('.')[0]}]"
             )
     if source_file(target.rpartition(".")[0]) is None:
-        raise UserError(f"{group}._target_ = '{target}': no such class or function; write package.module.Name")
+        raise UserError(f"{group}{suffix} = '{target}': no such class or function; write package.module.Name")
 
 
 def check_hydra(node: Any, key: str = "hydra") -> None:

@@ -24,6 +24,7 @@ LINEAR = "dataset=linear_regression dataset.n=100 dataset.dim=4"
 LOGISTIC = "dataset=logistic_regression dataset.n=100 dataset.dim=4"
 POISSON = "dataset=poisson_regression dataset.n=100 dataset.dim=4"
 ONE = "dataset=repeated_datum"
+WELLS = "dataset=cosine_interval"
 GAMMA = "dataset=gamma_quadratics dataset.num_components=32 dataset.dim=5 task.steps=32 task.draws=64"
 RANDOM = "dataset=random_quadratics dataset.num_components=32 dataset.dim=5 task.steps=32 task.draws=64"
 GAUSSIAN = "dataset=gaussian_sum dataset.num_components=32 task.steps=32 task.draws=64"
@@ -86,6 +87,15 @@ CASES = [  # (data, method and extremes, ending)
     (ONE, "mean_scale dataset.likelihood=poisson task.means=[0.0,1e300]", DIVERGED),
     (ONE, f"mean_scale dataset.copies={10**18}", FINISHED),
     (ONE, f"mean_scale task.counts=[{HUGE},{HUGE}]", MEMORY.format(f"task.counts={HUGE}")),
+    (WELLS, "reflected_langevin method.temperatures=[1e300]", "rates beyond 1e\\+150"),
+    (WELLS, "reflected_langevin method.temperatures=[1e-300]", "the potential rises by .* T over a cell, at most 4"),
+    (WELLS, "reflected_langevin dataset.amplitude=0.0 method.temperatures=[1e-300]", FINISHED),
+    (WELLS, "reflected_replica method.swap_intensity=1e300", "rates beyond 1e\\+150"),
+    (WELLS, "reflected_replica method.swap_intensity=1e-300", FINISHED),
+    (WELLS, "reflected_replica method.temperatures=[1.0,1e100]", "is rounding"),
+    (WELLS, "reflected_replica dataset.amplitude=1e300", "the potential rises by .* T over a cell, at most 4"),
+    (WELLS, "reflected_replica dataset.confinement=1e308", "the potential rises by .* T over a cell, at most 4"),
+    (WELLS, f"reflected_replica task.cells_per_unit={HUGE}", "cells on a diameter of 1; from 2 to 32768"),
     (GAMMA, "doubly_sgd method.batch_size=4 method.lr=1e300", DIVERGED),
     (GAMMA, "doubly_sgd method.batch_size=4 method.lr=1e-300", FINISHED),
     (

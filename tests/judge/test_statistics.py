@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from scipy.optimize import brentq
 
 from bench.judge import statistics as stats
 
@@ -46,6 +47,38 @@ def test_betting_intervals_of_a_bounded_mean_cover(law, n):
     found = [stats.mean_interval(x, bounds) for x in drawn(law, n)[:500]]
     assert coverage(found, mean) >= 0.95 - math.sqrt(0.05 * 0.95 / 500)
     assert np.mean([i.high - i.low for i in found]) < (1.0 if n == 5 else 0.95 if n == 8 else 0.7)
+
+
+def capital(x: list[float], m: float, side: float) -> float:
+    """The largest that a bettor has had who starts with 1 and bets on a mean above m, one value after the other:
+    Waudby-Smith and Ramdas (2024), equation 26 with alpha / 2 = side, truncated at 1 / (2 m). A bet is made before
+    its value is seen."""
+    wealth, largest, total, squares, variance = 1.0, 0.0, 0.5, 0.25, 0.25
+    for i, value in enumerate(x, 1):
+        bet = min(math.sqrt(2 * math.log(1 / side) / (len(x) * variance)), 0.5 / m)
+        wealth *= 1 + bet * (value - m)
+        largest, total = max(largest, wealth), total + value
+        squares += (value - total / (i + 1)) ** 2
+        variance = squares / (i + 1)
+    return largest
+
+
+@pytest.mark.parametrize("n", [6, 12, 40])
+@pytest.mark.parametrize("side", [0.025, 0.01])
+def test_betting_intervals_end_where_a_bettor_would_be_rich(n, side):
+    """To the width of the grid of means: a bettor against the low end makes 1 / side, one against a mean a little
+    higher does not."""
+    x = np.random.default_rng(n).beta(4.0, 2.0, n)
+    found, grid = stats.mean_interval(x, (0.0, 1.0), side), 1 / stats.GRID
+
+    def end(values: np.ndarray) -> float:
+        poor = capital(list(values), 1e-9, side) < 1 / side  # whatever the mean is
+        return 0.0 if poor else brentq(lambda m: capital(list(values), m, side) - 1 / side, 1e-9, values.mean())
+
+    low, high = end(x), 1 - end(1 - x)
+    assert low > 0
+    assert found.low - 1e-12 <= low <= found.low + grid + 1e-12
+    assert found.high - grid - 1e-12 <= high <= found.high + 1e-12
 
 
 @pytest.mark.parametrize("n", N)

@@ -33,6 +33,8 @@ from mistakes.egab import look_ahead
 Context = Callable[[], AbstractContextManager[None]]
 NOTHING_HELD_OUT = {
     "curvature": "nothing is trained",
+    "mixing": "nothing is trained",
+    "sampling": "nothing is trained; the exact law is looked at by metrics alone, which tests/tasks/sampling compares path by path",
     "teacher_recovery": "the teacher is what is trained on, and all metrics are closed forms of it",
 }
 PERIODS, CHANGED = 60, 41  # of the market at smoke scale; the first period whose relatives are others

@@ -42,6 +42,12 @@ CASES = {
         ("method=projected_sgd", "dataset=breast_cancer", "dataset.components=5", "task.reports=[10,60]"),
     ],
     "curvature": [(f"method={m}", "dataset=repeated_datum") for m in ("expectation", "mean_scale")],
+    "sampling": [
+        ("method=r2sgld", "dataset=multimodal", "task.replicates=2"),
+        ("method=r_cycsgld", "dataset=multimodal", "dataset.domain=star"),
+        ("method=resgld_lorenz", "dataset=lorenz"),
+    ],
+    "mixing": [("method=reflected_replica", "dataset=cosine_interval")],
     "doubly_stochastic": [
         ("method=doubly_sgd", "dataset=gamma_quadratics", "task.splits=[1,2,4,8]"),
         ("method=doubly_sgd_rr", "dataset=random_quadratics", "method.rho=0.0", "task.lrs=[0.01,0.03]"),
@@ -126,7 +132,9 @@ def test_ten_times_the_tolerance_is_noticed(task, case, root):
         shifted = last[name] * (1 + 10 * within) if within else math.nextafter(last[name], math.inf)
         assert apart(last, last | {name: shifted}) > within, name
     assert apart(last, {name: value for name, value in last.items() if name != moved[0]}) == math.inf
-    if any(word in " ".join(case) for word in ("curvature", "repeated_datum", "egab_n", "gradient_descent")):
+    if any(
+        word in " ".join(case) for word in ("curvature", "repeated_datum", "reflected", "egab_n", "gradient_descent")
+    ):
         return  # nothing is drawn
     many = rows(case, "[0,1,2]", root)
     assert farthest(many[0], many[1]) > 1e3 * within

@@ -27,3 +27,10 @@ def test_ece_of_a_hand_made_case():
     metrics = ClassifierMetrics(torch.device("cpu"))
     metrics.update(p.log(), labels)
     np.testing.assert_allclose(metrics.read("x")["x_ece"], 0.12, atol=1e-6)
+
+
+def test_certain_answers_share_the_last_bin_with_those_that_are_nearly_so():
+    """Confidence 1 and wrong, 0.95 and right, both in (14/15, 1]: |(0 - 1) + (1 - 0.95)| / 2."""
+    metrics = ClassifierMetrics(torch.device("cpu"))
+    metrics.update(torch.tensor([[1000.0, 0.0], [np.log(19.0), 0.0]]), torch.tensor([1, 0]))
+    np.testing.assert_allclose(metrics.read("x")["x_ece"], 0.475, rtol=1e-6)

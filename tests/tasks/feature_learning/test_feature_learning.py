@@ -114,7 +114,9 @@ def test_the_second_phase_fits_a_target_whose_direction_is_known(link):
     [(["method=online_sgd"], 64), (["method=same_batch_gd", "method.fresh=true", "method.steps=3"], 3 * 64)],
 )
 def test_no_sample_is_met_twice(method, training, go, monkeypatch):
-    """Of fresh training samples, those of the second phase and those of the test, also where all come in equal numbers."""
+    """Of fresh training samples, those of the second phase and those of the test, also where all come in equal numbers.
+
+    What a run says it has used are the training samples that it was given."""
     met, inputs = [], IndexModel.inputs
 
     def watched(self, *arguments):
@@ -123,7 +125,8 @@ def test_no_sample_is_met_twice(method, training, go, monkeypatch):
         return x, noise
 
     monkeypatch.setattr(IndexModel, "inputs", watched)
-    go(*method, *QUICK, "dataset.d=[8]", "task.samples=[8]", "task.samples_power=1.0", "seeds=[0]")
+    (folder,) = go(*method, *QUICK, "dataset.d=[8]", "task.samples=[8]", "task.samples_power=1.0", "seeds=[0]")
+    assert result_of(folder)["metrics"]["samples"] == training
     assert sum(map(len, met)) == training + 64 + 64
     assert len(torch.cat(met).unique(dim=0)) == training + 64 + 64
 

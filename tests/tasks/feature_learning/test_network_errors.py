@@ -121,3 +121,28 @@ def test_the_penalty_is_chosen_without_the_test_samples():
     favours = [torch.from_numpy(model.predict(seen))[None] for model in models]
     errors = [float(ridge_error(w, neurons, fit, (unseen, labels), penalties)) for labels in favours]
     assert sorted(error < 1e-12 for error in errors) == [False, True], errors
+
+
+def test_the_penalty_is_chosen_by_samples_that_were_not_fitted():
+    """The last fifth judges fits to the other four. Labels are noise and neurons many, so that a fit of all 50 likes the smallest best."""
+    g = torch.Generator().manual_seed(7)
+    penalties, width = [1e-6, 1e-3, 0.1, 10.0], 40
+    w, biases = (torch.randn(3, width, n, generator=g, dtype=torch.float64) for n in (D, 1))
+    x, unseen = (torch.randn(3, n, D, generator=g, dtype=torch.float64) for n in (50, 200))
+    y, wanted = (torch.randn(3, n, generator=g, dtype=torch.float64) for n in (50, 200))
+    neurons = Neurons(torch.ones_like(biases), biases, 1 / width)
+    found = ridge_error(w, neurons, (x, y), (unseen, wanted), penalties)
+    for p in range(3):
+        u = torch.nn.functional.normalize(w[p], dim=-1)
+        phi, seen = (torch.relu(part[p] @ u.T + biases[p].T).numpy() for part in (x, unseen))
+        label = y[p].numpy()
+        judged = [
+            np.mean(
+                (Ridge(alpha=c * 40, fit_intercept=False).fit(phi[:40], label[:40]).predict(phi[40:]) - label[40:]) ** 2
+            )
+            for c in penalties
+        ]
+        best = penalties[int(np.argmin(judged))]
+        assert best > penalties[0], "or this would tell nothing"
+        model = Ridge(alpha=best * 50, fit_intercept=False).fit(phi, label)
+        assert float(found[p]) == pytest.approx(np.mean((model.predict(seen) - wanted[p].numpy()) ** 2), rel=1e-8)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench.tasks.feature_learning.cells import summary, tuned
+from bench.tasks.feature_learning.hitting import HittingTimes
 from bench.tasks.feature_learning.loop import _slopes
 
 
@@ -48,3 +49,14 @@ def test_slopes_are_of_logarithms_and_need_every_dimension():
     assert _slopes([8, 16, 64], last) == pytest.approx({"hitting_slope": 1.5, "tuned_hitting_slope": 1.0})
     assert _slopes([8, 16, 64], [last[0], {"tuned_hitting_time": math.e}, last[2]]).keys() == {"tuned_hitting_slope"}
     assert _slopes([8], last[:1]) == {}
+
+
+def test_recovery_is_of_the_mean_over_neurons_and_of_a_seed_s_median_path():
+    """Two neurons, two directions, four paths of one seed; steps of one sample. Lengths of projections: 0.5 and h, of mean (0.5 + h) / 2."""
+    second = torch.tensor([[0.0, 1.0, 1.0, 1.0], [0.0, 0.65, 0.65, 1.0], [0.9, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    first = torch.tensor([0.3, -0.4]).expand(4, 4, 1, 2)  # [S, P, 1, k], of length 0.5
+    cosines = torch.cat([first, torch.stack([second.T, 0 * second.T], -1)[:, :, None]], 2)[:, None].double()
+    hitting = HittingTimes((1, 4), replicates=4, threshold=0.6, stay=0.0, device=torch.device("cpu"))
+    hitting.watch(cosines, 0, 1)
+    assert hitting.hit.tolist() == [[2.0, 4.0, 1.0, math.inf]], "one neuron above the threshold is not enough"
+    assert hitting.of_seeds().tolist() == [[2.0]], "the lower one of the two in the middle"

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import final, result_of, seed_folders, whole_and_resumed
+from scipy.stats import linregress
 
 from bench.errors import UserError
 from bench.run.curve import read_metrics
+from datasets.bayes.drawn import linear_regression
 from methods.variational.ngvi import NGVI
 
 QUICK = ["dataset=linear_regression", "dataset.n=300", "dataset.dim=4", "seeds=[0,1]"]
@@ -26,6 +28,38 @@ def test_the_rate_and_its_constant(go):
     assert np.mean([m["slope"] for m in found]) == pytest.approx(-1, abs=0.15)
     assert max(m["gap_error"] for m in found) < 1e-9
     assert {m["gradient_evaluations"] for m in found} == {3162 * 50}
+
+
+def test_the_first_step_has_the_schedule_s_first_rate(go):
+    """On all data of a conjugate model P and h move by the share gamma_t of what they lack of the posterior's: with
+    1 / (2 (1 + t)) there are left (1 - 1/2) (1 - 1/4) (1 - 1/6) = 5/16 after three steps; with 2/(t+2) nothing after
+    the first."""
+    more = ["method=ngvi", *QUICK[:-1], "seeds=[0]", "task.estimator=exact", "task.batch_size=null"]
+    (folder,) = go(*more, "method.lr=0.5", "method.decay=1.0", "task.reports=[3]")
+    model, eye, left = linear_regression("", [0], n=300, dim=4), np.eye(4), 5 / 16
+    x, y = model.x[0].numpy(), model.y[0].numpy()
+    best, h = eye + x.T @ x, x.T @ y  # noise and prior of variance 1
+    precision = left * eye + (1 - left) * best
+    apart = np.linalg.solve(precision, (1 - left) * h) - np.linalg.solve(best, h)
+    spread = np.linalg.solve(precision, best)
+    expected = (np.trace(spread) - 4 + apart @ best @ apart - np.linalg.slogdet(spread)[1]) / 2
+    assert final([folder])[0]["kl"] == pytest.approx(expected, rel=1e-9)
+    (folder,) = go(*more, "task.reports=[1]")
+    assert final([folder])[0]["kl"] < 1e-10
+
+
+@pytest.mark.parametrize("dataset", ["linear_regression", "logistic_regression"])
+def test_the_slope_is_that_of_the_divergence_from_q(dataset, go):
+    """A least-squares line through log KL(q || q*) of the run's rows; that of the reverse divergence is another one."""
+    folders = go("method=ngvi", *QUICK[1:], f"dataset={dataset}", "task.batch_size=20", "task.reports=[2,9,60]")
+    for folder, metrics in zip(folders, final(folders)):
+        rows = read_metrics(folder)
+        slopes = {
+            name: linregress(np.log([row["iterations"] for row in rows]), np.log([row[name] for row in rows])).slope
+            for name in ("kl", "kl_reverse")
+        }
+        assert metrics["slope"] == pytest.approx(slopes["kl"], rel=1e-9)
+        assert abs(slopes["kl"] - slopes["kl_reverse"]) > 0.01, "or this would tell nothing"
 
 
 def test_a_grid_reports_the_best_setting_of_each_seed_at_each_time(go):

@@ -116,6 +116,15 @@ def test_the_first_third_chooses_and_the_rest_is_judged(finals):
     assert plain["wealth"] == pytest.approx(final(member({}), x[169:])[0], rel=1e-12)
 
 
+def test_the_rest_is_compared_with_the_market_of_the_same_periods(finals):
+    """Buying and holding evenly, afresh on the rest, is that market: no excess over itself at any cost."""
+    _, curve = finals("method=ubah", "task.selection=first_third", "task.path_points=0")
+    assert len(curve) == 5
+    for row in curve:
+        assert row["periods"] == 507 - 169
+        assert abs(row["excess_return"]) < 1e-15
+
+
 def test_online_wealth_without_costs_is_the_members_mean(finals):
     x = relatives("djia")
     _, curve = finals("task.selection=online", grid_of(GRID), "task.path_points=0")

@@ -1,0 +1,136 @@
+"""docs/sampling.md as it stands: its function and its command, in a copy of the project; what a person gets wrong is one line."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import QUIET, ROOT, clean_env, copy_project, result_of, seed_folders
+
+from bench.run.curve import read_metrics
+from bench.tasks.sampling.density import Reference
+from datasets.energies.own import OwnEnergy, domain_of
+
+PAGE = (ROOT / "docs/sampling.md").read_text()
+FUNCTION = re.search(r"```python\n# my_problem.py\n(.*?)```", PAGE, re.S)[1]
+COMMAND = re.search(r"```sh\n(python run.py method=r2sgld dataset=own_energy.*?)```", PAGE, re.S)[1]
+TRIANGLE = [[-2.0, -1.5], [2.0, -1.5], [0.0, 2.5]]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    copy_project(tmp_path)
+    (tmp_path / "my_problem.py").write_text(FUNCTION)
+    return tmp_path
+
+
+def run(checkout: Path, *changes: str, command: str = COMMAND) -> subprocess.CompletedProcess[str]:
+    words = [
+        word
+        for word in shlex.split(command.replace("\\\n", " "))
+        if word.split("=")[0] not in {c.split("=")[0] for c in changes}
+    ]
+    line = [sys.executable, *words[1:], *changes, "scale=smoke", *QUIET]
+    return subprocess.run(line, cwd=checkout, env=clean_env(), timeout=300, capture_output=True, text=True, check=False)
+
+
+def test_the_lines_of_the_page_run(checkout):
+    assert len(FUNCTION.strip().splitlines()) + len(COMMAND.strip().splitlines()) <= 10
+    done = run(checkout)
+    assert done.returncode == 0, done.stderr
+    (folder,) = seed_folders(checkout)
+    found = result_of(folder)
+    assert found["status"] == "finished"
+    assert found["metrics"]["share_outside"] == 0
+    assert found["metrics"]["modes_core"] == 2
+    rows = read_metrics(folder)
+    assert len([row for row in rows if "x" in row]) == 100, "what smoke scale has after its burn-in"
+    assert [(row["rim_x"], row["rim_y"]) for row in rows if "rim_x" in row] == [
+        tuple(v) for v in [*TRIANGLE, TRIANGLE[0]]
+    ]
+    (checkout / "my_problem.py").write_text(FUNCTION.replace("4 *", "5 *"))
+    assert run(checkout, "force=stale").returncode == 0
+    assert result_of(folder)["code"] != found["code"], "another function is other code"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("extensions=[]", "to allow it add its module to `extensions`"),
+        ("dataset.domain=no.csv", "'no.csv': no such file"),
+    ],
+)
+def test_what_is_wrong_is_one_line(change, said, checkout):
+    done = run(checkout, change)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"energy": f"{__name__}.V"}, "no function 'V'"),
+        ({"energy": None}, "energy = None"),
+        ({"domain": [[0, 0], [1, 1], [1, 0], [0, 1]]}, "edges 0 and 2 cross"),
+        ({"domain": {"box": [[0, 0, 0], [1, 1, 1]]}, "modes": [[-1, 0]]}, "3 coordinates"),
+        ({"domain": {"box": [[0, 1], [1, 1]]}}, "each low below its high"),
+        ({"domain": {"ball": [[0, 0], -1]}}, "a radius above 0"),
+        ({"domain": {"moon": 1.0}}, "a named shape|or a shape and its radius"),
+        ({"domain": None}, "a list of vertices"),
+        ({"begin": [5, 5]}, "not inside the domain"),
+        ({"begin": [0]}, "2 coordinates"),
+    ],
+)
+def test_values_that_do_not_fit(change, said):
+    with pytest.raises(ValueError, match=said):
+        OwnEnergy("", **({"domain": TRIANGLE, "energy": f"{__name__}.bowl"} | change))
+
+
+def wrong(x):
+    return x
+
+
+def broken(x):
+    raise RuntimeError("no such thing")
+
+
+def infinite(x):
+    return x[:, 0] / 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("wrong", r"gives shape \[3, 2\]"), ("broken", "RuntimeError: no such thing"), ("infinite", "no finite value")],
+)
+def test_a_function_that_is_no_energy(name, said):
+    with pytest.raises(ValueError, match=said):
+        OwnEnergy("", domain=TRIANGLE, energy=f"{__name__}.{name}")
+
+
+def bowl(x):
+    return x.square().sum(-1)
+
+
+def test_an_energy_s_gradient_and_law_are_right():
+    target = OwnEnergy("", domain={"ball": [[0.0, 0.0], 1.0]}, energy=f"{__name__}.bowl")
+    x = torch.randn(2, 5, 2, dtype=torch.float64)
+    torch.testing.assert_close(target.noisy_gradient(x, torch.zeros_like(x)), 2 * x)
+    found = Reference.of(target.energy, target.domain, None, None, 1.0)
+    whole = 1 - torch.e**-1  # of r^2, exponential on (0, 1)
+    assert float(found.square) == pytest.approx((1 - 2 * torch.e**-1) / whole, rel=1e-4)
+
+
+def test_vertices_from_a_csv(tmp_path):
+    for text in ("x,y\n0,0\n2,0\n\n0,2\n", "0,0\n2,0\n0,2"):
+        path = tmp_path / "v.csv"
+        path.write_text(text)
+        assert domain_of(str(path)).vertices.tolist() == [[0, 0], [2, 0], [0, 2]]
+    path.write_text("x,y\n0,0\n2,zero\n")
+    with pytest.raises(Exception, match="line 3"):
+        domain_of(str(path))
