@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
@@ -19,8 +19,14 @@ Correlation = Annotated[float, Field(ge=-1, le=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
 DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]  # of a function, as package.module.name
+ADDED = "added"
+Kind = TypeVar("Kind")
+Added = Annotated[
+    Kind, ADDED
+]  # of a key that came later: at its default it is no part of a job, so that older jobs keep their keys
 
 __all__ = [
-    "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Literal", "NonNegativeFloat", "NonNegativeInt",
+    "ADDED", "Added", "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Literal", "NonNegativeFloat",
+    "NonNegativeInt",
     "PositiveFloat", "PositiveInt", "Probability",
 ]  # fmt: skip

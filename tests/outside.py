@@ -24,6 +24,7 @@ SUBJECTS = (
     *("doubly_sgd", "doubly_sgd_rr"),
     *("egab_u", "egab_n", "egab_p", "egab_eg", "egab_gd"),
     *("ngvi", "ngvi_average", "ngvi_constant", "ngvi_safe", "ngvi_sqrt", "expectation", "mean_scale"),
+    *("sgdm", "sghmc", "cycsghmc", "resghmc", "r_sghmc", "r_cycsghmc", "r2sghmc"),
     *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_sgd_renewed", "reuse_map", "all_layers_gd"),
     *("reflected_replica", "r2sgld", "r2sgld_released", "resgld_lorenz"),
 )

@@ -25,11 +25,14 @@ from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
 from bench.run.schema import settings_of
 from bench.run.signature import REQUIRED, signature
 from bench.run.targets import check_target
-from bench.types import DottedName
+from bench.types import ADDED, DottedName
 
 
 def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
-    """The node's values with the types of its constructor's signature (1 becomes 1.0 for a float), defaults filled in."""
+    """The node's values with the types of its constructor's signature (1 becomes 1.0 for a float), defaults filled in.
+
+    A key that is `Added` stands there only where it is not at its default.
+    """
     target, given = node["_target_"], {k: v for k, v in node.items() if k != "_target_"}
     found = signature(target)
     starless = [key for key in given if key in found.supplied] if not found.keys else []
@@ -43,7 +46,12 @@ def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         raise UserError(line(group, error, given, found.keys)) from None
     check_plain(group, values)
-    return {"_target_": target, **values}
+    left_out = {
+        name
+        for name, (kind, default) in found.keys.items()
+        if ADDED in getattr(kind, "__metadata__", ()) and values[name] == default
+    }
+    return {"_target_": target, **{name: value for name, value in values.items() if name not in left_out}}
 
 
 def functions(node: Mapping[str, Any]) -> dict[str, str]:

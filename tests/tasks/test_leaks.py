@@ -160,6 +160,7 @@ class _OtherGradient:
 TRAINING = ("train_loss", "grad_l1", "lr", "epoch")
 IMAGES = Held(lambda: _images(val=True), ("test_accuracy", "test_nll", "val_accuracy"), TRAINING)
 TEST_IMAGES = Held(lambda: _images(val=False), ("test_accuracy", "test_nll"), (*TRAINING, "val_accuracy"))
+AVERAGED = replace(IMAGES, tells=(*IMAGES.tells, "bma_nll", "bma_val_brier"), blind=(*TRAINING, "swap_rate"))
 MARKET = Held(_future(CHANGED), ("wealth", "sharpe"), ("periods",), CHANGED + 1)
 THIRD = Held(_future(PERIODS // 3), ("wealth",), ("chosen_eta",), PERIODS // 3 + 1)
 INDEX = Held(_samples, ("test_loss", "network_error", "test_error"), ("overlap_mean", "overlap_max", "norm_error"))
@@ -184,6 +185,7 @@ BAYES = ("dataset=logistic_regression", "dataset.n=100", "task.reports=[5,20]")
 CASES = {
     "classification": [
         *((IMAGES, (f"method={m}", *DIGITS)) for m in ("ssvr", "sgd", "adamw", "signsvrg", "signsgd_sim")),
+        (AVERAGED, ("method=r2sghmc", "method.lr=1e-3", *DIGITS)),
         (TEST_IMAGES, ("method=sgd", *DIGITS, "task.selection=best_val")),
     ],
     "portfolio": [

@@ -27,6 +27,11 @@ class Batches:
         """Minibatches in an epoch."""
         return len(self._labels) // self._size
 
+    @property
+    def examples(self) -> int:
+        """Training images, those of the incomplete minibatch among them."""
+        return len(self._labels)
+
     def get(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         """Minibatch `index` of `epoch`: x [B, C, H, W] augmented, y [B]."""
         device = self._labels.device

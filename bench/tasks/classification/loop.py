@@ -15,18 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.errors import UserError
+from bench.errors import UserError, allowed_list, nearest
 from bench.optimizers import check_constructor, check_members, step
 from bench.run.build import build
 from bench.run.loading import load
+from bench.run.options import options, read_yaml, task_of
+from bench.run.paths import CONF
 from bench.run.session import Session
 from bench.seeding import stream_seed
 from bench.tasks.classification.augment import Augmenter
+from bench.tasks.classification.averaging import Average, in_the_form_of
 from bench.tasks.classification.batches import Batches
 from bench.tasks.classification.evaluation import Evaluation
 from bench.tasks.classification.images import LabelledImages
 from bench.tasks.classification.protocol import Method
-from bench.types import NonNegativeInt, PositiveInt, Probability
+from bench.types import Added, NonNegativeInt, PositiveInt, Probability
 
 BATCHES_SEEDS = False
 
@@ -44,8 +47,13 @@ def run(
     selection: Literal["last", "best_val"],
     evaluate_every: PositiveInt,
     gradient_subset: PositiveInt,
+    ood: Added[str | None] = None,
 ) -> None:
-    """Train for `epochs`, log a row an epoch, finish with the metrics of the last epoch (or the best on validation data)."""
+    """Train for `epochs`, log a row an epoch, finish with the metrics of the last epoch (or the best on validation data).
+
+    Of a method that samples, probabilities are averaged over its networks at epochs' ends; `ood` is then the data set whose test images are
+    to be told from this one's by the entropy of the average.
+    """
     device, (seed,) = session.device, session.seeds
     data: LabelledImages = build("dataset", session.job.parts["dataset"], session.job.settings.data_root, seed)
     n, size = len(data.train_y), data.train_x.shape[-1]
@@ -69,6 +77,11 @@ def run(
     model = _model(session, data)
     evaluation = Evaluation(data, images, device.autocast, gradient_subset, batch_size)
     training = Training(session, model, batches, epochs, label_smoothing)
+    if hasattr(training.optimizer, "collects"):
+        training.average = Average(data, _other_images(session, ood, data), images.normalise, device.autocast)
+    elif ood is not None:
+        name = session.job.names["method"]
+        raise UserError(f"task.ood = '{ood}': measured of an average of networks, and method '{name}' does not sample")
     if state is not None:
         training.restore(state)
     if training.run(evaluation, evaluate_every):
@@ -83,9 +96,23 @@ def _model(session: Session, data: LabelledImages) -> nn.Module:
         return session.device.place(build("model", session.job.parts["model"], channels, data.num_classes, size))
 
 
-def _method(node: dict[str, Any], model: nn.Module) -> Method:
+def _other_images(session: Session, name: str | None, data: LabelledImages) -> Tensor | None:
+    """As many test images of another data set as this one has, or all of them, in the form of this one's; on the device."""
+    if name is None:
+        return None
+    fitting = [option for option in options("dataset") if task_of(option) == "classification"]
+    if name not in fitting:
+        raise UserError(f"task.ood = '{name}': allowed: null, {allowed_list(fitting, name)}{nearest(name, fitting)}")
+    content = read_yaml(CONF / "dataset" / f"{name}.yaml")
+    node = {key: value for key, value in content.items() if key != "defaults" and "${" not in str(value)}
+    other: LabelledImages = build("dataset", node, session.job.settings.data_root, session.seeds[0])
+    return in_the_form_of(other.test_x[: len(data.test_y)].to(data.test_x.device), data.test_x)
+
+
+def _method(node: dict[str, Any], model: nn.Module, **offered: Any) -> Method:
     takes = inspect.signature(load(node["_target_"])).parameters
-    more = {"buffers": list(model.buffers())} if "buffers" in takes else {}
+    offered["buffers"] = list(model.buffers())
+    more = {name: value for name, value in offered.items() if name in takes and name not in node}
     check_constructor(node, **more)
     method = build("method", node, list(model.parameters()), **more)
     check_members(method)
@@ -114,9 +141,11 @@ class Training:
         self.forward = session.device.compiled(model)
         self.noisy = any(isinstance(m, nn.Dropout | nn.Dropout2d) and m.p > 0 for m in model.modules())
         parts = session.job.parts
-        self.optimizer = _method(parts["method"], model)
+        supplied = {"num_examples": batches.examples, "seed": self.seed, "total_steps": self.total}
+        self.optimizer = _method(parts["method"], model, **supplied)
         self.schedule = build("schedule", parts["schedule"], self.optimizer, self.total, len(batches))
         self.at = Position()
+        self.average: Average | None = None
 
     def run(self, evaluation: Evaluation, every: int) -> bool:
         """From where the run stands to the last epoch; False when it diverged, and finished as such."""
@@ -173,9 +202,11 @@ class Training:
     def _end_of_epoch(self, epoch: int, evaluation: Evaluation, every: int) -> bool:
         """Log the epoch's row; False when the run has diverged: a number of the row is not finite, or the run's last loss."""
         row, last_lost = self._epoch_row(epoch)
-        if epoch % every == 0 or epoch == self.epochs or last_lost or not math.isfinite(row["train_loss"]):
-            with self.session.clock.paused():
+        told = epoch % every == 0 or epoch == self.epochs or last_lost or not math.isfinite(row["train_loss"])
+        with self.session.clock.paused():
+            if told:
                 row |= evaluation(self.model)
+            row |= self._averaged(told)
         row["gradient_evaluations"] = self.session.gradient_evaluations[0]
         (run,) = self.session.runs
         run.log(self.at.step, **row)
@@ -189,6 +220,17 @@ class Training:
         if diverged:
             run.finish(status="diverged", **row)
         return not diverged
+
+    def _averaged(self, told: bool) -> dict[str, float]:
+        """Take the network into the average if it is a sample; the average's metrics and the exchange rates if they are to be `told`."""
+        collects = getattr(self.optimizer, "collects", False)
+        if self.average is None or not (told or collects):
+            return {}
+        figures = self.average(self.model, collects)
+        if rates := getattr(self.optimizer, "swap_rates", ()):
+            figures |= {"swap_rate": sum(rates) / len(rates)}
+            figures |= {f"swap_rate_{pair}": rate for pair, rate in enumerate(rates, 1)}
+        return figures if told else {}
 
     def _epoch_row(self, epoch: int) -> tuple[dict[str, float], bool]:
         """What training itself tells of the epoch: the mean of its finite losses, and how much was skipped. Was the last loss lost?"""
@@ -220,6 +262,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "at": vars(self.at),
+            "average": self.average and self.average.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -228,3 +271,5 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.at = Position(**state["at"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])

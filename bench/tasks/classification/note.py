@@ -15,6 +15,22 @@ NOTE = TaskNote(
         "grad_l2": Metric("gradient norm, l2", "lower"),
         "val_nll": Metric("validation NLL", "lower"),
         "val_ece": Metric("validation ECE", "lower"),
+        "test_brier": Metric("test Brier score", "lower"),
+        "val_brier": Metric("validation Brier score", "lower"),
+        **{
+            f"bma_{part}{name}": Metric(f"{words}{label} of the average", better)
+            for part, words in (("", "test "), ("val_", "validation "))
+            for name, label, better in (
+                ("accuracy", "accuracy", "higher"),
+                ("nll", "NLL", "lower"),
+                ("brier", "Brier score", "lower"),
+                ("ece", "ECE", "lower"),
+            )
+        },
+        "ood_auroc": Metric("AUROC of the average's entropy, other data against test images", "higher"),
+        "bma_models": Metric("networks averaged"),
+        "swap_rate": Metric("exchanges made of those tried"),
+        **{f"swap_rate_{pair}": Metric(f"the same, chains {pair} and {pair + 1}") for pair in (1, 2, 3)},
         "epoch": Metric("epoch"),
         "lr": Metric("step size"),
         "skipped_steps": Metric("steps skipped for a NaN or infinite gradient", "lower"),

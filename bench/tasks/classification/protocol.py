@@ -11,12 +11,16 @@ from torch import Tensor
 class Method(Protocol):
     """A torch optimizer whose `step` takes a closure; built with the model's parameters.
 
-    One whose constructor takes `buffers` is given the model's buffers too. One that has `snapshot(full_closure, num_components)` is
+    One whose constructor takes `buffers` is given the model's buffers too, and so with `num_examples` (training images), `seed` (the run's) and
+    `total_steps` (of the run). One that has `snapshot(full_closure, num_components)` is
     called with it at each epoch's start: `full_closure()` leaves in the parameters' gradients the mean over all minibatches of the epoch.
 
     Attributes:
         param_groups: as in torch; schedules change `lr` there.
         skipped_steps: where a method has it, the number of steps that it skipped for a NaN or infinite gradient.
+        collects: where a method has it, it samples: at an epoch's end True if the network is one of those whose probabilities on held-out images
+            the task averages.
+        swap_rates: where a method has several chains, the share of exchanges made of each pair of neighbours.
     """
 
     param_groups: list[dict[str, Any]]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import numpy as np
@@ -36,7 +37,10 @@ def losses(method: str, steps: int = 20, batch: int = 64) -> list[float]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(0, "init"))
         model = mlp(1, 10, 8, hidden=[32]).double()
-    opt = get_object(target)(list(model.parameters()), **node)
+    offered = {"num_examples": len(data.train_y), "seed": 0, "total_steps": steps}
+    takes = inspect.signature(get_object(target)).parameters
+    supplied = {name: value for name, value in offered.items() if name in takes}
+    opt = get_object(target)(list(model.parameters()), **supplied, **node)
     order = torch.randperm(len(data.train_y), generator=generator(0, "order"))[: steps * batch].split(batch)
 
     def closure(index: int | None = None) -> torch.Tensor:
