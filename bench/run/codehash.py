@@ -19,7 +19,7 @@ MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     f"bench/run/{name}.py"
     for name in (
         "ahead", "atomic", "build", "checkpoint", "clock", "codehash", "config", "crash", "curve", "datafiles", "files", "gpu", "identity", "job",
-        "known", "limits", "loading", "locks", "memo", "notes", "options", "paths", "progress", "refusal", "resolvers", "result", "schema",
+        "known", "limits", "loading", "locks", "memo", "notes", "options", "paths", "progress", "refusal", "registry", "resolvers", "result", "schema",
         "signature", "stopping", "store", "targets", "yaml_files",
     )
 }  # fmt: skip

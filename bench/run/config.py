@@ -54,18 +54,28 @@ def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
     return {"_target_": target, **{name: value for name, value in values.items() if name not in left_out}}
 
 
-def functions(node: Mapping[str, Any]) -> dict[str, str]:
-    """The keys of a typed node whose value names a function."""
-    keys = signature(node["_target_"]).keys
-    named = {key: node.get(key) for key, (kind, _) in keys.items() if DottedName in (kind, *get_args(kind))}
-    return {key: name for key, name in named.items() if isinstance(name, str)}
+def functions(node: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(key, name) of each function that a typed node names, alone or in a list."""
+    found = []
+    for key, (kind, _) in signature(node["_target_"]).keys.items():
+        if DottedName in _parts(kind):
+            value = node.get(key)
+            found += [(key, name) for name in (value if isinstance(value, list) else [value]) if isinstance(name, str)]
+    return found
+
+
+def _parts(kind: Any) -> list[Any]:
+    """A type and the types that it is made of; DottedName stays whole."""
+    if kind == DottedName:
+        return [kind]
+    return [kind, *(part for each in get_args(kind) for part in _parts(each))]
 
 
 def code_names(parts: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
     """What the typed parts name of code: targets and functions."""
     nodes = parts.values()
     return frozenset(
-        itertools.chain.from_iterable([str(node["_target_"]), *functions(node).values()] for node in nodes)
+        itertools.chain.from_iterable([str(node["_target_"]), *(name for _, name in functions(node))] for node in nodes)
     )
 
 
@@ -194,7 +204,7 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         check_target(part, node.get("_target_"), settings.extensions)
     parts = {part: typed(part, node) for part, node in nodes.items()}
     for part, node in parts.items():
-        for key, name in functions(node).items():
+        for key, name in functions(node):
             check_target(f"{part}.{key}", name, settings.extensions, suffix="")
     if not isinstance(verify, bool):
         raise UserError(f"dataset.verify = {verify!r}: true, or false to take a known set's files as they are")

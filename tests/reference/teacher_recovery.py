@@ -179,7 +179,7 @@ class Reference:
     def _seed(self, seed: int) -> None:
         true, task, curve, ends = teacher(self.data, seed), self.task, [], []
         methods = [{**self.method, **setting} for setting in self.settings]
-        penalised = "lr" in self.method and all(m["lam"] * 2.0 ** -m["halvings"] > 0 or m["floor"] > 0 for m in methods)
+        penalised = ["lr" in m and (m["lam"] * 2.0 ** -m["halvings"] > 0 or m["floor"] > 0) for m in methods]
         for k, setting in enumerate(self.settings):
             student = Student(methods[k], true, task["width"], task["steps"], seed)
             drawn = k == 0 and seed == task["drawn_seed"]
@@ -194,8 +194,8 @@ class Reference:
             if drawn and student.steps:
                 student.drawn.append((student.w, student._masses()))
                 curve += self._stage(student, 3, student.steps)
-            ends.append({**setting, **student.final(penalised)})
-            if drawn and penalised:
+            ends.append({**setting, **student.final(penalised[k])})
+            if drawn and penalised[k]:
                 curve += self._circle(student)
             self.examples += student.evaluations
         if task["grid"]:

@@ -39,9 +39,9 @@ class Augmenter:
         self.images, self._padding, self._flip, self._cutout = images, crop_padding, flip, cutout
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         shape = (1, -1, 1, 1)
-        sigma = torch.tensor(std, dtype=dtype, device=images.device).view(shape)
-        self._scale = 1 / (255 * sigma)
-        self._shift = -torch.tensor(mean, dtype=dtype, device=images.device).view(shape) / sigma
+        self.mean, self.std = (torch.tensor(v, dtype=dtype, device=images.device).view(shape) for v in (mean, std))
+        self._scale = 1 / (255 * self.std)
+        self._shift = -self.mean / self.std
         padded = F.pad(images, (crop_padding,) * 4)
         self._size, self._row = padded[0].numel(), padded.shape[3]
         _, channels, self._height, self._width = images.shape

@@ -32,6 +32,11 @@ class Batches:
         """Training images, those of the incomplete minibatch among them."""
         return len(self._labels)
 
+    @property
+    def normalisation(self) -> dict[str, Tensor]:
+        """`mean` and `std` [1, C, 1, 1] of a network's input (x / 255 - mean) / std from an image x."""
+        return {"mean": self._images.mean, "std": self._images.std}
+
     def get(self, epoch: int, index: int) -> tuple[Tensor, Tensor]:
         """Minibatch `index` of `epoch`: x [B, C, H, W] augmented, y [B]."""
         device = self._labels.device

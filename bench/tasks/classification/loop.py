@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,14 +23,14 @@ from bench.run.loading import load
 from bench.run.options import options, read_yaml, task_of
 from bench.run.paths import CONF
 from bench.run.session import Session
-from bench.seeding import stream_seed
+from bench.seeding import generator, stream_seed
 from bench.tasks.classification.augment import Augmenter
 from bench.tasks.classification.averaging import Average, in_the_form_of
 from bench.tasks.classification.batches import Batches
 from bench.tasks.classification.evaluation import Evaluation
 from bench.tasks.classification.images import LabelledImages
-from bench.tasks.classification.protocol import Method
-from bench.types import Added, NonNegativeInt, PositiveInt, Probability
+from bench.tasks.classification.protocol import Losses, Method, Trained
+from bench.types import Added, DottedName, NonNegativeInt, PositiveInt, Probability
 
 BATCHES_SEEDS = False
 
@@ -48,11 +49,13 @@ def run(
     evaluate_every: PositiveInt,
     gradient_subset: PositiveInt,
     ood: Added[str | None] = None,
+    probes: Added[list[DottedName] | None] = None,
 ) -> None:
     """Train for `epochs`, log a row an epoch, finish with the metrics of the last epoch (or the best on validation data).
 
     Of a method that samples, probabilities are averaged over its networks at epochs' ends; `ood` is then the data set whose test images are
-    to be told from this one's by the entropy of the average.
+    to be told from this one's by the entropy of the average. `probes` are functions from a `protocol.Trained` to more metrics of the
+    network of the last epoch.
     """
     device, (seed,) = session.device, session.seeds
     data: LabelledImages = build("dataset", session.job.parts["dataset"], session.job.settings.data_root, seed)
@@ -77,11 +80,14 @@ def run(
     model = _model(session, data)
     evaluation = Evaluation(data, images, device.autocast, gradient_subset, batch_size)
     training = Training(session, model, batches, epochs, label_smoothing)
+    training.probes = [load(name) for name in probes or []]
     if hasattr(training.optimizer, "collects"):
         training.average = Average(data, _other_images(session, ood, data), images.normalise, device.autocast)
     elif ood is not None:
         name = session.job.names["method"]
         raise UserError(f"task.ood = '{ood}': measured of an average of networks, and method '{name}' does not sample")
+    if training.probes:
+        training.trained = Trained(model, data, images, batches, training.optimizer, seed, device.autocast)
     if state is not None:
         training.restore(state)
     if training.run(evaluation, evaluate_every):
@@ -111,7 +117,7 @@ def _other_images(session: Session, name: str | None, data: LabelledImages) -> T
 
 def _method(node: dict[str, Any], model: nn.Module, **offered: Any) -> Method:
     takes = inspect.signature(load(node["_target_"])).parameters
-    offered["buffers"] = list(model.buffers())
+    offered |= {"buffers": list(model.buffers()), "model": model}
     more = {name: value for name, value in offered.items() if name in takes and name not in node}
     check_constructor(node, **more)
     method = build("method", node, list(model.parameters()), **more)
@@ -142,10 +148,13 @@ class Training:
         self.noisy = any(isinstance(m, nn.Dropout | nn.Dropout2d) and m.p > 0 for m in model.modules())
         parts = session.job.parts
         supplied = {"num_examples": batches.examples, "seed": self.seed, "total_steps": self.total}
+        supplied |= batches.normalisation
         self.optimizer = _method(parts["method"], model, **supplied)
         self.schedule = build("schedule", parts["schedule"], self.optimizer, self.total, len(batches))
         self.at = Position()
         self.average: Average | None = None
+        self.probes: list[Callable[[Trained], dict[str, float]]] = []
+        self.trained: Trained | None = None
 
     def run(self, evaluation: Evaluation, every: int) -> bool:
         """From where the run stands to the last epoch; False when it diverged, and finished as such."""
@@ -174,30 +183,47 @@ class Training:
             if hasattr(self.optimizer, "snapshot"):
                 self.optimizer.snapshot(lambda: self._full_gradient(epoch), len(self.batches))
         x, y = self.batches.get(epoch, index)
-        if self.noisy:
-            torch.manual_seed(stream_seed(self.seed, "noise", epoch, index))
         counted = self.session.gradient_evaluations
-        loss = step(self.optimizer, lambda: self._backward(x, y), lambda: counted[0])
+        loss = step(self.optimizer, lambda: self._backward(x, y, (epoch, index)), lambda: counted[0])
         self.schedule.step()
         self.at.losses.append(loss.detach())
         self.session.examples += len(y)
 
-    def _backward(self, x: Tensor, y: Tensor, weight: float = 1.0, zero: bool = True) -> Tensor:
-        """Loss [] and gradients of one minibatch; each call is counted."""
+    def _backward(self, x: Tensor, y: Tensor, at: tuple[int, int], weight: float = 1.0, zero: bool = True) -> Tensor:
+        """Loss [] and gradients of the minibatch `at` (epoch, index), each time with the same noise; each call is counted."""
         if zero:
             self.optimizer.zero_grad(set_to_none=True)
-        with torch.enable_grad(), self.session.device.autocast():
-            loss = F.cross_entropy(self.forward(x), y, label_smoothing=self.label_smoothing)
-            scaled = loss if weight == 1 else loss * weight
-        scaled.backward()
-        self.session.gradient_evaluations[0] += len(y)
-        return loss.detach()
+        if self.noisy:
+            torch.manual_seed(stream_seed(self.seed, "noise", *at))
+        parts = []
+        with torch.enable_grad():
+            for loss, images in self._losses(x, y, at):
+                (loss if weight == 1 else loss * weight).backward()
+                self.session.gradient_evaluations[0] += images
+                parts.append(loss.detach())
+        return sum(parts[1:], parts[0])
+
+    def _losses(self, x: Tensor, y: Tensor, at: tuple[int, int]) -> Losses:
+        """Parts of the minibatch's loss: the cross-entropy, or what the method makes of it."""
+        if hasattr(self.optimizer, "losses"):
+            return self.optimizer.losses(
+                self._logits, x, y, self._loss, generator(self.seed, "mix", *at, device=y.device)
+            )
+        return [(self._loss(self._logits(x), y), len(y))]
+
+    def _logits(self, x: Tensor) -> Tensor:
+        with self.session.device.autocast():
+            return self.forward(x)
+
+    def _loss(self, logits: Tensor, y: Tensor) -> Tensor:
+        with self.session.device.autocast():
+            return F.cross_entropy(logits, y, label_smoothing=self.label_smoothing)
 
     def _full_gradient(self, epoch: int) -> None:
-        """Mean gradient of the epoch's minibatches, with the crops and flips that the epoch will use: the finite sum of the paper."""
+        """Mean gradient of the epoch's minibatches, with the crops, flips and noise that the epoch will use: the finite sum of the paper."""
         self.optimizer.zero_grad(set_to_none=True)
         for index in range(len(self.batches)):
-            self._backward(*self.batches.get(epoch, index), weight=1 / len(self.batches), zero=False)
+            self._backward(*self.batches.get(epoch, index), (epoch, index), weight=1 / len(self.batches), zero=False)
 
     def _end_of_epoch(self, epoch: int, evaluation: Evaluation, every: int) -> bool:
         """Log the epoch's row; False when the run has diverged: a number of the row is not finite, or the run's last loss."""
@@ -207,6 +233,9 @@ class Training:
             if told:
                 row |= evaluation(self.model)
             row |= self._averaged(told)
+            if self.trained is not None and epoch == self.epochs:
+                for probe in self.probes:
+                    row |= probe(self.trained)
         row["gradient_evaluations"] = self.session.gradient_evaluations[0]
         (run,) = self.session.runs
         run.log(self.at.step, **row)

@@ -155,6 +155,8 @@ class Recovery:
         finals = self._finals()
         cost = {"iterations": self.step, "gradient_evaluations": self.oracle.evaluations}
         rows = [_rows(finals, k) for k in range(self.settings)]
+        for k, more in self._of_penalty(finals).items():
+            rows[k] = [row | own for row, own in zip(rows[k], more)]
         self.session.examples = self.oracle.evaluations * self.settings * len(self.session.runs)
         for s, run in enumerate(self.session.runs):
             own = [row[s] for row in rows]
@@ -166,20 +168,25 @@ class Recovery:
         self.session.progress.note(self.step, loss=rows[0][0]["loss"], far_mass=rows[0][0]["far_mass"])
 
     def _finals(self) -> dict[str, Tensor]:
-        """All metrics at the end, [K, S]."""
-        shape = self.a.shape[:2]
-        found = self._columns() | {name: value.expand(shape) for name, value in self.found.items()}
+        """The metrics at the end that every setting has, [K, S]."""
+        return self._columns() | {name: value.expand(self.a.shape[:2]) for name, value in self.found.items()}
+
+    def _of_penalty(self, finals: dict[str, Tensor]) -> dict[int, list[dict[str, float]]]:
+        """What only a penalty gives, for the settings that end with one: a row for each seed. Draws the circle of the first setting."""
         if not self.step:
-            return found
-        lam = self.method.decay(self.step - 1).expand(shape)
-        if not (lam > 0).all():
-            return found
-        ratio = found["loss"] / lam.square()
-        found |= {"loss_over_lam2": ratio, "constant_ratio": ratio / found["loss_constant"]}
-        if self.drawn is not None and self.circle_points:
-            for row in circle_rows(self.teachers, self.drawn, self.a, self.w, lam, self.circle_points):
+            return {}
+        lam = self.method.decay(self.step - 1).expand(self.a.shape[:2])
+        kept = (lam > 0).all(1).nonzero().flatten().tolist()
+        if not kept:
+            return {}
+        a, w, lam = self.a[kept], self.w[kept], lam[kept]
+        ratio = finals["loss"][kept] / lam.square()
+        found = {"loss_over_lam2": ratio, "constant_ratio": ratio / finals["loss_constant"][kept]}
+        if self.drawn is not None and self.circle_points and kept[0] == 0:
+            for row in circle_rows(self.teachers, self.drawn, a, w, lam, self.circle_points):
                 self.session.runs[self.drawn].log(self.step, **row)
-        return found | certificates(self.a, self.w, self.teachers, lam, self.session.seeds)
+        found |= certificates(a, w, self.teachers, lam, self.session.seeds)
+        return {k: _rows(found, i) for i, k in enumerate(kept)}
 
     def _draw(self, stage: int, rows: Tensor, signed_mass: Tensor) -> None:
         """Log the neurons [S, m, d] and teachers of the drawn seed; of the first setting."""

@@ -95,7 +95,7 @@ def test_grids(go):
 
 
 def test_grids_of_one_setting_and_of_no_decay(go):
-    """One setting has a curve too; where a setting has no decay none is held against it."""
+    """One setting has a curve too; a setting without decay has no certificates, and takes no other's."""
     task = {"width": 5, "steps": 8, "points": 2, "grid": {"halvings": [2.0]}}
     compared(go, "regularised_gd", SMALL, task, SEEDS)
     task = {"width": 5, "steps": 8, "points": 2, "grid": {"lam": [3e-3, 0.0]}, "drawn_seed": 0, "circle_points": 3}
