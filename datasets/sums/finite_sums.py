@@ -52,7 +52,8 @@ class SineQuadratic:
     def draw(self, chunk: int, count: int) -> Tensor:
         """Gradient noise [count, S, d]."""
         uniform = _stack(self.seeds, chunk, lambda g: torch.rand(count, self.dim, generator=g, dtype=torch.float64))
-        return torch.where(uniform < self._rare, self._high, self._low).to(self.device)
+        noise = torch.full_like(uniform, self._low).masked_fill_(uniform < self._rare, self._high)
+        return noise.to(self.device)
 
     def gradient(self, x: Tensor, sample: Tensor) -> Tensor:
         """grad f(x) + noise; x [..., S, d]."""

@@ -95,9 +95,15 @@ class AugmentedLogistic(NoisySum):
         return torch.einsum("...bm,...bmd->...d", h, a) / (a.shape[-3] * a.shape[-2]) + self._l2 * x
 
     def _slopes(self, x: Tensor, y: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-        """h = -y sigmoid(-margin) at the nodes, [..., b, K], and w / |w| with a 0 for the constant, [..., 1, d]."""
-        norm = x[..., :-1].norm(dim=-1, keepdim=True)
-        along = torch.cat([x[..., :-1] / norm.clamp(min=1e-300), torch.zeros_like(x[..., -1:])], -1)[..., None, :]
+        """h = -y sigmoid(-margin) at the nodes, [..., b, K], and w / |w| with a 0 for the constant, [..., 1, d].
+
+        At w = 0 margins have no noise and any unit vector is as good: the first.
+        """
+        w = x[..., :-1]
+        norm, first = w.norm(dim=-1, keepdim=True), torch.zeros_like(w)
+        first[..., :1] = 1
+        unit = torch.where(norm > 0, w / norm.clamp(min=1e-300), first)
+        along = torch.cat([unit, torch.zeros_like(x[..., -1:])], -1)[..., None, :]
         margins = (a * x[..., None, :]).sum(-1)[..., None] + self._noise * norm[..., None] * self._nodes
         return -y[..., None] * torch.sigmoid(-y[..., None] * margins), along
 

@@ -70,7 +70,9 @@ def l1_median(points: Tensor, iterations: int = 200, tolerance: float = 1e-9) ->
     r"""L1-median argmin_y sum_i ||X_i - y|| of each batch, [B, m], by Vardi and Zhang's iteration from the median of coordinates.
 
     T(y) = sum X_i / ||X_i - y|| / sum 1 / ||X_i - y||,  R(y) = sum (X_i - y) / ||X_i - y||  over the points that are not y,
-    r = min(1, [y is a point] / ||R||),    y <- (1 - r) T(y) + r y    until ||y_new - y||_1 <= tolerance ||y||_1
+    r = min(1, k / ||R||),  k the number of points that are y,    y <- (1 - r) T(y) + r y    until ||y_new - y||_1 <= tolerance ||y||_1
+
+    The toolbox's code sets k = 1 where a price is repeated too: it then leaves a median that is a repeated point, and comes back slowly.
 
     Args:
         points: X [B, n, m].
@@ -93,8 +95,8 @@ def l1_median(points: Tensor, iterations: int = 200, tolerance: float = 1e-9) ->
         total = inverse.sum(1)
         target = torch.where(total > 0, (x * inverse).sum(1) / total, 0.0)
         pull = (offset * inverse).sum(1).square().sum(-1, keepdim=True).sqrt()
-        on_point = (~apart).any(1).to(x.dtype)
-        r = torch.where(pull > 0, (on_point / pull).clamp_max(1), on_point)
+        held = (~apart).sum(1).to(x.dtype)  # k
+        r = torch.where(pull > 0, held / pull, held).clamp_max(1)
         answer[active] = new = (1 - r) * target + r * y
         active = active[(new - y).abs().sum(-1) > tolerance * y.abs().sum(-1)]
         if not len(active):

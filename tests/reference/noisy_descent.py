@@ -37,12 +37,14 @@ class Variance:
         return subsampling + (0.0 if self.method.exact else monte_carlo)
 
     def best_real(self, budget: int) -> float:
-        """The real minimiser of V(b, budget / b) in [1, min(budget, n)], without replacement: it is alpha b + beta / b + gamma."""
+        """The real minimiser of V(b, budget / b) in [1, min(budget, n)]: it is alpha b + beta / b + gamma. Without noise the largest b."""
 
         def v(b: float) -> float:
-            return sum(self.parts(b, budget / b, False))
+            return self.of(b, budget / b)
 
         most = min(budget, self.problem.n)
+        if self.method.exact:
+            return float(most)
         equations = np.array([[b, 1 / b, 1] for b in (1.0, 2.0, 4.0)])
         alpha, beta, _ = np.linalg.solve(equations, [v(1.0), v(2.0), v(4.0)])
         inside = [math.sqrt(beta / alpha)] if alpha > 1e-12 * abs(beta) and beta > 0 else []

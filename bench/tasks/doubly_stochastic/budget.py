@@ -95,23 +95,29 @@ class Moments:
         inverse = 1 / self.num_components
         return self.tau2 * max(0.0, 1 / b - inverse) / (1 - inverse) if inverse < 1 else 0.0
 
+    def _common(self, replacement: bool) -> float:
+        """What two slots of a minibatch have in common: C, and with replacement C (1 - 1/n) + diagonal / n, as they may hold one component."""
+        inverse = 1 / self.num_components
+        return (1 - inverse) * self.cross + inverse * self.diagonal if replacement else self.cross
+
     def monte_carlo_variance(self, b: float, m: float, replacement: bool = False) -> float:
         """(1/m) [S / b + (1 - 1/b) C]; with replacement the two slots may hold one component."""
-        inverse = 1 / self.num_components
-        common = (1 - inverse) * self.cross + inverse * self.diagonal if replacement else self.cross
-        return (self.mean_square_s / b + (1 - 1 / b) * common) / m
+        return (self.mean_square_s / b + (1 - 1 / b) * self._common(replacement)) / m
 
     def variance(self, b: float, m: float, replacement: bool = False) -> float:
         """V(b, m) = tr Cov of the minibatch gradient."""
         return self.subsampling_variance(b, replacement) + self.monte_carlo_variance(b, m, replacement)
 
-    def optimal_batch_size(self, budget: float) -> float:
-        """b* = tau sqrt(B / C) up to the factor sqrt(n / (n - 1)), the real minimiser of V(b, B / b) in [1, min(B, n)]."""
-        most = min(budget, self.num_components)
-        if self.cross <= 0:
+    def optimal_batch_size(self, budget: float, replacement: bool = False) -> float:
+        """b*, the real minimiser of V(b, B / b) in [1, min(B, n)]; where slots have nothing in common V falls all the way.
+
+        Without replacement tau sqrt(B / C) sqrt(n / (n - 1)); with replacement tau sqrt(B / C'), C' = (1 - 1/n) C + diagonal / n.
+        """
+        most, common = min(budget, self.num_components), self._common(replacement)
+        if common <= 0:
             return most
-        shrink = 1 - 1 / self.num_components
-        return min(most, max(1.0, math.sqrt(self.tau2 * budget / (self.cross * shrink)))) if shrink > 0 else 1.0
+        shrink = 1.0 if replacement else 1 - 1 / self.num_components
+        return min(most, max(1.0, math.sqrt(self.tau2 * budget / (common * shrink)))) if shrink > 0 else 1.0
 
     def splits(self, budget: int, batch_sizes: Sequence[int] | None = None, replacement: bool = False) -> list[Split]:
         """V of each split of B = b m, smallest b first.

@@ -86,8 +86,14 @@ class Variance:
             "subsampling_variance": subsampling,
             "monte_carlo_variance": monte_carlo,
             "monte_carlo_share": monte_carlo / (subsampling + monte_carlo) if monte_carlo else 0.0,
-            "optimal_batch_size": moments.optimal_batch_size(b * m),
+            "optimal_batch_size": self._optimal(moments, b * m),
         }
+
+    def _optimal(self, moments: Moments, budget: int) -> float:
+        """The real minimiser of this method's V over b in [1, min(budget, n)]; without noise V falls in b."""
+        if self.method.exact:
+            return float(min(budget, moments.num_components))
+        return moments.optimal_batch_size(budget, self.method.replacement)
 
     def _of_splits(self, rows: list[Row]) -> Row:
         """Where the smallest V is, and what other splits lose."""

@@ -113,6 +113,22 @@ def test_with_replacement_a_component_meets_itself(name):
     assert problem.moments(x, rho).diagonal == pytest.approx(float(common), rel=0.05)
 
 
+@pytest.mark.parametrize("rho", [1.0, 0.4, -1 / 568])
+def test_logistic_moments_at_the_start(rho):
+    """At x = 0 the slope is -y / 2 whatever the noise: g_i = -y_i (a_i + sigma eta_i) / 2, all of whose k directions count."""
+    problem = CLOSED["logistic"]
+    x, y, n, k = problem.start(), problem.y, problem.num_components, problem.noise_dim
+    found = problem.moments(x, rho)
+    own = 0.7**2 * k / 4
+    assert found.mean_square_s == pytest.approx(own, rel=1e-12)
+    assert found.mean_s == pytest.approx(own**0.5, rel=1e-12)
+    assert found.diagonal == pytest.approx(rho * own, rel=1e-12)
+    assert found.cross == pytest.approx(rho * own * float(y.sum() ** 2 - n) / (n * (n - 1)), rel=1e-10)
+    everything = problem.batch(torch.arange(n), None)
+    torch.testing.assert_close(problem.gradient(x, everything), -(y[:, None] * problem.a).mean(0) / 2)
+    assert found.tau2 == pytest.approx(float((y[:, None] * problem.a).var(0, correction=0).sum() / 4), rel=1e-12)
+
+
 def test_the_inference_problem_is_kl():
     problem = CLOSED["vi"]
     x = (problem.start() + 0.2).requires_grad_()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from portfolio_market import MARKETS, STRATEGIES, made, market, run
+from scipy.optimize import minimize
 from torch import Tensor
 
 from methods.portfolio.benchmarks import BCRP, EG
@@ -165,3 +166,25 @@ def test_l1_median_has_the_least_sum_of_distances():
     torch.testing.assert_close(median[:10], points[:10, 0], rtol=0, atol=1e-6)
     for shift in 1e-3 * torch.randn(50, 30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3)):
         assert (total(median) <= total(median + shift) + 1e-9).all()
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("angle", [0.2, 0.3, 0.7])
+def test_l1_median_of_repeated_prices_is_scipys(times, angle):
+    """Prices that stand still for k days are the median unless the others pull harder than k: here with 2 cos(angle)."""
+    away = torch.tensor([[np.cos(angle), np.sin(angle)], [np.cos(angle), -np.sin(angle)]], dtype=torch.float64)
+    others = 1 + torch.tensor([[0.14], [0.25]], dtype=torch.float64) * away
+    points = torch.cat([others, torch.ones(times, 2, dtype=torch.float64)])
+    (found,) = l1_median(points[None]).numpy()
+    options = {"xatol": 1e-12, "fatol": 1e-16, "maxiter": 10_000, "maxfev": 10_000}
+    least = minimize(
+        lambda y: np.linalg.norm(points.numpy() - y, axis=1).sum(),
+        points.mean(0),
+        method="Nelder-Mead",
+        options=options,
+    )
+    np.testing.assert_allclose(found, least.x, atol=1e-6)
+    if 2 * np.cos(angle) <= times:
+        np.testing.assert_array_equal(found, 1.0)
+    else:
+        assert abs(found - 1).max() > 0.01

@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 import bench.tasks.doubly_stochastic.budget
 from bench.tasks.doubly_stochastic.budget import Moments, gradient_noise, measure
+from bench.tasks.doubly_stochastic.variance import Variance
 from datasets.sums.noisy_digits import DigitsMixup, DigitsVAE
 from datasets.sums.noisy_quadratics import GammaQuadratics, RandomQuadratics
 from methods.noisy.doubly_sgd import DoublySGD
@@ -76,6 +77,38 @@ def test_the_best_batch_size_is_the_minimiser(n):
     assert [s.batch_size for s in found.splits(12, [2, 3, 5, 24])] == [2, 3]
     with pytest.raises(ValueError, match=r"none of the batch sizes \[5\]"):
         found.splits(12, [5])
+
+
+@pytest.mark.parametrize("n", [6.0, 50.0, math.inf])
+@pytest.mark.parametrize("cross", [1.0, 0.0, -0.01])
+@pytest.mark.parametrize("tau2", [3.0, 0.0])
+def test_with_replacement_the_best_batch_size_is_the_minimiser_of_its_own_variance(n, cross, tau2):
+    """A component that meets itself is noise in common too: `diagonal` makes b* finite without `cross`."""
+    found = Moments(n, tau2, 1.5, 3.0, cross, 2.5)
+    for budget in (1, 16, 1024):
+        grid = np.exp(np.linspace(0, np.log(min(budget, n)), 20_001))
+        best = found.optimal_batch_size(budget, True)
+        assert 1 <= best <= min(budget, n)
+        least = min(found.variance(b, budget / b, True) for b in grid)
+        assert found.variance(best, budget / best, True) <= least + 1e-12 * abs(least)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("sampling", ["without_replacement", "with_replacement", "reshuffling"])
+@pytest.mark.parametrize("rho", [1.0, 0.4, 0.0])
+def test_the_logged_batch_size_is_the_minimiser_of_the_logged_variance(rho, sampling, exact):
+    problem = GammaQuadratics(num_components=12, dim=4, heterogeneity=0.4)
+    method = DoublySGD(12, lr=0.01, batch_size=4, mc_samples=4, rho=rho, sampling=sampling, exact=exact)
+    ((_, logged),) = Variance([0], problem, method, problem.optimum, 0, None).found(None)
+    moments = problem.moments(problem.optimum, rho)
+
+    def v(b: float) -> float:
+        replacement = sampling == "with_replacement"
+        return moments.subsampling_variance(b, replacement) if exact else moments.variance(b, 16 / b, replacement)
+
+    assert v(4) == logged["variance"]
+    grid = np.exp(np.linspace(0, np.log(12), 20_001))
+    assert logged["optimal_batch_size"] == pytest.approx(grid[np.argmin([v(b) for b in grid])], rel=2e-4)
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_draws_of_many_steps(go):
 LOGISTIC = [
     ("doubly_sgd", {"rho": 1.0, "budget": 16, "splits": [2, 8]}),
     ("doubly_sgd_rr", {"rho": 0.5, "batch_size": 80, "evaluate_every": 2}),
-    ("doubly_sgd", {"rho": 0.0, "sampling": "with_replacement", "batch_size": 100, "variance_at": "start"}),
+    ("doubly_sgd", {"rho": 1.0, "sampling": "with_replacement", "batch_size": 100, "variance_at": "start"}),
     ("singly_sgd", {"batch_size": 60, "sampling": "reshuffling"}),
 ]
 

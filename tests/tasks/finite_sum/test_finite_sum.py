@@ -108,6 +108,14 @@ def test_full_gradient_is_the_mean_of_the_components_and_autograds(problem):
     torch.testing.assert_close(problem.full_gradient(x.detach()), expected)
 
 
+def test_noise_takes_its_two_values_in_double_precision():
+    """0.3 and -0.3 / 4 at p = 1/5 are no float32; the rare value is drawn a fifth of the time."""
+    draws = SineQuadratic([0, 1], dim=7, noise=0.3, rare=0.2).draw(0, 5000)
+    assert draws.dtype == torch.float64
+    assert set(draws.unique().tolist()) == {0.3, -0.3 * 0.2 / (1 - 0.2)}
+    assert (draws > 0).double().mean() == pytest.approx(0.2, abs=0.01)
+
+
 def test_a_seed_is_the_same_alone_and_among_others():
     alone, both = SineQuadratic([1]), SineQuadratic([0, 1])
     assert torch.equal(alone.draw(3, 5)[:, 0], both.draw(3, 5)[:, 1])
