@@ -164,7 +164,7 @@ class HalfSpaces(Domain):
     def _mirrored(self, x: Tensor, y: Tensor) -> Tensor:
         start = x
         for _ in range(BOUNCES):
-            out = ~self.inside(y)[..., None]
+            out = (~self.inside(y) & y.isfinite().all(-1))[..., None]  # what diverged would never end inside
             if not y.is_cuda and not out.any():
                 break
             b, n = self.boundary(x, y)
