@@ -46,8 +46,8 @@ class Flower(LevelSet):
     def level(self, x: Tensor) -> Tensor:
         """|x| - R(theta): negative inside."""
         a, b = x.unbind(-1)
-        wave = (self.petals * torch.atan2(b, a)).sin()
-        return torch.hypot(a, b).sub(wave, alpha=self.scale) - 3 * self.scale
+        wave = torch.atan2(b, a).mul_(self.petals).sin_()
+        return torch.hypot(a, b).sub_(wave, alpha=self.scale).sub_(3 * self.scale)
 
     def normal(self, b: Tensor) -> Tensor:
         """The gradient of the level, e_r - R'(theta) / r e_theta, made a unit vector."""
