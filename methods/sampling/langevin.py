@@ -54,7 +54,11 @@ class SGLD:
 
     def rates(self, t: int) -> tuple[Any, Any]:
         """Step sizes eta_k of step t and sqrt(2 eta_k tau_k), a number or [P, 1, 1] each."""
-        return self.lr, math.sqrt(2 * self.lr * self.temperatures[0])
+        return self._with_spread(self.lr)
+
+    def _with_spread(self, lr: float) -> tuple[float, float]:
+        """A step size and sqrt(2 lr tau) of the one chain."""
+        return lr, math.sqrt(2 * lr * self.temperatures[0])
 
     def step(self, t: int, x: Tensor, gradient: Estimate, energy: Estimate, normal: Tensor, uniform: Tensor) -> Tensor:
         """The positions after step t.
@@ -97,8 +101,7 @@ class CyclicalSGLD(SGLD):
 
     def rates(self, t: int) -> tuple[float, float]:
         phase = t * self.cycles / self.steps % 1.0
-        lr = max(self.lr * (1 + math.cos(math.pi * phase)) / 2, self.floor)
-        return lr, math.sqrt(2 * lr * self.temperatures[0])
+        return self._with_spread(max(self.lr * (1 + math.cos(math.pi * phase)) / 2, self.floor))
 
 
 class ReplicaSGLD(SGLD):

@@ -10,7 +10,26 @@ from torch import Tensor
 from bench.tasks.sampling.domains import Ball, Box, Domain, Polygon, first_exit
 
 
-class Flower(Domain):
+class LevelSet(Domain):
+    """{level < 0}, left where a search along the segment says, with a normal in closed form."""
+
+    def level(self, x: Tensor) -> Tensor:
+        """Negative inside and positive outside, [...] of points [..., d]."""
+        raise NotImplementedError
+
+    def normal(self, b: Tensor) -> Tensor:
+        """The outward unit normal [..., d] at points b [..., d] of the boundary."""
+        raise NotImplementedError
+
+    def inside(self, x: Tensor) -> Tensor:
+        return self.level(x) < 0
+
+    def boundary(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        b = first_exit(self.level, x, y)
+        return b, self.normal(b)
+
+
+class Flower(LevelSet):
     """|x| < R(theta) with R = radius / 3.5 (3 + sin(petals theta)): star-shaped, with concave stretches between the petals.
 
     Args:
@@ -27,15 +46,8 @@ class Flower(Domain):
     def level(self, x: Tensor) -> Tensor:
         """|x| - R(theta): negative inside."""
         a, b = x.unbind(-1)
-        wave = (self.petals * torch.atan2(b, a)).sin()
-        return torch.hypot(a, b).sub(wave, alpha=self.scale) - 3 * self.scale
-
-    def inside(self, x: Tensor) -> Tensor:
-        return self.level(x) < 0
-
-    def boundary(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        b = first_exit(self.level, x, y)
-        return b, self.normal(b)
+        wave = torch.atan2(b, a).mul_(self.petals).sin_()
+        return torch.hypot(a, b).sub_(wave, alpha=self.scale).sub_(3 * self.scale)
 
     def normal(self, b: Tensor) -> Tensor:
         """The gradient of the level, e_r - R'(theta) / r e_theta, made a unit vector."""
@@ -51,7 +63,7 @@ class Flower(Domain):
         return (self.scale * (3 + (self.petals * t).sin()))[:, None] * torch.stack([t.cos(), t.sin()], 1)
 
 
-class Heart(Domain):
+class Heart(LevelSet):
     """Inside (16 sin^3 t, 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t) times radius / 10.
 
     With w = 1 - |x / 16|^(2/3) = cos^2 t the two heights at x are E +- O, E = 4 - 2w - 8w^2 and O^2 = w (19 - 8w)^2, so a point at height y
@@ -75,13 +87,6 @@ class Heart(Domain):
         """(y - E)^2 - O^2: negative inside."""
         w, gap, odd = self._parts(x)
         return gap**2 - w * odd**2
-
-    def inside(self, x: Tensor) -> Tensor:
-        return self.level(x) < 0
-
-    def boundary(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        b = first_exit(self.level, x, y)
-        return b, self.normal(b)
 
     def normal(self, b: Tensor) -> Tensor:
         """The gradient of the level, made a unit vector: horizontal next to the two cusps on the axis."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -164,7 +165,7 @@ class HalfSpaces(Domain):
     def _mirrored(self, x: Tensor, y: Tensor) -> Tensor:
         start = x
         for _ in range(BOUNCES):
-            out = ~self.inside(y)[..., None]
+            out = (~self.inside(y) & y.isfinite().all(-1))[..., None]  # what diverged would never end inside
             if not y.is_cuda and not out.any():
                 break
             b, n = self.boundary(x, y)
@@ -262,6 +263,12 @@ def _area(vertices: Tensor) -> float:
     return float(_cross(vertices, vertices.roll(-1, 0)).sum() / 2)
 
 
+@cache
+def _grid(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """0, 1 / GRID, ..., 1 as a column."""
+    return torch.arange(GRID + 1, dtype=dtype, device=device)[:, None] / GRID
+
+
 def first_exit(level: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
     """Where the segment from x to y first leaves {level < 0}, [..., d], a hair inside.
 
@@ -269,14 +276,14 @@ def first_exit(level: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tenso
     within one part goes unseen.
     """
     step = y - x
-    grid = torch.arange(GRID + 1, dtype=x.dtype, device=x.device) / GRID
-    values = level(torch.addcmul(x[..., None, :], grid[:, None], step[..., None, :]))  # [..., GRID + 1]
-    first = (values[..., 1:-1] < 0).to(x.dtype).cumprod(-1).sum(-1, keepdim=True).long()
-    low = first / GRID
-    before, after = low, low + 1 / GRID
+    values = level(torch.addcmul(x.unsqueeze(-2), _grid(x.dtype, x.device), step.unsqueeze(-2)))  # [..., GRID + 1]
+    parts = (values[..., 1:-1] < 0).to(x.dtype).cumprod(-1).sum(-1, keepdim=True)
+    first, low = parts.long(), parts / GRID
+    high = low + 1 / GRID
+    before, after = low, high
     a, b = values.gather(-1, first), values.gather(-1, first + 1)
     for _ in range(SECANTS):
-        s = after - b * (after - before) / (b - a + TINY)
+        s = torch.addcdiv(after, (after - before).mul_(b), (b - a).add_(TINY), value=-1)
         before, a = after, b
-        after, b = s, level(torch.addcmul(x, s, step))[..., None]
-    return torch.addcmul(x, (torch.clamp(after, low, low + 1 / GRID) - HAIR).clamp(min=0), step)
+        after, b = s, level(torch.addcmul(x, s, step)).unsqueeze(-1)
+    return torch.addcmul(x, torch.clamp(after, low, high).sub_(HAIR).clamp_(min=0), step)

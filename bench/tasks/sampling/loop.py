@@ -85,6 +85,7 @@ class Sampling:
         self.trace: list[Tensor] = []  # samples [K, N, d]
         self.pending: list[Tensor] = []
         self.step, self.energies, self.mixing = 0, 0, None
+        self.rows: list[dict[str, float]] | None = None  # of the last report
 
     def _reference(self, temperature: float) -> Reference | None:
         """The law in cells, where there is a plane to divide."""
@@ -172,7 +173,7 @@ class Sampling:
 
     def _report(self, spent: int) -> None:
         self._count()
-        rows = self._metrics()
+        rows = self.rows = self._metrics()
         self.session.gradient_evaluations = [self.step * self.chains] * len(rows)
         for run, row in zip(self.session.runs, rows):
             run.log(self.step, gradient_evaluations=spent, energy_evaluations=self.energies, **row)
@@ -191,9 +192,10 @@ class Sampling:
         return [dict(zip(names, row)) for row in rows]
 
     def finish(self, cloud: int) -> None:
-        """The final metrics and the clouds."""
+        """The final metrics and the clouds; the last report was made after the last step, or none where a checkpoint of the end was restored."""
+        rows = self._metrics() if self.rows is None else self.rows
         samples = torch.cat(self.trace).unflatten(1, (-1, self.replicates))  # [K, S, R, d]
-        for s, (run, row) in enumerate(zip(self.session.runs, self._metrics())):
+        for s, (run, row) in enumerate(zip(self.session.runs, rows)):
             mine = samples[:, s]
             final = row | self._moments(mine) | self._geometry(s)
             if self.target.coefficients is not None:

@@ -184,6 +184,24 @@ def test_what_diverged_is_not_hidden():
         assert image.isfinite().all(1).tolist() == [False, False, True]
 
 
+@pytest.mark.parametrize("lost", [math.nan, math.inf, -math.inf])
+def test_what_diverged_does_not_keep_the_others_bouncing(lost):
+    """A path that is mirrored twice in the corner of a quadrant, beside chains that diverged: two bounces, and its end by hand."""
+    quadrant, met = HalfSpaces(torch.eye(2, **DOUBLE), torch.ones(2, **DOUBLE), torch.zeros(2, **DOUBLE)), []
+    boundary = quadrant.boundary
+
+    def counted(x, y):
+        met.append(len(y))
+        return boundary(x, y)
+
+    quadrant.boundary = counted
+    x = torch.zeros(3, 2, **DOUBLE)
+    image = quadrant.reflect(x, torch.tensor([[lost, 0], [1.5, 1.2], [lost, lost]], **DOUBLE))
+    assert len(met) == 2
+    assert image[1].tolist() == pytest.approx([0.5, 0.8])
+    assert image.isfinite().all(1).tolist() == [False, True, False]
+
+
 def test_a_path_that_leaves_and_returns_is_mirrored_where_it_first_leaves():
     """From one petal's side to beyond the next petal: the first crossing counts."""
     cross = PLANE["cross"]

@@ -14,7 +14,7 @@ from bench.errors import UserError
 from bench.run.curve import read_metrics
 from bench.seeding import generator
 from bench.tasks.sampling.density import Reference
-from bench.tasks.sampling.loop import CHUNK
+from bench.tasks.sampling.loop import CHUNK, Sampling
 from datasets.energies.multimodal import Multimodal
 
 DISC, RADIUS = "dataset.domain=ball", 2.0
@@ -176,6 +176,19 @@ def test_a_stopped_run_goes_on_bit_for_bit(method, job, tmp_path):
     made = job(f"method={method}", "dataset=multimodal", *more, "task.mixing=true", "seeds=[0,1]", "hardware=cpu")
     whole, resumed = whole_and_resumed(made, tmp_path, 333)
     assert resumed == whole
+
+
+def test_the_final_metrics_are_those_of_the_last_report(go, monkeypatch):
+    """Computed once a report; without a report, as after a checkpoint of the end, they are computed for themselves."""
+    made, metrics, report = [], Sampling._metrics, Sampling._report
+    monkeypatch.setattr(Sampling, "_metrics", lambda self: made.append(self.step) or metrics(self))
+    task = ["task.evaluations=600", "task.burn_in=10", "task.reports=[300]", "task.replicates=2", "seeds=[0,1]"]
+    whole = final(go("method=r2sgld", "dataset=multimodal", *task))
+    assert made == [150, 300]
+    monkeypatch.setattr(Sampling, "_report", lambda self, spent: (report(self, spent), setattr(self, "rows", None)))
+    again = final(go("method=r2sgld", "dataset=multimodal", *task, root="again"))
+    assert made == [150, 300, 150, 300, 300]
+    assert again == whole
 
 
 def test_what_leaves_every_bound_has_diverged(go):
