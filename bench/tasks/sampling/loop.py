@@ -112,6 +112,7 @@ class Sampling:
         """From the start or a checkpoint to the last step."""
         if state is not None:
             self._restore(state)
+            reports = [report for report in reports if report > self.step * self.chains]
         self.session.begin(self.steps, self.step)
         for first in range(self.step - self.step % CHUNK, self.steps, CHUNK):
             draws = self._draws(first, min(CHUNK, self.steps - first))
