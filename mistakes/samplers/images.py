@@ -69,6 +69,23 @@ IMAGES = "r2sgld/cifar100"
 MISTAKES = [
     Mistake("reversed-image-swap", "exchanges by an energy difference of the other sign", *SWAPS, reversed_image_swap),
     Mistake("averaged-logits", "an average of logits", *SWAPS, averaged_logits),
+    Mistake(
+        "narrow-box", "a box of a tenth of the side", IMAGES, {"method": "r_sghmc"}, overrides=("method.bound=0.1",)
+    ),
+    Mistake(
+        "narrow-cyclical-box",
+        "the same around cyclical SGHMC",
+        IMAGES,
+        {"method": "r_cycsghmc"},
+        overrides=("method.bound=0.1",),
+    ),
+    Mistake(
+        "narrow-replica-box",
+        "the same around replica exchange",
+        IMAGES,
+        {"method": "r2sghmc"},
+        overrides=("method.bound=0.1",),
+    ),
     Mistake("one-average", "averages of logits and of probabilities are one", *SWAPS, one_average),
     Mistake("probabilities-for-logits", "a Brier score of probabilities", *SWAPS, probabilities_for_logits),
 ]
