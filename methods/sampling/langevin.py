@@ -34,8 +34,8 @@ class SGLD:
     """
 
     chains = 1
+    varies = False
     swaps: Tensor | None = None
-    attempts: tuple[int, ...] | list[int] = ()
 
     def __init__(
         self,
@@ -60,22 +60,36 @@ class SGLD:
         """A step size and sqrt(2 lr tau) of the one chain."""
         return lr, math.sqrt(2 * lr * self.temperatures[0])
 
-    def step(self, t: int, x: Tensor, gradient: Estimate, energy: Estimate, normal: Tensor, uniform: Tensor) -> Tensor:
+    def step(
+        self,
+        t: int,
+        x: Tensor,
+        gradient: Estimate,
+        energy: Estimate,
+        normal: Tensor,
+        uniform: Tensor,
+        rates: Any = None,
+    ) -> Tensor:
         """The positions after step t.
 
         Args:
             gradient, energy: noisy estimates of grad U [P, N, d] and U [P, N] at points [P, N, d].
             normal, uniform: draws [P, N, d] and [P - 1, N].
+            rates: eta and sqrt(2 eta tau) of the step; None: those of `rates(t)`. Where they are given t counts by its parity alone.
         """
-        return self.move(t, x, gradient(x), normal)
+        return self.move(t, x, gradient(x), normal, rates)
 
-    def move(self, t: int, x: Tensor, g: Tensor, normal: Tensor) -> Tensor:
+    def move(self, t: int, x: Tensor, g: Tensor, normal: Tensor, rates: Any = None) -> Tensor:
         """One step of all chains, mirrored where that is asked for."""
         if self.penalty:
             g = g + self.penalty * x
-        lr, spread = self.rates(t)
+        lr, spread = self.rates(t) if rates is None else rates
         y = x - lr * g + spread * normal
         return self.domain.reflect(x, y) if self.reflect else y
+
+    def attempts(self, steps: int) -> list[int]:
+        """How often each pair of neighbours is tried in the first `steps` steps, [P - 1]."""
+        return []
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs beside x."""
@@ -92,6 +106,8 @@ class CyclicalSGLD(SGLD):
         floor: the smallest step size.
         cycles: M, restarts at the largest step size.
     """
+
+    varies = True
 
     def __init__(self, *, floor: PositiveFloat, cycles: PositiveInt, **shared: Any) -> None:
         super().__init__(**shared)
@@ -161,25 +177,35 @@ class ReplicaSGLD(SGLD):
         self._delta = (inverse[1:] - inverse[:-1])[:, None]  # [P - 1, 1], negative
         self._bias = self._delta**2 * (variance or 0.0) / self.factor
         self.swaps = torch.zeros(self.chains - 1, x.shape[1], dtype=torch.int64, device=x.device)
-        self.attempts = [0] * (self.chains - 1)
 
     def rates(self, t: int) -> tuple[Tensor, Tensor]:
         return self._rates
 
-    def step(self, t: int, x: Tensor, gradient: Estimate, energy: Estimate, normal: Tensor, uniform: Tensor) -> Tensor:
+    def step(
+        self,
+        t: int,
+        x: Tensor,
+        gradient: Estimate,
+        energy: Estimate,
+        normal: Tensor,
+        uniform: Tensor,
+        rates: Any = None,
+    ) -> Tensor:
         """As SGLD's, and the exchanges; their energies are of the positions after reflection."""
-        x = self.move(t, x, gradient(x), normal)
-        first = t % 2 if self.chains > 2 else 0
-        if self.swap == "none" or first > self.chains - 2:
+        x = self.move(t, x, gradient(x), normal, rates)
+        if self.swap == "none":
             return x
-        return self._exchange(x, energy(x), uniform, slice(first, self.chains - 1, 2))
+        return self._exchange(x, energy(x), uniform, slice(t % 2 if self.chains > 2 else 0, self.chains - 1, 2))
+
+    def attempts(self, steps: int) -> list[int]:
+        if self.swap == "none":
+            return [0] * (self.chains - 1)
+        return [steps] if self.chains == 2 else [(steps + 1 - k % 2) // 2 for k in range(self.chains - 1)]
 
     def _exchange(self, x: Tensor, energies: Tensor, uniform: Tensor, pairs: slice) -> Tensor:
         """Exchange the chosen pairs' positions where their draw says so."""
         log_s = (self._delta * (energies[1:] - energies[:-1]) - self._bias)[pairs]
         agreed = log_s >= math.log(self.threshold) if self.swap == "threshold" else uniform[pairs].log() < log_s
-        for k in range(self.chains - 1)[pairs]:
-            self.attempts[k] += 1
         assert self.swaps is not None
         self.swaps[pairs] += agreed
         if self.chains == 2:
@@ -193,7 +219,7 @@ class ReplicaSGLD(SGLD):
         return x
 
     def state_dict(self) -> dict[str, Any]:
-        return {"swaps": self.swaps, "attempts": self.attempts}
+        return {"swaps": self.swaps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.swaps, self.attempts = state["swaps"], state["attempts"]
+        self.swaps = state["swaps"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from bench.tasks.sampling.domains import Ball, Box, Domain, Polygon, first_exit
+from bench.tasks.sampling.domains import TINY, Ball, Box, Domain, Polygon, first_exit
 
 
 class LevelSet(Domain):
@@ -38,23 +39,33 @@ class Flower(LevelSet):
 
     def __init__(self, radius: float, petals: int = 5, released: bool = False) -> None:
         self.scale, self.petals, self.dim, self.released = radius / 3.5, petals, 2, released
+        self.factors = np.polynomial.chebyshev.cheb2poly([0] * petals + [1])[petals % 2 :: 2].tolist()[::-1]
+        self.tip = math.cos(math.pi / (2 * petals)), math.sin(math.pi / (2 * petals))
         self.high = torch.full((2,), 4 * self.scale, dtype=torch.float64)
         self.low, self.centre = -self.high, torch.zeros(2, dtype=torch.float64)
         rim = self.outline(2000)
         self.diameter = float(torch.cdist(rim, rim).max())
 
+    def wave(self, u: Tensor) -> Tensor:
+        """The cosine of `petals` times the angle with cosine u [...]: the Chebyshev polynomial, to about petals^2 rounding errors."""
+        square, value = u * u, self.factors[0]
+        for factor in self.factors[1:]:
+            value = value * square + factor
+        return value * u if self.petals % 2 else value
+
     def level(self, x: Tensor) -> Tensor:
-        """|x| - R(theta): negative inside."""
+        """|x| - R(theta): negative inside; sin(petals theta) is the wave of the angle to the first petal's tip."""
         a, b = x.unbind(-1)
-        wave = torch.atan2(b, a).mul_(self.petals).sin_()
-        return torch.hypot(a, b).sub_(wave, alpha=self.scale).sub_(3 * self.scale)
+        r = torch.hypot(a, b).add_(TINY)
+        towards = a.mul(self.tip[0]).add_(b, alpha=self.tip[1]).div_(r)
+        return r.sub_(self.wave(towards), alpha=self.scale).sub_(3 * self.scale)
 
     def normal(self, b: Tensor) -> Tensor:
         """The gradient of the level, e_r - R'(theta) / r e_theta, made a unit vector."""
         x, y = b.unbind(-1)
         r = torch.hypot(x, y)
-        phase = self.petals * torch.atan2(y, x)
-        turn = (phase.sin() if self.released else phase.cos()) / r * (self.scale * self.petals)
+        along = (self.tip[0] * x + self.tip[1] * y) / r if self.released else x / r
+        turn = self.wave(along) / r * (self.scale * self.petals)
         return torch.stack([x + turn * y, y - turn * x], -1) / (r * (1 + turn * turn).sqrt())[..., None]
 
     def outline(self, points: int) -> Tensor:

@@ -52,7 +52,7 @@ class Domain:
         What is NaN or infinite stays so: a chain that diverged is not hidden.
         """
         outside = ~self.inside(y)
-        if y.is_cuda:  # no waiting for the device
+        if y.is_cuda or torch.compiler.is_compiling():  # no waiting for the device, no shapes that depend on the data
             return torch.where((outside & y.isfinite().all(-1))[..., None], self._mirrored(x, y), y)
         left = outside.flatten().nonzero()[:, 0]
         if len(left) == 0:
@@ -166,7 +166,7 @@ class HalfSpaces(Domain):
         start = x
         for _ in range(BOUNCES):
             out = (~self.inside(y) & y.isfinite().all(-1))[..., None]  # what diverged would never end inside
-            if not y.is_cuda and not out.any():
+            if (not y.is_cuda or torch.compiler.is_compiling()) and not out.any():  # not to be compiled: runs as it is
                 break
             b, n = self.boundary(x, y)
             x, y = torch.where(out, b, x), torch.where(out, mirror(y, b, n), y)
@@ -263,10 +263,12 @@ def _area(vertices: Tensor) -> float:
     return float(_cross(vertices, vertices.roll(-1, 0)).sum() / 2)
 
 
-@cache
-def _grid(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """0, 1 / GRID, ..., 1 as a column."""
-    return torch.arange(GRID + 1, dtype=dtype, device=device)[:, None] / GRID
+def _points(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """1 / GRID, ..., 1 - 1 / GRID as a column."""
+    return torch.arange(1, GRID, dtype=dtype, device=device)[:, None] / GRID
+
+
+_kept_points = cache(_points)
 
 
 def first_exit(level: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -275,13 +277,11 @@ def first_exit(level: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tenso
     The first of GRID equal parts with its end outside brackets the crossing, secants finish to rounding. A path that leaves and returns
     within one part goes unseen.
     """
-    step = y - x
-    values = level(torch.addcmul(x.unsqueeze(-2), _grid(x.dtype, x.device), step.unsqueeze(-2)))  # [..., GRID + 1]
-    parts = (values[..., 1:-1] < 0).to(x.dtype).cumprod(-1).sum(-1, keepdim=True)
-    first, low = parts.long(), parts / GRID
-    high = low + 1 / GRID
-    before, after = low, high
-    a, b = values.gather(-1, first), values.gather(-1, first + 1)
+    step, grid = y - x, (_points if torch.compiler.is_compiling() else _kept_points)(x.dtype, x.device)
+    values = level(torch.addcmul(x.unsqueeze(-2), grid, step.unsqueeze(-2)))  # [..., GRID - 1]
+    high = torch.where(values < 0, 1.0, grid[:, 0]).amin(-1, keepdim=True)
+    before, after = high - 1 / GRID, high
+    low, (a, b) = before, (level(torch.addcmul(x, s, step)).unsqueeze(-1) for s in (before, after))
     for _ in range(SECANTS):
         s = torch.addcdiv(after, (after - before).mul_(b), (b - a).add_(TINY), value=-1)
         before, a = after, b

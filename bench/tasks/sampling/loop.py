@@ -8,6 +8,7 @@ Shapes: S seeds, R replicates, N = S R copies, P chains of a copy, d dimension, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,12 +19,14 @@ from bench.run.build import build
 from bench.run.session import Session
 from bench.seeding import generator
 from bench.tasks.sampling.coefficients import summaries
+from bench.tasks.sampling.compiled import Compiled
 from bench.tasks.sampling.density import Counts, Reference
 from bench.tasks.sampling.protocol import Draws, Method, Target, effective_sample_size
 from bench.types import NonNegativeInt, PositiveInt
 
 BATCHES_SEEDS = True
 CHUNK = 256  # steps whose draws are made at once
+BLOCK = 16  # steps of one compiled call
 
 
 def run(
@@ -62,6 +65,33 @@ def run(
     sampling.finish(cloud)
 
 
+def advance(
+    method: Method, target: Target, turn: int, x: Tensor, draws: Draws, rates: Sequence[Any] | None
+) -> tuple[Tensor, list[Tensor], int]:
+    """As many steps from x [P, N, d] as there are draws: the positions after them, the first chain's [N, d] after each, and energies of a copy.
+
+    Args:
+        turn: the parity of the first step.
+        rates: of each step, where the method's vary.
+    """
+    path: list[Tensor] = []
+    asked: list[int] = []
+    for i in range(len(draws.normal)):
+        draw = [part[i] for part in draws.target]
+
+        def gradient(p: Tensor, draw: list[Tensor] = draw) -> Tensor:
+            return target.noisy_gradient(p, *draw)
+
+        def energy(p: Tensor, draw: list[Tensor] = draw) -> Tensor:
+            asked.append(len(p))
+            return target.noisy_energy(p, *draw)
+
+        given = () if rates is None else (rates[i],)
+        x = method.step(turn + i, x, gradient, energy, draws.normal[i], draws.uniform[i], *given)
+        path.append(x[0])
+    return x, path, sum(asked)
+
+
 class Sampling:
     """The chains, and what has been seen of the first one."""
 
@@ -86,6 +116,7 @@ class Sampling:
         self.pending: list[Tensor] = []
         self.step, self.energies, self.mixing = 0, 0, None
         self.rows: list[dict[str, float]] | None = None  # of the last report
+        self.fast = Compiled(advance) if session.device.settings.compile else None
 
     def _reference(self, temperature: float) -> Reference | None:
         """The law in cells, where there is a plane to divide."""
@@ -116,12 +147,13 @@ class Sampling:
         self.session.begin(self.steps, self.step)
         for first in range(self.step - self.step % CHUNK, self.steps, CHUNK):
             draws = self._draws(first, min(CHUNK, self.steps - first))
-            for t in range(max(first, self.step), min(first + CHUNK, self.steps)):
-                self._advance(t, *(part[t - first] for part in draws[:2]), [part[t - first] for part in draws.target])
-                if self.session.due() and self.step < self.steps:
-                    self.session.save(self._state())
+            while self.step < min(first + CHUNK, self.steps):
+                end = min(self._end_of_block(), first + CHUNK, self.steps, *(-(-r // self.chains) for r in reports[:1]))
+                self._advance(end, draws.part(self.step - first, end - first))
                 while reports and (self.step * self.chains >= reports[0] or self.step == self.steps):
                     self._report(reports.pop(0))
+                if self.session.due() and self.step < self.steps:
+                    self.session.save(self._state())
             self.session.progress.step(self.step)
             self.session.examples = self.step * self.x.shape[0] * self.x.shape[1]
 
@@ -141,28 +173,34 @@ class Sampling:
         parts = [part[:count].to(self.device) for part in (normal, uniform, *theirs)]
         return Draws(parts[0], parts[1], tuple(parts[2:]))
 
-    def _advance(self, t: int, normal: Tensor, uniform: Tensor, draw: list[Tensor]) -> None:
-        def gradient(x: Tensor) -> Tensor:
-            return self.target.noisy_gradient(x, *draw)
+    def _end_of_block(self) -> int:
+        """Compiled, steps are taken in blocks from multiples of BLOCK; else one by one."""
+        return self.step - self.step % BLOCK + BLOCK if self.fast is not None and self.fast.runs else self.step + 1
 
-        def energy(x: Tensor) -> Tensor:
-            self.energies += len(x)
-            return self.target.noisy_energy(x, *draw)
-
-        self.x = self.method.step(t, self.x, gradient, energy, normal, uniform)
-        self.step = t + 1
-        spent = self.step * self.chains
-        if spent > self.burn_in and spent // self.thin > (spent - self.chains) // self.thin:
-            self.pending.append(self.x[0])
-            if len(self.pending) == CHUNK:
-                self._count()
+    def _advance(self, end: int, draws: Draws) -> None:
+        """The steps up to `end`; those of a part of a block run uncompiled, which saves another compilation."""
+        first, count = self.step, end - self.step
+        rates = [self.method.rates(t) for t in range(first, end)] if self.method.varies else None
+        whole = self.fast is not None and count == BLOCK
+        given = rates if rates is None or not whole else self.x.new_tensor(rates)
+        call = self.fast if self.fast is not None and whole else advance
+        self.x, path, asked = call(self.method, self.target, first % 2, self.x, draws, given)
+        self.step, self.energies = end, self.energies + asked
+        for step, x in enumerate(path, first + 1):
+            spent = step * self.chains
+            if spent > self.burn_in and spent // self.thin > (spent - self.chains) // self.thin:
+                self.pending.append(x)
+                if len(self.pending) == CHUNK:
+                    self._count()
         if self.mixing is not None:
-            self._watch()
+            self._watch(first, torch.stack(path))
 
-    def _watch(self) -> None:
-        squares = (self.x[0] - self.domain.centre).square().sum(-1).view(-1, self.replicates).mean(1)
-        times = self.mixing["times"]
-        times[(squares >= self.mixing["level"]) & (times < 0)] = self.step
+    def _watch(self, first: int, path: Tensor) -> None:
+        """Note the seeds whose mean square first reaches the level on the path [steps, N, d] after step `first`."""
+        squares = (path - self.domain.centre).square().sum(-1).unflatten(1, (-1, self.replicates)).mean(2)
+        reached = squares >= self.mixing["level"]
+        new = reached.any(0) & (self.mixing["times"] < 0)
+        self.mixing["times"] = torch.where(new, first + 1 + reached.int().argmax(0), self.mixing["times"])
 
     def _count(self) -> None:
         """The pending samples into the trace and the histograms."""
@@ -185,7 +223,7 @@ class Sampling:
         """A row of each seed."""
         found = self.counts.metrics()
         if self.method.swaps is not None:
-            tried = sum(self.method.attempts) * self.replicates
+            tried = sum(self.method.attempts(self.step)) * self.replicates
             swaps = self.method.swaps.sum(0).view(-1, self.replicates).sum(1)
             found["swap_rate"] = swaps.double() / max(tried, 1)
         names = sorted(found, key=list(found).index)

@@ -21,6 +21,10 @@ class Draws(NamedTuple):
     uniform: Tensor
     target: tuple[Tensor, ...]
 
+    def part(self, first: int, end: int) -> Draws:
+        """Of steps first, ..., end - 1 of these."""
+        return Draws(self.normal[first:end], self.uniform[first:end], tuple(part[first:end] for part in self.target))
+
 
 class Target(Protocol):
     """An energy U on a domain, seen through unbiased noisy estimates.
@@ -60,13 +64,13 @@ class Method(Protocol):
 
     Attributes:
         chains: P; a step takes P gradients.
-        swaps: exchanges of each pair of neighbours so far [P - 1, N], or None.
-        attempts: how often each pair was tried.
+        swaps: exchanges of each pair of neighbours so far [P - 1, N], or None; a step adds to it in place.
+        varies: do the step sizes depend on the step?
     """
 
     chains: int
     swaps: Tensor | None
-    attempts: Sequence[int]
+    varies: bool
 
     def begin(self, x: Tensor, domain: Domain, steps: int, energy_variance: float | None) -> None:
         """Before the first of `steps` steps, from x [P, N, d]; and before `load_state_dict`."""
@@ -79,8 +83,19 @@ class Method(Protocol):
         energy: Callable[[Tensor], Tensor],
         normal: Tensor,
         uniform: Tensor,
+        rates: Any = None,
     ) -> Tensor:
-        """The positions after step t = 0, 1, ...; `gradient` and `energy` are estimates at points [P, N, d], `normal` and `uniform` draws."""
+        """The positions after step t = 0, 1, ...; `gradient` and `energy` are estimates at points [P, N, d], `normal` and `uniform` draws.
+
+        With `rates`, those of the step, of t only the parity is known. A compiled run traces this once for many steps: of a method's state
+        only tensors may change here, in place.
+        """
+
+    def rates(self, t: int) -> tuple[Any, Any]:
+        """What `step` takes as `rates` of step t; two numbers where they vary."""
+
+    def attempts(self, steps: int) -> Sequence[int]:
+        """How often each pair of neighbours is tried in the first `steps` steps, [P - 1]."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs beside x."""

@@ -1,0 +1,43 @@
+"""Steps of chains as one compiled call: a few hundred small operations a step cost more to start than to compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch._dynamo.exc import BackendCompilerFailed, Unsupported
+
+from bench.errors import UserError
+
+
+class Compiled:
+    """A function through torch.compile as a single graph, or as it is where it has none (a loop whose length depends on the data).
+
+    Attributes:
+        runs: is it compiled? Known after the first call.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        torch.compiler.reset()  # what was compiled for an earlier run counts towards a limit of one function's versions
+        self.function, self.runs = function, True
+        self.compiled = torch.compile(function, fullgraph=True, dynamic=False)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The function's value.
+
+        Raises:
+            UserError: there is no working compiler.
+        """
+        if not self.runs:
+            return self.function(*arguments)
+        try:
+            return self.compiled(*arguments)
+        except Unsupported:
+            self.runs = False
+            return self.function(*arguments)
+        except BackendCompilerFailed as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"hardware.compile = true: torch.compile failed ({reason}); use hardware.compile=false"
+            ) from error
