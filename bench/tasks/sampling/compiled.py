@@ -37,7 +37,7 @@ class Compiled:
             self.runs = False
             return self.function(*arguments)
         except BackendCompilerFailed as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = f"{type(error.inner_exception).__name__}: {error.inner_exception}".strip().splitlines()[0]
             raise UserError(
                 f"hardware.compile = true: torch.compile failed ({reason}); use hardware.compile=false"
             ) from error

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 GRID, SECANTS = 32, 4  # of the search for a crossing
-TINY = 1e-300  # keeps 0 / 0 from being NaN
 BOUNCES = 64  # of one path between flat faces; in a corner of angle a it meets at most pi / a of them
 HAIR = 1e-10  # of a segment: so far before the boundary it ends
 
@@ -263,12 +262,12 @@ def _area(vertices: Tensor) -> float:
     return float(_cross(vertices, vertices.roll(-1, 0)).sum() / 2)
 
 
+POINTS = torch.arange(1, GRID, dtype=torch.float64)[:, None] / GRID  # 1 / GRID, ..., 1 - 1 / GRID
+
+
+@cache
 def _points(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """1 / GRID, ..., 1 - 1 / GRID as a column."""
-    return torch.arange(1, GRID, dtype=dtype, device=device)[:, None] / GRID
-
-
-_kept_points = cache(_points)
+    return POINTS.to(device, dtype)
 
 
 def first_exit(level: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -277,13 +276,15 @@ def first_exit(level: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tenso
     The first of GRID equal parts with its end outside brackets the crossing, secants finish to rounding. A path that leaves and returns
     within one part goes unseen.
     """
-    step, grid = y - x, (_points if torch.compiler.is_compiling() else _kept_points)(x.dtype, x.device)
+    step, grid = y - x, POINTS.to(x) if torch.compiler.is_compiling() else _points(x.dtype, x.device)
     values = level(torch.addcmul(x.unsqueeze(-2), grid, step.unsqueeze(-2)))  # [..., GRID - 1]
     high = torch.where(values < 0, 1.0, grid[:, 0]).amin(-1, keepdim=True)
     before, after = high - 1 / GRID, high
     low, (a, b) = before, (level(torch.addcmul(x, s, step)).unsqueeze(-1) for s in (before, after))
     for _ in range(SECANTS):
-        s = torch.addcdiv(after, (after - before).mul_(b), (b - a).add_(TINY), value=-1)
+        gap = b - a
+        gap = torch.where(gap == 0, math.inf, gap)  # converged: stay
+        s = torch.addcdiv(after, (after - before).mul_(b), gap, value=-1)
         before, a = after, b
         after, b = s, level(torch.addcmul(x, s, step)).unsqueeze(-1)
     return torch.addcmul(x, torch.clamp(after, low, high).sub_(HAIR).clamp_(min=0), step)

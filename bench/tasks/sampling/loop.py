@@ -26,7 +26,7 @@ from bench.types import NonNegativeInt, PositiveInt
 
 BATCHES_SEEDS = True
 CHUNK = 256  # steps whose draws are made at once
-BLOCK = 16  # steps of one compiled call
+BLOCK = 8  # steps of one compiled call
 
 
 def run(

@@ -127,6 +127,24 @@ def test_normals_by_hand():
     assert PLANE["star"].normals.norm(dim=1).sub(1).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize("petals", [2, 3, 5, 8])
+@pytest.mark.parametrize("released", [False, True])
+def test_a_flower_without_angles_is_the_one_with_them(petals, released):
+    """|x| - R(theta) and its gradient by atan2, also at the centre, on the axes and far outside."""
+    flower = Flower(2.0, petals, released)
+    x = 3 * torch.randn(2000, 2, generator=generator(), **DOUBLE)
+    x[:4] = torch.tensor([[1, 0], [0, -1], [-2, 0], [1e100, -1e100]], **DOUBLE)
+    r, theta = x.norm(dim=1), torch.atan2(x[:, 1], x[:, 0])
+    level = r - 2 / 3.5 * (3 + (petals * theta).sin())
+    assert ((flower.level(x) - level).abs() <= 1e-12 * (1 + r)).all()
+    assert float(flower.level(torch.zeros(2, **DOUBLE))) == pytest.approx(-6 / 3.5, abs=0.6), "the centre is inside"
+    assert flower.inside(torch.zeros(2, **DOUBLE))
+    x, r, theta = x[4:], r[4:, None], theta[4:]
+    slope = 2 / 3.5 * petals * ((petals * theta).sin() if released else (petals * theta).cos())[:, None] / r
+    gradient = x / r - slope * torch.stack([-theta.sin(), theta.cos()], 1)
+    assert (flower.normal(x) - gradient / gradient.norm(dim=1, keepdim=True)).abs().max() < 1e-11
+
+
 def test_shapes_have_the_released_sizes():
     radii = PLANE["flower"].outline(3600).norm(dim=1)
     assert (float(radii.min()), float(radii.max())) == pytest.approx((8 / 7, 16 / 7), abs=1e-5)
