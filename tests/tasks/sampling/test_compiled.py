@@ -1,0 +1,121 @@
+"""Steps as one compiled call: the same paths, reports and counts as without, and what has no graph."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from conftest import final
+
+from bench.run.curve import read_metrics
+from bench.tasks.sampling.compiled import Compiled
+from bench.tasks.sampling.curved import SHAPES
+from bench.tasks.sampling.domains import HalfSpaces
+from bench.tasks.sampling.loop import advance
+from bench.tasks.sampling.protocol import Draws
+from datasets.energies.multimodal import Multimodal
+from methods.sampling.langevin import SGLD, CyclicalSGLD, ReplicaSGLD
+
+STEPS, COPIES = 50, 8
+PAIR = partial(ReplicaSGLD, lr=5e-3, lr_ratio=5.0, temperatures=[1.0, 10.0], reflect=True)
+METHODS = {
+    "r_sgld": partial(SGLD, lr=0.02, reflect=True, penalty=0.1),
+    "r_cycsgld": partial(CyclicalSGLD, lr=0.02, floor=0.002, cycles=5, reflect=True),
+    "r2sgld": PAIR,
+    "three": partial(PAIR, temperatures=[1.0, 3.0, 10.0], lr_ratio=2.0),
+    "threshold": partial(PAIR, swap="threshold"),
+    "none": partial(PAIR, swap="none"),
+}
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """torch.compile by the eager backend: what is traced, without a compiler and what it does to rounding."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+
+
+def path(method, block: int, call=advance, target=None):
+    """The first chain's path [steps, N, d] in blocks of so many steps, the method after it, and the energies asked."""
+    target, g = target or Multimodal(), torch.Generator().manual_seed(0)
+    x = torch.zeros(method.chains, COPIES, 2, dtype=torch.float64)
+    method.begin(x, target.domain, STEPS, target.energy_variance)
+    draws = Draws(
+        torch.randn(STEPS, method.chains, COPIES, 2, generator=g, dtype=torch.float64),
+        torch.rand(STEPS, method.chains - 1, COPIES, generator=g, dtype=torch.float64),
+        target.draws([0], 0, STEPS, method.chains, COPIES),
+    )
+    found, asked = [], 0
+    with torch.no_grad():
+        for t in range(0, STEPS, block):
+            rates = [method.rates(s) for s in range(t, t + block)] if method.varies else None
+            given = rates if rates is None or call is advance else x.new_tensor(rates)
+            x, part, energies = call(method, target, t % 2, x, draws.part(t, t + block), given)
+            found, asked = found + part, asked + energies
+    return torch.stack(found), method, asked
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_traced_block_takes_the_method_s_steps(name, traced):
+    whole, method, asked = path(METHODS[name](), 1)
+    call = Compiled(advance)
+    blocks, again, more = path(METHODS[name](), 10, call)
+    assert call.runs
+    assert (blocks - whole).abs().max() < 1e-9
+    assert more == asked == (method.chains * STEPS if sum(method.attempts(STEPS)) else 0)
+    assert method.swaps is None or torch.equal(again.swaps, method.swaps)
+    if name in ("r2sgld", "three"):
+        assert method.swaps.sum(1).min() > 0, "or this would tell little"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_shape_mirrors_alike(name, traced):
+    target = Multimodal(domain=name)
+    call = Compiled(advance)
+    whole, blocks = path(PAIR(), 1, target=target)[0], path(PAIR(), 10, call, target)[0]
+    assert call.runs
+    assert (blocks - whole).abs().max() < 1e-9
+    assert target.domain.inside(blocks).all()
+
+
+def test_what_has_no_graph_runs_as_it_is(traced):
+    """As many bounces as a path needs."""
+    target = Multimodal()
+    target.domain = HalfSpaces(
+        torch.tensor([[1.0, 0], [0, 1], [-1, -1]], dtype=torch.float64),
+        torch.ones(3, dtype=torch.float64),
+        torch.zeros(2),
+    )
+    call = Compiled(advance)
+    assert torch.equal(path(PAIR(), 10, call, target)[0], path(PAIR(), 1, target=target)[0])
+    assert not call.runs
+
+
+ODD = [
+    "task.evaluations=1500",
+    "task.burn_in=101",
+    "task.thin=7",
+    "task.reports=[333,700]",
+    "task.replicates=2",
+    "task.cloud=4",
+]
+
+
+@pytest.mark.parametrize("method", ["r_cycsgld", "r2sgld"])
+def test_a_compiled_run_reports_the_same_at_the_same_places(method, go, traced):
+    """Reports within a block, thinned samples, swap rates, energies, a mixing time."""
+    words = [
+        f"method={method}",
+        "dataset=multimodal",
+        "dataset.domain=ball",
+        *ODD,
+        "task.mixing=true",
+        "seeds=[0,1]",
+        "hardware=cpu",
+    ]
+    plain, compiled = go(*words), go(*words, "hardware.compile=true", root="compiled")
+    for a, b in zip(final(plain), final(compiled), strict=True):
+        assert a == pytest.approx(b, rel=1e-9)
+    for a, b in zip(plain, compiled, strict=True):
+        rows = [[row for row in read_metrics(folder) if "energy_mean" not in row] for folder in (a, b)]
+        assert rows[1] == [pytest.approx(row, rel=1e-9, abs=1e-9) for row in rows[0]]
