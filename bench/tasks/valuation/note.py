@@ -1,0 +1,25 @@
+"""What error lines and reports say of valuation."""
+
+from bench.run.notes import Metric, TaskNote
+
+NOTE = TaskNote(
+    "gives each training point a value",
+    "is a set of training points beside a clean reference set",
+    {
+        "auc": Metric("ROC-AUC of corrupted points among the low values", "higher"),
+        "average_precision": Metric("average precision", "higher"),
+        "detection_rate": Metric("share of corrupted points among as many lowest values", "higher"),
+        "inspected": Metric("share of points inspected, lowest values first"),
+        "detected": Metric("share of corrupted points found", "higher"),
+        "spearman": Metric("rank correlation with the values of another method", "higher"),
+        "distinct_values": Metric("distinct values, as a share of the points"),
+        "value_sum": Metric("sum of the values"),
+        "pruned": Metric("share of points left out of training, lowest values first"),
+        "pruned_accuracy": Metric("test accuracy of a network trained on the rest", "higher"),
+        "points": Metric("training points N"),
+        "reference_points": Metric("reference points M"),
+        "seconds": Metric("seconds of valuation", "lower"),
+        "peak_bytes": Metric("largest memory beyond the data, bytes", "lower"),
+    },
+    container="bench.tasks.valuation.points.Points",
+)
