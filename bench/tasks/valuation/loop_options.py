@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from bench.errors import UserError, allowed_list, nearest
 from bench.run.config import typed
 from bench.run.loading import load
-from bench.run.options import options, read_yaml
+from bench.run.options import options
 from bench.run.paths import CONF
 from bench.run.resolvers import register_resolvers
 
@@ -29,16 +29,19 @@ def option(key: str, group: str, name: str, scale: str, fits: Callable[[Node], b
     Raises:
         UserError: no such option, or one that does not fit.
     """
-    nodes = {other: _node(group, other, scale) for other in options(group)}
-    fitting = [other for other, node in nodes.items() if fits(node)]
-    if name not in fitting:
+    known = options(group)
+    node = _node(group, name, scale) if name in known else {}
+    if not node or not fits(node):
+        fitting = [other for other in known if fits(_node(group, other, scale))]
         raise UserError(f"task.{key} = '{name}': allowed: {allowed_list(fitting, name)}{nearest(name, fitting)}")
-    return typed(group, {k: v for k, v in nodes[name].items() if k != "tasks"})
+    return typed(group, {k: v for k, v in node.items() if k != "tasks"})
 
 
 def _node(group: str, name: str, scale: str) -> Node:
+    """The values of an option's file, resolved at a scale."""
     register_resolvers()
-    content = {k: v for k, v in read_yaml(CONF / group / f"{name}.yaml").items() if k != "defaults"}
+    content = OmegaConf.load(CONF / group / f"{name}.yaml")
+    content.pop("defaults", None)
     return OmegaConf.to_container(OmegaConf.create({"scale": scale, group: content}), resolve=True)[group]
 
 
