@@ -8,6 +8,7 @@ import outside_portfolio
 import outside_sampling
 import outside_sign
 import outside_two_layer
+import outside_valuation
 import outside_variational
 
 REFERENCES = {
@@ -18,6 +19,7 @@ REFERENCES = {
     **outside_two_layer.REFERENCES,
     **outside_mixing.REFERENCES,
     **outside_sampling.REFERENCES,
+    **outside_valuation.REFERENCES,
 }
 SUBJECTS = (
     *("ssvr", "ssvr_fs", "ssvr_fs_spider"),

@@ -106,8 +106,9 @@ class Valuing:
 
     def __init__(self, session: Session, points: Points) -> None:
         self.session, self.points, (self.seed,) = session, points, session.seeds
-        embedder = build("model", session.job.parts["model"])
-        folder = Path(session.job.settings.results_root) / FEATURES
+        settings = session.job.settings
+        embedder = build("model", session.job.parts["model"], settings.data_root)
+        folder = Path(settings.results_root) / FEATURES
         train, reference = embed(points, embedder, folder, self.seed)
         self.problem = Problem(train, points.train_y, reference, points.reference_y, points.num_classes, self.seed)
         self.final: dict[str, Any] = {"points": len(points.train_y), "reference_points": len(points.reference_y)}
