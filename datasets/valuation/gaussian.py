@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from bench.seeding import generator
 from bench.tasks.valuation.points import Points
-from bench.types import AtLeastTwo, Literal, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from bench.types import AtLeastTwo, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from datasets.valuation.corruptions import Corrupted, add_noise, flip_labels, how_many
 
 TRAIN, REFERENCE, TEST = 40, 41, 42  # streams: of labels and features

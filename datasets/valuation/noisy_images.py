@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from bench.tasks.classification.images import LabelledImages
 from bench.tasks.valuation.embedders import PublishedResNet20
 from bench.tasks.valuation.points import Points
 from bench.tasks.valuation.trained_embedders import MLP, SmallCNN
-from bench.types import Literal, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from bench.types import NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from datasets.images.cifar import cifar10, cifar100
 from datasets.images.digits import digits
 from datasets.images.mnist import mnist

@@ -9,6 +9,7 @@ import hashlib
 import inspect
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from bench.errors import UserError, in_one_line
 from bench.models.cifar_resnet import PUBLISHED, PUBLISHED_MEAN, PUBLISHED_STD, load_published
 from bench.tasks.valuation.points import Points
-from bench.types import DottedName, Literal
+from bench.types import DottedName
 
 SHA256 = "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8"  # of the published ResNet-20
 

@@ -76,10 +76,11 @@ def _digest(points: Points, embedder: Embedder) -> str:
 def _write(path: Path, kept: list[Tensor]) -> None:
     """A line of JSON (shapes, sha256), then float32 numbers, little-endian."""
     arrays = [np.ascontiguousarray(part.cpu().numpy(), "<f4") for part in kept]
-    digest = hashlib.sha256()
+    shapes = [list(array.shape) for array in arrays]
+    digest = hashlib.sha256(str(shapes).encode())
     for array in arrays:
         digest.update(memoryview(array).cast("B"))
-    head = {"form": FORM, "shapes": [list(array.shape) for array in arrays], "sha256": digest.hexdigest()}
+    head = {"form": FORM, "shapes": shapes, "sha256": digest.hexdigest()}
 
     def write(file) -> None:
         file.write(json.dumps(head).encode() + b"\n")
@@ -97,7 +98,9 @@ def _read(path: Path) -> list[Tensor] | None:
             content = bytearray(file.read())
         shapes = [tuple(map(int, shape)) for shape in head["shapes"]]
         sizes = [rows * width for rows, width in shapes]
-        if head["sha256"] != hashlib.sha256(content).hexdigest() or 4 * sum(sizes) != len(content):
+        digest = hashlib.sha256(str(head["shapes"]).encode())
+        digest.update(content)
+        if head["sha256"] != digest.hexdigest() or 4 * sum(sizes) != len(content):
             raise ValueError("not what was written")
     except FileNotFoundError:
         return None

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,13 +19,13 @@ from bench.models.small import mlp, small_cnn
 from bench.seeding import generator, stream_seed
 from bench.tasks.valuation.embedders import Normalisation, need_images, without_gradients
 from bench.tasks.valuation.points import Points
-from bench.types import Literal, NonNegativeFloat, PositiveFloat, PositiveInt
+from bench.types import AtLeastTwo, NonNegativeFloat, PositiveFloat, PositiveInt
 
 STREAM = 70  # of initial weights and orders, apart from those of networks that the task trains
 
 
 class Trained:
-    """A small network, trained with Adam and a cosine schedule; minibatches of one image are left out, for BatchNorm's sake.
+    """A small network, trained with Adam and a cosine schedule; a last minibatch of one image joins the one before, for BatchNorm's sake.
 
     Args:
         root: not used.
@@ -39,12 +41,12 @@ class Trained:
         *,
         trained_on: Literal["reference", "train"] = "reference",
         layer: Literal["logits", "features"] = "logits",
-        epochs: PositiveInt = 30,
-        batch_size: PositiveInt = 64,
+        steps: PositiveInt = 600,
+        batch_size: AtLeastTwo = 64,
         lr: PositiveFloat = 0.002,
         weight_decay: NonNegativeFloat = 0.0005,
     ) -> None:
-        self._trained_on, self._layer, self._epochs, self._batch_size = trained_on, layer, epochs, batch_size
+        self._trained_on, self._layer, self._steps, self._batch_size = trained_on, layer, steps, batch_size
         self._lr, self._weight_decay = lr, weight_decay
 
     def network(self, channels: int, classes: int, size: int) -> nn.Sequential:
@@ -69,20 +71,29 @@ class Trained:
     def _train(self, network: nn.Module, x: Tensor, y: Tensor, mirror: bool, seed: int) -> None:
         optimizer = torch.optim.Adam(network.parameters(), lr=self._lr, weight_decay=self._weight_decay)
         network.train()
-        for epoch in range(self._epochs):
-            optimizer.param_groups[0]["lr"] = self._lr * 0.5 * (1 + math.cos(math.pi * epoch / self._epochs))
+        for step, (chosen, flipped) in enumerate(self._batches(len(y), seed)):
+            chosen, flipped = chosen.to(x.device), flipped.to(x.device)
+            batch = self._normalise(x[chosen])
+            if mirror:
+                batch = torch.where(flipped[:, None, None, None], batch.flip(3), batch)
+            optimizer.param_groups[0]["lr"] = self._lr * 0.5 * (1 + math.cos(math.pi * step / self._steps))
+            optimizer.zero_grad()
+            F.cross_entropy(network(batch), y[chosen]).backward()
+            optimizer.step()
+
+    def _batches(self, points: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Indices of each step's minibatch, and which of them are mirrored; a new order every epoch."""
+        if points < 2:
+            raise UserError(f"model = {self.name}: {points} image to train on; more are needed")
+        done, epoch = 0, 0
+        while done < self._steps:
             draws = generator(seed, "order", STREAM, epoch)
-            for chosen in torch.randperm(len(y), generator=draws).split(self._batch_size):
-                flipped = torch.rand(len(chosen), generator=draws).to(x.device) < 0.5
-                if len(chosen) < 2:
-                    continue
-                chosen = chosen.to(x.device)
-                batch = self._normalise(x[chosen])
-                if mirror:
-                    batch = torch.where(flipped[:, None, None, None], batch.flip(3), batch)
-                optimizer.zero_grad()
-                F.cross_entropy(network(batch), y[chosen]).backward()
-                optimizer.step()
+            batches = list(torch.randperm(points, generator=draws).split(self._batch_size))
+            if len(batches) > 1 and len(batches[-1]) == 1:
+                batches[-2:] = [torch.cat(batches[-2:])]
+            for chosen in batches[: self._steps - done]:
+                yield chosen, torch.rand(len(chosen), generator=draws) < 0.5
+            done, epoch = done + len(batches), epoch + 1
 
     def identity(self) -> str:
         """A digest of the weights."""
