@@ -12,6 +12,8 @@ from torch import Tensor
 class Points:
     """N training points of K classes and M clean reference points; images in pixel units (0 to 255, uint8 or float) or features (float).
 
+    Training images that noise took off the grid are float32, and may leave 0 to 255; reference and test images are what they were, uint8.
+
     Attributes:
         train_x: [N, C, H, W] or [N, d]; as valued, corruption and all.
         train_y: [N], int64; the labels that came with them, right or wrong.
@@ -23,6 +25,8 @@ class Points:
         mean, std: of each channel of the images, white is 1; empty for features.
         mirror: images may be mirrored.
         ids: N names for the table of values; None: 0, 1, ...
+        class_names: K names for the table of values; empty: 0, 1, ...
+        about: what was found in a person's own file, for the terminal.
     """
 
     train_x: Tensor
@@ -38,6 +42,8 @@ class Points:
     std: tuple[float, ...] = ()
     mirror: bool = False
     ids: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] = ()
+    about: str | None = None
 
     @property
     def images(self) -> bool:
