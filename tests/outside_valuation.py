@@ -12,4 +12,5 @@ REFERENCES = {
     "prototypes": of_test(PROTOTYPES, "test_clusters_that_are_plain_to_see_are_those_of_k_means"),
     "tracin": of_test(HEADS, "test_tracin_is_the_product_of_autograd_s_gradients_at_each_checkpoint"),
     "influence": of_test(HEADS, "test_influence_is_what_leaving_a_point_out_does"),
+    "nearest_cost": of_test("methods/valuation/test_nearest_cost.py", "test_the_cost_is_that_of_the_best_pair"),
 }

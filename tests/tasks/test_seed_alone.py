@@ -67,6 +67,7 @@ CASES = {
         ("method=el2n", "dataset=gaussian_noisy"),
         ("method=prototypes", "dataset=gaussian_noisy", "method.clusters=20"),
         ("method=tracin", "dataset=gaussian_noisy"),
+        ("method=nearest_cost", "dataset=gaussian_noisy"),
     ],
     "teacher_recovery": [
         ("method=regularised_gd", "dataset=teacher_student", "task.width=8"),

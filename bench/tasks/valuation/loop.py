@@ -78,6 +78,8 @@ def run(
     points: Points = build("dataset", session.job.parts["dataset"], session.job.settings.data_root, session.seeds[0])
     if session.job.parts.get("model") is None:
         raise UserError("model: missing value; name an embedder, as model=features_as_they_are")
+    if points.about:
+        session.report(points.about)
     valuing = Valuing(session, points.to(device.device))
     other = None if compare is None else option("compare", "method", compare, scale, serves("valuation"))
     pruning = None

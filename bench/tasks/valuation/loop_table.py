@@ -20,13 +20,16 @@ LINES = 65536  # written at a time
 def write_table(folder: Path, points: Points, values: NDArray[np.float64], order: NDArray[np.int64]) -> Path:
     """values.csv with columns id, label, value, rank (1: the lowest value) and, where it is known, corrupted (0 or 1); its path.
 
+    Labels are classes' names where these have any.
+
     Args:
         values: [N].
         order: [N], positions from the lowest value to the highest.
     """
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(1, len(order) + 1)
-    columns: list[Any] = [points.train_y.cpu().numpy(), values, rank]
+    labels = points.train_y.cpu().numpy()
+    columns: list[Any] = [np.array(points.class_names)[labels] if points.class_names else labels, values, rank]
     names = ["id", "label", "value", "rank"]
     if points.corrupted is not None:
         columns.append(points.corrupted.cpu().numpy().astype(np.int64))

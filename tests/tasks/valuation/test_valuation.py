@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import valuation_points
 from conftest import whole_and_resumed
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -77,6 +79,17 @@ def test_the_table_has_a_line_a_point(tmp_path):
     assert final["detection_rate"] == found / 90
 
 
+def test_names_of_classes_and_points_stand_in_the_table(tmp_path, monkeypatch):
+    plain = gaussian("", 0)
+    named = replace(plain, class_names=("ant", "bee", "cow"), ids=tuple(f"p,{i}" for i in range(300)), about="found")
+    monkeypatch.setattr(valuation_points, "gaussian", lambda root, seed: named)
+    _, _, said, run = ran(tmp_path, "random")
+    lines = table(run)
+    assert [line["id"] for line in lines] == list(named.ids)
+    assert [line["label"] for line in lines] == [named.class_names[label] for label in plain.train_y]
+    assert said[0] == "found"
+
+
 def test_where_nobody_knows_what_is_corrupted(tmp_path):
     final, rows, _, run = ran(tmp_path, "random", dataset_flags=False)
     assert set(final) == {"points", "reference_points", "distinct_values", "value_sum"}
@@ -142,10 +155,9 @@ def test_float_images_train_as_bytes_do(tmp_path, monkeypatch):
     floats = {name: getattr(whole, name).float() for name in ("train_x", "reference_x", "test_x")}
     before = floats["test_x"].clone()
     first = ran(tmp_path / "a", "random", points="images", **PRUNE)[1]
-    import valuation_points
-
-    monkeypatch.setattr(valuation_points, "images", lambda root, seed: valuation_points.replace(whole, **floats))
-    assert ran(tmp_path / "b", "random", points="images", **PRUNE)[1] == first
+    for i, parts in enumerate((floats, {"train_x": floats["train_x"]})):  # noise leaves test images as they were
+        monkeypatch.setattr(valuation_points, "images", lambda root, seed, parts=parts: replace(whole, **parts))
+        assert ran(tmp_path / f"b{i}", "random", points="images", **PRUNE)[1] == first
     assert torch.equal(floats["test_x"], before)
 
 
