@@ -146,7 +146,7 @@ class Valuing:
                 if session.due() and unit + 1 < self.units:
                     session.save({"unit": unit + 1, "method": method.state_dict(), "peak": largest})
             values = self._checked(method.values())
-            seconds = session.clock.read()
+            seconds = session.clock.read() if cost else 0.0
             largest = max(found["peak"], peak.read() if peak else 0)
             self.state = {"unit": self.units, "values": torch.from_numpy(values), "peak": largest, "seconds": seconds}
         if cost:
