@@ -95,6 +95,14 @@ class Constant:
         """Nothing."""
 
 
+class Late(Constant):
+    """Its notice changes with the last unit."""
+
+    def advance(self, unit: int) -> None:
+        """Says so."""
+        self.notice = "all points were alike"
+
+
 class Broken(Constant):
     """One value is NaN."""
 

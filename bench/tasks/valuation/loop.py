@@ -6,6 +6,7 @@ The method sees features and labels. What is corrupted, and the test points, are
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ class Valuing:
         self.problem = Problem(train, points.train_y, reference, points.reference_y, points.num_classes, self.seed)
         self.final: dict[str, Any] = {"points": len(points.train_y), "reference_points": len(points.reference_y)}
         self.state: dict[str, Any] = {}
-        self.units = 0
+        self.units, self.told = 0, list[str]()
 
     def _begun(self, node: dict[str, Any]) -> tuple[Method, int]:
         method: Method = build("method", node)
@@ -126,32 +127,45 @@ class Valuing:
 
     def values(self, state: dict[str, Any] | None, cost: bool) -> Floats:
         """[N], from the start or a checkpoint."""
-        session, found = self.session, state or {"unit": 0, "peak": 0}
-        peak = Peak(session.device) if cost else None
-        if "values" in found:  # all units are done
-            self.units, self.state = found["unit"], found
-            session.begin(self.units, self.units)
-            values = found["values"].numpy()
+        if state is not None and "values" in state:  # all units are done
+            self.state, self.units = state, state["unit"]
+            self.session.begin(self.units, self.units)
         else:
-            method, self.units = self._begun(session.job.parts["method"])
-            if state is not None:
-                method.load_state_dict(found["method"])
-            if notice := getattr(method, "notice", None):
-                session.report(f"{session.job.title}: {notice}")
-            session.begin(self.units, found["unit"])
-            for unit in range(found["unit"], self.units):
-                method.advance(unit)
-                session.progress.step(unit + 1)
-                largest = max(found["peak"], peak.read() if peak else 0)
-                if session.due() and unit + 1 < self.units:
-                    session.save({"unit": unit + 1, "method": method.state_dict(), "peak": largest})
-            values = self._checked(method.values())
-            seconds = session.clock.read() if cost else 0.0
-            largest = max(found["peak"], peak.read() if peak else 0)
-            self.state = {"unit": self.units, "values": torch.from_numpy(values), "peak": largest, "seconds": seconds}
+            self._work(state, cost)
         if cost:
             self.final |= {"seconds": self.state["seconds"], "peak_bytes": self.state["peak"]}
-        return values
+        return self.state["values"].cpu().numpy()
+
+    def _work(self, state: dict[str, Any] | None, cost: bool) -> None:
+        """All units that are left; the time that `begin` took before the first one counts."""
+        session, since, peak = self.session, time.perf_counter(), Peak(self.session.device) if cost else None
+        method, self.units = self._begun(session.job.parts["method"])
+        session.device.synchronize()
+        found = state or {"unit": 0, "peak": 0, "begun": time.perf_counter() - since if cost else 0.0}
+        if state is not None:
+            method.load_state_dict(state["method"])
+        self._tell(method)
+        session.begin(self.units, found["unit"])
+        for unit in range(found["unit"], self.units):
+            method.advance(unit)
+            session.progress.step(unit + 1)
+            if peak:
+                found["peak"] = max(found["peak"], peak.read())
+            if session.due() and unit + 1 < self.units:
+                session.save(found | {"unit": unit + 1, "method": method.state_dict()})
+        values = torch.from_numpy(self._checked(method.values()))
+        if peak:
+            found["peak"] = max(found["peak"], peak.read())
+        seconds = found["begun"] + session.clock.read() if cost else 0.0
+        self.state = {"unit": self.units, "values": values, "peak": found["peak"], "seconds": seconds}
+        self._tell(method)
+
+    def _tell(self, method: Method) -> None:
+        """What the method has to say, if it has not been told; it may come with `begin` or later."""
+        notice = getattr(method, "notice", None)
+        if notice and notice not in self.told:
+            self.told.append(notice)
+            self.session.report(f"{self.session.job.title}: {notice}")
 
     def _checked(self, values: Any) -> Floats:
         wanted, shape = len(self.points.train_y), list(getattr(values, "shape", ()))
@@ -159,7 +173,7 @@ class Valuing:
             raise UserError(
                 f"method: values() gives {shape or type(values).__name__}, not one value for each of {wanted} points"
             )
-        return values.detach().double().cpu().numpy()
+        return torch.as_tensor(values).detach().double().cpu().numpy()
 
     def measure(self, values: Floats, curve: int, sheet: int) -> None:
         """The metrics of the values, and the rows of curve and sheet."""

@@ -104,7 +104,9 @@ def test_equal_values_tell_nothing(tmp_path):
     assert final["average_precision"] == pytest.approx(0.3)
     assert final["detection_rate"] == pytest.approx(0.3, abs=0.12)
     assert "spearman" not in final
-    assert said[0] == "Constant on gaussian: all points are alike"
+    assert [line for line in said if "alike" in line] == ["Constant on gaussian: all points are alike"]
+    late = ran(tmp_path / "late", "Late")[2]
+    assert late[:2] == ["Late on gaussian: all points are alike", "Late on gaussian: all points were alike"]
 
 
 def test_a_value_that_is_no_number_is_a_diverged_run(tmp_path):
