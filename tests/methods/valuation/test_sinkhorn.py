@@ -77,14 +77,15 @@ def test_the_list_falls_from_the_diameter_by_quarters():
 
 def test_going_on_converges_to_the_optimum():
     """At eps of 1: plan, values and potentials of POT's Sinkhorn; marginals as asked for."""
-    given = sides()
-    schedule = Schedule(annealed(diameter(given[0], given[2]), 1.0), 1e-9)
+    x, y, other_x, other_y, w = sides()
+    given = x / 8, y, other_x / 8, other_y, w / 64
+    schedule = Schedule(annealed(diameter(given[0], given[2]), 1.0), 1e-9, 2000)
     found = solve(costs_of(*given), *uniform(90, 40), schedule)
     assert found.settled
     d = costs_of(*given).block(slice(0, 1), slice(0, 90))[0]
     weights = [np.full(n, 1 / n) for n in (90, 40)]
     plan, log = ot.sinkhorn(
-        *weights, d.numpy(), 1.0, method="sinkhorn_log", stopThr=1e-12, numItermax=100_000, log=True, warn=False
+        *weights, d.numpy(), 1.0, method="sinkhorn_log", stopThr=1e-12, numItermax=2000, log=True, warn=False
     )
     f = log["log_u"] + math.log(90)  # its potentials are over counting measure
     f, ours = torch.from_numpy(f - f.mean()), found.f[0] - found.f[0].mean()
@@ -100,7 +101,7 @@ def test_at_a_small_eps_the_potentials_are_those_of_linear_programming():
     none = torch.zeros(13, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.float64)
     costs = FeatureCosts(training_side(x, none[0], 1)[None], reference_side(other_x, none[0][:7], none[1])[None], True)
     d = costs.block(slice(0, 1), slice(0, 13))[0]
-    schedule = Schedule(annealed(4.0, 1e-3, 0.8), 1e-6, 100_000)
+    schedule = Schedule(annealed(4.0, 5e-3, 0.8), 1e-5, 5000)
     found = solve(costs, *uniform(13, 7), schedule)
     assert found.settled
     _, log = ot.emd(np.full(13, 1 / 13), np.full(7, 1 / 7), d.numpy(), log=True)
@@ -155,7 +156,7 @@ def test_the_plan_between_batches_is_pot_s():
     cost = torch.rand(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = coupling(cost, 1e-2)
     wanted = ot.sinkhorn(
-        np.full(6, 1 / 6), np.full(3, 1 / 3), cost.numpy(), 1e-2, method="sinkhorn_log", stopThr=1e-12, numItermax=10**5
+        np.full(6, 1 / 6), np.full(3, 1 / 3), cost.numpy(), 1e-2, method="sinkhorn_log", stopThr=1e-12, numItermax=5000
     )
     np.testing.assert_allclose(found.numpy(), wanted, atol=1e-8)
     torch.testing.assert_close(found.sum(0), torch.full((3,), 1 / 3, dtype=torch.float64))
