@@ -12,7 +12,7 @@ converges four times as fast as averages. Shapes: P pairs, n and m points.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -143,14 +143,11 @@ def _change(old: Tensor, new: Tensor, weights: Tensor) -> float:
 
 
 @torch.no_grad()
-def solve(
-    costs: Costs, log_a: Tensor, log_b: Tensor, schedule: Schedule, tick: Callable[[], None] | None = None
-) -> Potentials:
+def solve(costs: Costs, log_a: Tensor, log_b: Tensor, schedule: Schedule) -> Potentials:
     """The potentials of all pairs.
 
     Args:
         log_a, log_b: logarithms of the weights, [P, n] and [P, m]; -inf where a shorter cloud was filled up. Each cloud has a point.
-        tick: called after each update.
     """
     eps = schedule.eps[0]
     f, g = _softmins(costs, eps, log_b, log_a)
@@ -159,15 +156,11 @@ def solve(
         f_new, g_new = _softmins(costs, eps, log_b + g / eps, log_a + f / eps)
         f, g = f.add_(f_new).mul_(0.5), g.add_(g_new).mul_(0.5)
         updates += 1
-        if tick is not None:
-            tick()
     while not settled and updates < len(schedule.eps) + schedule.max_updates:
         f_new = _softmin(costs, eps, log_b + g / eps)
         g_new = _softmin_transposed(costs, eps, log_a + f_new / eps)
         moved = max(_change(f, f_new, log_a), _change(g, g_new, log_b))
         f, g, updates, settled = f_new, g_new, updates + 1, moved <= schedule.tolerance * eps
-        if tick is not None:
-            tick()
     f, g = _softmins(costs, eps, log_b + g / eps, log_a + f / eps)
     return Potentials(f, g, updates, settled)
 
