@@ -56,7 +56,7 @@ class Transport:
         schedule: Literal["geomloss", "converged"] | list[PositiveFloat] = "geomloss",
         epsilon: PositiveFloat = 0.1,
         scaling: Inner = 0.5,
-        tolerance: PositiveFloat = 1e-3,
+        tolerance: PositiveFloat = 1e-2,
         max_updates: PositiveInt = 10_000,
         feature_weight: NonNegativeFloat = 1.0,
         label_weight: NonNegativeFloat = 1.0,

@@ -41,9 +41,9 @@ class Trained:
         *,
         trained_on: Literal["reference", "train"] = "reference",
         layer: Literal["logits", "features"] = "logits",
-        steps: PositiveInt = 600,
+        steps: PositiveInt = 300,
         batch_size: AtLeastTwo = 64,
-        lr: PositiveFloat = 0.002,
+        lr: PositiveFloat = 0.005,
         weight_decay: NonNegativeFloat = 0.0005,
     ) -> None:
         self._trained_on, self._layer, self._steps, self._batch_size = trained_on, layer, steps, batch_size
@@ -112,7 +112,7 @@ class SmallCNN(Trained):
 
     name = "small_cnn_embedder"
 
-    def __init__(self, root: str = "data", *, width: PositiveInt = 32, **shared) -> None:
+    def __init__(self, root: str = "data", *, width: PositiveInt = 16, **shared) -> None:
         super().__init__(root, **shared)
         self._width = width
 
