@@ -46,7 +46,7 @@ def by_geomloss(x: Tensor, y: Tensor, other_x: Tensor, other_y: Tensor) -> Calla
         whole = SamplesLoss("sinkhorn", cost=cost, **keys)
         whole.debias, whole.potentials = False, True
         f, _ = whole(torch.cat([x, y[:, None].float()], 1), torch.cat([other_x, other_y[:, None].float() + CLASSES], 1))
-        return (f.mean() - f) * len(x) / (len(x) - 1)
+        return (f.mean() - f.flatten()) * len(x) / (len(x) - 1)
 
     return run
 

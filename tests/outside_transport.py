@@ -45,7 +45,7 @@ def potentials() -> Tensor:
     whole.debias, whole.potentials = False, True
     sides = ((p.x, p.y), (p.reference_x, p.reference_y + p.num_classes))
     f, _ = whole(*(torch.cat([x, y[:, None].to(x)], 1) for x, y in sides))
-    return f
+    return f.flatten()
 
 
 def lava() -> None:
