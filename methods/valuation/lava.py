@@ -16,7 +16,8 @@ class LAVA(Transport):
     """Minus the calibrated gradient of the transport cost between the whole sets, with the keys of `Transport`.
 
     Args:
-        stream: compute costs again in each update, a block at a time: memory of order (N + M) d and not N M, for about half as much time more.
+        stream: compute costs again in each update, a block at a time: memory of order (N + M) d and not N M; with many
+            features it takes longer.
     """
 
     def __init__(self, *, stream: bool = False, **shared: Any) -> None:
