@@ -98,13 +98,56 @@ def own_statistics() -> AbstractContextManager[None]:
     return reads(lambda problem: replace(problem, x=normal(problem.x), reference_x=normal(problem.reference_x)))
 
 
-DETECTION = ("sava/detection", {"method": "sava"})
+GAUSSIAN = ("sava/gaussian", {"method": "sava"})
+BATCHES = ("sava/batch_size", {})
+SQUASH = ("sava/squash", {"method": "sava"})
 MISTAKES = [
-    Mistake("sign-flipped", "high gradients have high values", *DETECTION, sign_flipped),
-    Mistake("uncentred", "potentials of batches that are not centred", *DETECTION, uncentred),
-    Mistake("no-label-cost", "costs of features alone", *DETECTION, no_label_cost),
-    Mistake("unshuffled", "batches sorted by label", *DETECTION, unshuffled),
-    Mistake("plan-transposed", "the plan between batches read along its columns", *DETECTION, plan_transposed),
-    Mistake("reference-labels", "the training side has the reference's labels", *DETECTION, reference_labels),
-    Mistake("own-statistics", "each side normalised by its own statistics", *DETECTION, own_statistics),
+    Mistake("sign-flipped", "high gradients have high values", *GAUSSIAN, sign_flipped),
+    Mistake("no-label-cost", "costs of features alone", *GAUSSIAN, no_label_cost),
+    Mistake("unshuffled", "batches sorted by label", *GAUSSIAN, unshuffled),
+    Mistake("reference-labels", "the training side has the reference's labels", *GAUSSIAN, reference_labels),
+    Mistake("sign-flipped-batches", "high gradients have high values", *BATCHES, sign_flipped),
+    Mistake("sign-flipped-squash", "high gradients of SAVA have high values", *SQUASH, sign_flipped),
+    Mistake(
+        "sign-flipped-outer",
+        "high gradients have high values where a plan weighs them",
+        "sava/outer",
+        {"method.outer": "ot"},
+        sign_flipped,
+    ),
+    Mistake(
+        "no-label-cost-first",
+        "distances of the first pair are lost",
+        "sava/outer",
+        {"method.label_distances": "first_pair"},
+        no_label_cost,
+    ),
+    Mistake(
+        "sign-flipped-weights",
+        "high gradients of LAVA have high values",
+        "sava/label_cost",
+        {"method.label_weight": 0.0},
+        sign_flipped,
+    ),
+    Mistake(
+        "sign-flipped-schedule",
+        "high gradients of the released schedule have high values",
+        "sava/converged",
+        {"method.schedule": "geomloss"},
+        sign_flipped,
+    ),
+    Mistake(
+        "sign-flipped-cifar10",
+        "high gradients of SAVA have high values",
+        "sava/cifar10_detection",
+        {"method": "sava"},
+        sign_flipped,
+    ),
+    Mistake(
+        "sign-flipped-notebook",
+        "high gradients of LAVA have high values",
+        "sava/lava_notebook",
+        {"method": "lava"},
+        sign_flipped,
+    ),
 ]
