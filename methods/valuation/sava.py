@@ -19,6 +19,7 @@ from bench.types import AtLeastTwo, PositiveFloat, PositiveInt
 from methods.valuation.arrays import problem_of
 from methods.valuation.batches import Order, batches, notice, ordered
 from methods.valuation.costs import filled
+from methods.valuation.released import batch_cost
 from methods.valuation.sinkhorn import coupling
 from methods.valuation.transport import Transport
 
@@ -81,15 +82,28 @@ class SAVA(Batched):
     """The values of Algorithm 1, with the keys of `Batched` and `Transport`.
 
     Args:
-        outer: ot: reference batches weigh by the plan between batches, for which all gradients are kept, N L numbers; uniform: alike.
+        outer: ot: reference batches weigh by the plan between batches, for which all gradients are kept, N L numbers; uniform: alike;
+            released: by a plan of the released code's costs between batches (methods/valuation/released.py), which takes images.
         outer_epsilon: of that plan, whose costs are divided by the largest.
     """
 
     def __init__(
-        self, *, outer: Literal["ot", "uniform"] = "ot", outer_epsilon: PositiveFloat = 1e-2, **shared: Any
+        self, *, outer: Literal["ot", "uniform", "released"] = "ot", outer_epsilon: PositiveFloat = 1e-2, **shared: Any
     ) -> None:
         super().__init__(**shared)
         self.outer, self.outer_epsilon = outer, outer_epsilon
+
+    def begin(self, problem: Problem) -> int:
+        """As `Transport.begin`.
+
+        Raises:
+            ValueError: "outer = released: ...", of points that are no images.
+        """
+        if self.outer == "released" and (problem.raw_x is None or problem.reference_raw_x is None):
+            raise ValueError(
+                "outer = released: weighs batches by their pixels, and these points are features; use ot or uniform"
+            )
+        return super().begin(problem)
 
     def nothing(self, count: int, units: int, others: int) -> dict[str, Tensor]:
         if self.outer == "uniform":
@@ -102,7 +116,16 @@ class SAVA(Batched):
             self.found["value"][where] = gradients.mean(0)
         else:
             self.found["gradients"][where] = gradients.T.to(self.found["gradients"])
-            self.found["costs"][unit] = transport
+            self.found["costs"][unit] = self._released(unit, where) if self.outer == "released" else transport
+
+    def _released(self, unit: int, where: Tensor) -> Tensor:
+        """The released code's costs [L] of a training batch."""
+        p, ours = self.problem, (self.problem.x[where], self.problem.raw_x[where], self.problem.y[where])
+        found = []
+        for j, places in enumerate(self.references):
+            theirs = p.reference_x[places], p.reference_raw_x[places], p.reference_y[places]
+            found.append(batch_cost(ours, theirs, self.distances(unit, j), self._weights()))
+        return torch.stack(found)
 
     def weights(self) -> Tensor:
         """How much each reference batch counts for each training batch, rows [K, L] that sum to 1."""

@@ -113,7 +113,10 @@ class Valuing:
         embedder = build("model", session.job.parts["model"], settings.data_root)
         folder = Path(settings.results_root) / FEATURES
         train, reference = embed(points, embedder, folder, self.seed)
-        self.problem = Problem(train, points.train_y, reference, points.reference_y, points.num_classes, self.seed)
+        raw = (points.train_x.flatten(1), points.reference_x.flatten(1)) if points.images else (None, None)
+        self.problem = Problem(
+            train, points.train_y, reference, points.reference_y, points.num_classes, self.seed, *raw
+        )
         self.final: dict[str, Any] = {"points": len(points.train_y), "reference_points": len(points.reference_y)}
         self.state: dict[str, Any] = {}
         self.units, self.told = 0, list[str]()

@@ -19,6 +19,7 @@ class Problem:
         reference_x, reference_y: [M, d] and [M] of the reference points.
         num_classes: K.
         seed: of whatever the method draws, by named streams (bench.seeding).
+        raw_x, reference_raw_x: views [N, C H W] and [M, C H W] of the images, in pixel units, uint8 or float; None where points are features.
     """
 
     x: Tensor
@@ -27,6 +28,8 @@ class Problem:
     reference_y: Tensor
     num_classes: int
     seed: int = 0
+    raw_x: Tensor | None = None
+    reference_raw_x: Tensor | None = None
 
 
 class Method(Protocol):

@@ -20,7 +20,9 @@ from bench.run.hardware import open_device
 from bench.run.progress import Display
 from bench.run.session import Run, Session
 from bench.run.stopping import StopSignal
-from bench.tasks.valuation import loop_prune
+from bench.tasks.valuation import loop, loop_prune
+from bench.tasks.valuation.embedding import embed
+from bench.tasks.valuation.protocol import Problem
 from methods.valuation.knn_shapley import KNNShapley
 
 PRUNE = {"prune": [0.0, 0.25, 0.5], "network": "mlp", "retrain_epochs": 2, "retrain_batch_size": 16}
@@ -209,3 +211,19 @@ def test_a_method_s_own_refusals_are_one_line(tmp_path):
         ran(tmp_path, "prototypes", method_clusters=500)
     with pytest.raises(UserError, match=r"values\(\) gives \[299\], not one value for each of 300 points"):
         ran(tmp_path, "Short")
+    with pytest.raises(UserError, match=r"^method\.outer = released: .* these points are features; use ot or uniform$"):
+        ran(tmp_path, "sava", method_outer="released")
+
+
+@pytest.mark.parametrize("pixels", ["uint8", "float32"])
+def test_a_method_sees_the_pixels_of_images_and_no_copy_of_them(pixels, tmp_path, monkeypatch):
+    made, seen = [], []
+    monkeypatch.setattr(loop, "embed", lambda points, *rest: (made.append(points), embed(points, *rest))[1])
+    monkeypatch.setattr(loop, "Problem", lambda *fields: (seen.append(Problem(*fields)), seen[-1])[1])
+    ran(tmp_path, "sava", points="images", dataset_pixels=pixels, method_outer="released", method_batch_size=40)
+    (points,), (given,) = made, seen
+    assert given.raw_x.shape == (96, 64)
+    assert given.reference_raw_x.shape == (32, 64)
+    assert (given.raw_x.dtype, float(given.raw_x.max()) > 100) == (points.train_x.dtype, True)
+    assert given.raw_x.data_ptr() == points.train_x.data_ptr()
+    assert given.reference_raw_x.data_ptr() == points.reference_x.data_ptr()
