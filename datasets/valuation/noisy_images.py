@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,20 +14,28 @@ from bench.tasks.classification.images import LabelledImages
 from bench.tasks.valuation.embedders import PublishedResNet20
 from bench.tasks.valuation.points import Points
 from bench.tasks.valuation.trained_embedders import MLP, SmallCNN
-from bench.types import NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from bench.types import Added, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from datasets.images.cifar import cifar10, cifar100
 from datasets.images.digits import digits
 from datasets.images.mnist import mnist
 from datasets.images.selection import stratified
 from datasets.valuation.corruptions import Corrupted, add_noise, flip_labels, flip_to_similar, how_many, trojan
-from datasets.valuation.poison_frogs import poison_frogs
+from datasets.valuation.poison_frogs import Collision, poison_frogs
 from datasets.valuation.similar_classes import SIMILAR
 
 SOURCES = {"digits": digits, "mnist": mnist, "cifar10": cifar10, "cifar100": cifar100}
 EMBEDDERS = {"published_resnet20": PublishedResNet20, "small_cnn_embedder": SmallCNN, "digits_mlp_embedder": MLP}
 COLLIDES = {"digits": "digits_mlp_embedder", "cifar10": "published_resnet20"}  # others: small_cnn_embedder
-RATES = {"labels": 0.3, "asymmetric": 0.2, "features": 0.3, "trojan": 0.1, "trojan_released": 0.1, "poison_frogs": 0.1}
-TARGETS = {"poison_frogs": 3}  # cat; of trojans 0, airplane
+FROGS = ("poison_frogs", "poison_frogs_released")
+RATES = {
+    "labels": 0.3,
+    "asymmetric": 0.2,
+    "features": 0.3,
+    "trojan": 0.1,
+    "trojan_released": 0.1,
+    **dict.fromkeys(FROGS, 0.1),
+}
+TARGETS = dict.fromkeys(FROGS, 3)  # cat; of trojans 0, airplane
 REFERENCE, TRAIN, TEST, TARGET = 40, 41, 42, 43  # streams
 
 
@@ -46,7 +54,9 @@ def noisy_images(
     seed: int,
     *,
     source: Literal["digits", "mnist", "cifar10", "cifar100"],
-    corruption: Literal["labels", "asymmetric", "features", "trojan", "trojan_released", "poison_frogs"] = "labels",
+    corruption: Literal[
+        "labels", "asymmetric", "features", "trojan", "trojan_released", "poison_frogs", "poison_frogs_released"
+    ] = "labels",
     rate: Probability | None = None,
     train_size: PositiveInt | None = None,
     reference_size: PositiveInt = 2000,
@@ -57,6 +67,7 @@ def noisy_images(
     target_class: NonNegativeInt | None = None,
     base_class: NonNegativeInt = 6,
     collides_with: Literal["published_resnet20", "small_cnn_embedder", "digits_mlp_embedder"] | None = None,
+    collision_steps: Added[PositiveInt] = 100,
 ) -> Points:
     """Points of an image data set, of which floor(rate N) are corrupted; which ones and how depends on the seed.
 
@@ -64,7 +75,8 @@ def noisy_images(
         root: data_root.
         corruption: labels (another class, uniformly), asymmetric (a similar class), features (normal noise), trojan (a square of noise, one pattern for
             all, of other classes than the target), trojan_released (drawn afresh for each image, of all classes), poison_frogs (images of the base class
-            that look like it and collide with a target image in feature space; fewer than floor(rate N) where fewer can).
+            that look like it and collide with a target image in feature space; fewer than floor(rate N) where fewer can), poison_frogs_released (images
+            that cannot are dropped, and what is told to be corrupted stays at the places as if they had not been: of other images from there on).
         rate: None: .3, of asymmetric .2, of trojans and poison frogs .1.
         train_size: with the classes' shares; None: all that the reference set leaves.
         test_size: None: all that are left.
@@ -75,6 +87,7 @@ def noisy_images(
         base_class: of poison frogs.
         collides_with: embedder of poison frogs, trained where it is to be on the reference set; None: published_resnet20 for cifar10,
             digits_mlp_embedder for digits, else small_cnn_embedder.
+        collision_steps: of a poison frog, before it is rejected.
 
     Raises:
         UserError: more points than there are, an unknown class.
@@ -85,7 +98,7 @@ def noisy_images(
     for name, value in (("target_class", target_class), ("base_class", base_class)):
         if value >= classes:
             raise UserError(f"dataset.{name} = {value}: {source} has classes 0 to {classes - 1}")
-    held_out = target_class if corruption == "poison_frogs" else None
+    held_out = target_class if corruption in FROGS else None
     parts = split(images, seed, train_size, reference_size, test_size, reference_from, held_out)
     clean = Corrupted.none(*parts.train)
     count = how_many(RATES[corruption] if rate is None else rate, len(clean.y))
@@ -95,14 +108,16 @@ def noisy_images(
         made = flip_to_similar(clean, count, SIMILAR[source], seed)
     elif corruption == "features":
         made = add_noise(clean, count, 255 * noise, seed)
-    elif corruption == "poison_frogs":
+    elif corruption in FROGS:
         if target_class == base_class:
             raise UserError(
                 f"dataset.base_class = {base_class}: the same as target_class; poisons are of another class"
             )
         embedder = EMBEDDERS[collides_with or COLLIDES.get(source, "small_cnn_embedder")](root)
         embedder.prepare(_points(images, parts, clean), seed)
-        made = poison_frogs(clean, count, base_class, parts.target, embedder)
+        how, released = Collision(steps=collision_steps), corruption == "poison_frogs_released"
+        made = poison_frogs(clean, count, base_class, parts.target, embedder, how, released)
+        parts = replace(parts, train=(made.x, made.y))  # labels are right, of those that are left
     else:
         made = trojan(clean, count, target_class, 255 * noise, seed, corruption == "trojan_released")
     return _points(images, parts, made, by_class=order == "by_class")

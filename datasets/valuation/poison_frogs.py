@@ -8,7 +8,8 @@ For a base image b and a target image t of another class, with features phi and 
 
 A step that raises an image's objective is taken back and its lr halved, another makes it larger. The lr starts small: at the released .1 the first
 step alone turns images into noise (CIFAR-10, ResNet-20: |x - b| = 17 of |b| = 26; from 1e-4 on, 0.3 at the same distance of features).
-A poison is accepted if its features come close enough to the target's; else the image stays clean, in its place, and is not flagged.
+A poison is accepted if its features come close enough to the target's; else the image stays clean, in its place, and is not flagged. As released
+(github.com/skezle/sava, 7efc8a2) it is dropped instead while flags stay where they were, so that they are of other images from there on.
 """
 
 from __future__ import annotations
@@ -46,12 +47,23 @@ class Collision:
 
 
 def poison_frogs(
-    clean: Corrupted, count: int, base_class: int, target: Tensor, embed: Embed, how: Collision | None = None
+    clean: Corrupted,
+    count: int,
+    base_class: int,
+    target: Tensor,
+    embed: Embed,
+    how: Collision | None = None,
+    released: bool = False,
 ) -> Corrupted:
-    """The first `count` images of the base class, by index, that can be made to collide with the target [C, H, W]; fewer if fewer can."""
+    """The first `count` images of the base class, by index, that can be made to collide with the target [C, H, W]; fewer if fewer can.
+
+    Args:
+        released: images that were tried and rejected are dropped with their labels, and the flags are the first so many of all.
+    """
     how = how or Collision()
     bases = (clean.y == base_class).nonzero()[:, 0]
     x, flags = clean.x.to(torch.float32, copy=True), clean.flags.clone()
+    rejected = torch.zeros_like(flags)
     for start in range(0, len(bases), BATCH):
         wanted = count - int(flags.sum())
         if wanted <= 0:
@@ -61,6 +73,11 @@ def poison_frogs(
         taken = (distances < how.accepted).nonzero()[:, 0][:wanted]
         x[indices[taken]] = poisons[taken]
         flags[indices[taken]] = True
+        tried = int(taken[-1]) if len(taken) == wanted else len(indices)  # none after the last that was wanted
+        rejected[indices[:tried]] = distances[:tried] >= how.accepted
+    if released:
+        kept = ~rejected
+        return Corrupted(x[kept], clean.y[kept], flags[: int(kept.sum())])
     return Corrupted(x, clean.y.clone(), flags)
 
 

@@ -22,6 +22,8 @@ from bench.tasks.valuation.embedding import embed
 from bench.tasks.valuation.loop_cost import Peak
 from bench.tasks.valuation.loop_options import option, serves
 from bench.tasks.valuation.loop_prune import Pruning, Recipe
+from bench.tasks.valuation.loop_sheet import thumbnails as thumbnail_rows
+from bench.tasks.valuation.loop_sheet import write_sheet
 from bench.tasks.valuation.loop_table import write_table
 from bench.tasks.valuation.metrics import (
     Floats,
@@ -34,7 +36,7 @@ from bench.tasks.valuation.metrics import (
 )
 from bench.tasks.valuation.points import Points
 from bench.tasks.valuation.protocol import Method, Problem
-from bench.types import Decay, DottedName, NonNegativeInt, PositiveFloat, PositiveInt
+from bench.types import Added, Decay, DottedName, NonNegativeInt, PositiveFloat, PositiveInt
 
 BATCHES_SEEDS = False
 FEATURES = Path(".cache", "features")  # below results_root
@@ -58,15 +60,17 @@ def run(
     retrain_schedule: str,
     crop_padding: NonNegativeInt | None,
     flip: bool,
+    thumbnails: Added[bool] = False,
 ) -> None:
-    """Value all points, write values.csv into the run's folder, log the detection curve and finish with the metrics.
+    """Value all points, write values.csv and, of images, sheet.png into the run's folder, log the detection curve and finish with the metrics.
 
     Where the data set does not say what is corrupted, or nothing or everything is, there are no `auc`, `average_precision`,
     `detection_rate` and no curve. `spearman` is left out where all values of either method are equal.
 
     Args:
         curve: about so many rows `inspected`, `detected`; 0: none.
-        sheet: the last so many places from both ends as rows `lowest_point`, `highest_point` (positions) with their values; 0: none.
+        sheet: the last so many places from both ends as rows `lowest_point`, `highest_point` (positions) with their values, and images of
+            sheet.png; 0: none.
         compare: method with whose values on the same features the rank correlation is taken.
         cost: also `seconds` of valuation, without embedding and measuring, and `peak_bytes` of memory beyond what was there when it began.
             They are of this run on this machine: a second run has others.
@@ -74,6 +78,7 @@ def run(
             `pruned_accuracy` each.
         network, retrain_method, retrain_schedule: names of options of conf; retrain_lr takes the place of the method's own.
         retrain_loop: class that trains.
+        thumbnails: also a row for each image of the sheet, with a small one as text.
     """
     device, scale = session.device, session.job.settings.scale
     points: Points = build("dataset", session.job.parts["dataset"], session.job.settings.data_root, session.seeds[0])
@@ -96,12 +101,12 @@ def run(
         session.runs[0].finish("diverged", **valuing.final)
         return
     with session.clock.paused():
-        valuing.measure(values, curve, sheet)
+        valuing.measure(values, curve, sheet, thumbnails)
         if other is not None:
             valuing.compare(values, other)
     if pruning is not None:
         valuing.prune(pruning)
-    valuing.finish(values)
+    valuing.finish(values, sheet)
 
 
 class Valuing:
@@ -178,7 +183,7 @@ class Valuing:
             )
         return torch.as_tensor(values).detach().double().cpu().numpy()
 
-    def measure(self, values: Floats, curve: int, sheet: int) -> None:
+    def measure(self, values: Floats, curve: int, sheet: int, thumbnails: bool) -> None:
         """The metrics of the values, and the rows of curve and sheet."""
         n = len(values)
         ties = torch.rand(n, generator=generator(self.seed, "order"), dtype=torch.float64).numpy()
@@ -192,6 +197,9 @@ class Valuing:
             self.final |= figures
         if not self.state.get("logged"):
             self._log(values, bad, curve, sheet)
+            if thumbnails:
+                for row in thumbnail_rows(self.points, values, self.order, sheet):
+                    self.session.runs[0].log(self.units, **row)
             self.state["logged"] = True
 
     def _log(self, values: Floats, bad: NDArray[np.bool_] | None, curve: int, sheet: int) -> None:
@@ -227,9 +235,11 @@ class Valuing:
     def _save_training(self, state: dict[str, Any]) -> None:
         self.session.save(self.state | {"training": state})
 
-    def finish(self, values: Floats) -> None:
-        """The table of values, and the end."""
+    def finish(self, values: Floats, sheet: int) -> None:
+        """The table of values, the sheet of images, and the end."""
         (run,) = self.session.runs
         path = write_table(run.folder, self.points, values, self.order)
         self.session.report(f"values of {len(values):,} points: {path}")
+        if drawn := write_sheet(run.folder, self.points, self.order, sheet):
+            self.session.report(f"images of the lowest and highest values: {drawn}")
         run.finish(**self.final)

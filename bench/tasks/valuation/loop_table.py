@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.run.atomic import write_atomic
+from bench.run.files import VALUES
 from bench.tasks.valuation.points import Points
 
-TABLE = "values.csv"
 LINES = 65536  # written at a time
 
 
@@ -45,6 +45,6 @@ def write_table(folder: Path, points: Points, values: NDArray[np.float64], order
             lines.writerows(zip(ids, *(column[part].tolist() for column in columns)))
         text.detach()
 
-    path = folder / TABLE
+    path = folder / VALUES
     write_atomic(path, write)
     return path

@@ -15,7 +15,7 @@ from datasets.valuation.noisy_images import noisy_images
 from datasets.valuation.similar_classes import CIFAR10, DIGITS, SIMILAR, SUPERCLASSES
 
 SIZES = {"source": "digits", "train_size": 400, "reference_size": 150}
-CORRUPTIONS = ["labels", "asymmetric", "features", "trojan", "trojan_released", "poison_frogs"]
+CORRUPTIONS = ["labels", "asymmetric", "features", "trojan", "trojan_released", "poison_frogs", "poison_frogs_released"]
 with_cifar100 = pytest.mark.skipif(
     not (DATA / "cifar-100-binary").is_dir(), reason=f"no CIFAR-100 in {DATA.name}/cifar-100-binary"
 )

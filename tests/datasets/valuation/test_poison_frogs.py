@@ -65,6 +65,45 @@ def test_rejected_images_stay_clean_unflagged_and_in_their_place(linear):
     assert ((embed(made.x[made.flags]) - embed(images(1, 4).float())).norm(dim=1) < 0.1).all()
 
 
+def test_as_released_rejected_images_are_gone_and_the_flags_stay_where_they_were(linear):
+    """Images 3 and 9 of the base class are rejected: what stood behind them moves up by one and by two, and the flags do not."""
+    x = images(30, 3)
+    y = torch.arange(30) % 2
+    x[[3, 9, 25]] = 255
+
+    def embed(z: torch.Tensor) -> torch.Tensor:
+        return torch.where((z.flatten(1).mean(1) > 250)[:, None], 100 + 0 * linear(z), linear(z))
+
+    given = Corrupted.none(x, y), 6, 1, images(1, 4)[0], embed, Collision(near=0.05, accepted=0.1)
+    right, made = poison_frogs(*given), poison_frogs(*given, released=True)
+    assert right.flags.nonzero()[:, 0].tolist() == [1, 5, 7, 11, 13, 15]
+    left = [k for k in range(30) if k not in (3, 9)]  # image 25 is never tried
+    assert torch.equal(made.x, right.x[left])
+    assert torch.equal(made.y, y[left])
+    assert torch.equal(made.flags, right.flags[:28])
+    moved = [left[int(k)] for k in made.flags.nonzero()[:, 0]]
+    assert moved == [1, 6, 8, 13, 15, 17], "the images that are flagged now: three of the six are no poisons"
+
+
+def test_as_released_nothing_shifts_where_nothing_is_rejected(linear):
+    given = Corrupted.none(images(20, 3), torch.arange(20) % 2), 5, 1, images(1, 4)[0], linear
+    how = Collision(near=0.05, accepted=0.1)
+    right, made = poison_frogs(*given, how), poison_frogs(*given, how, released=True)
+    assert all(torch.equal(getattr(right, name), getattr(made, name)) for name in ("x", "y", "flags"))
+
+
+def test_a_set_of_digits_as_released_is_shorter_by_what_was_rejected():
+    keys = {"source": "digits", "train_size": 400, "reference_size": 150, "rate": 0.05, "collision_steps": 30}
+    right, made = (noisy_images("", 0, corruption=f"poison_frogs{end}", **keys) for end in ("", "_released"))
+    gone = 400 - len(made.train_y)
+    assert gone > 0
+    assert 0 < int(right.corrupted.sum()) <= 20
+    assert len(made.train_x) == len(made.corrupted) == len(made.true_y) == 400 - gone
+    assert torch.equal(made.corrupted, right.corrupted[: 400 - gone])
+    assert torch.equal(made.train_y, made.true_y)
+    assert torch.bincount(right.train_y, minlength=10)[6] - torch.bincount(made.train_y, minlength=10)[6] == gone
+
+
 def test_fewer_are_flagged_where_fewer_can_collide(linear):
     x, y = images(10, 5), torch.ones(10, dtype=torch.long)
     made = poison_frogs(Corrupted.none(x, y), 8, 1, images(1, 6)[0], linear, Collision(steps=0, accepted=1e-6))
