@@ -251,4 +251,4 @@ def test_a_search_that_has_converged_stays_where_it_is():
     x, y = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([[1.0, 0.0]], dtype=torch.float64)
     found = first_exit(level, x, y)
     assert found.isfinite().all()
-    assert float(found[0, 0]) == pytest.approx(0.31, abs=1 / 32)
+    assert 0.31 - 1 / 32 < float(found[0, 0]) < 0.31
