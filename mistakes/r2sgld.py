@@ -1,5 +1,5 @@
 """Classic mistakes in reflected replica exchange Langevin samplers, planted one at a time."""
 
-from mistakes.samplers import lorenz, mixing, plane
+from mistakes.samplers import images, lorenz, mixing, plane
 
-MISTAKES = [*plane.MISTAKES, *mixing.MISTAKES, *lorenz.MISTAKES]
+MISTAKES = [*plane.MISTAKES, *mixing.MISTAKES, *lorenz.MISTAKES, *images.MISTAKES]

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from bench.errors import UserError
 from bench.judge.plan import Planned
 from bench.run.atomic import write_json
 from bench.run.job import Job
@@ -106,7 +107,7 @@ def time_missing(
     """Time one job a method of each experiment and scale that has nothing finished, here or in `archived` (as `cost.elsewhere` gives it);
     kept in timings.json by job key.
 
-    Jobs of one method in one experiment share their cost, so the others of the method are given its time.
+    Jobs of one method in one experiment share their cost, so the others of the method are given its time. What cannot run here is not timed.
     """
     known = timings(root)
     groups: dict[tuple[str, str, str], list[Planned]] = {}
@@ -121,7 +122,10 @@ def time_missing(
         own = next((known[key] for key in keys if key in known), None)
         if own is None:
             report(f"timing {method} in {experiment} at {scale} scale")
-            own = time_steps(group[0].job, seconds)
+            try:
+                own = time_steps(group[0].job, seconds)
+            except UserError as error:  # its data are not here
+                report(f"not timed: {error}")
         if own is not None:
             root.mkdir(parents=True, exist_ok=True)
             known |= dict.fromkeys(keys, own)

@@ -14,6 +14,7 @@ from conftest import QUIET, ROOT, clean_env, copy_project, crashing_program, edi
 from made import run
 
 from bench.errors import UserError
+from bench.judge import timing
 from bench.judge.cost import cost, elsewhere
 from bench.judge.plan import counts, experiments, jobs, plan
 from bench.judge.timing import time_missing
@@ -81,6 +82,24 @@ def test_costs_come_from_siblings_or_from_timed_steps(program, tmp_path):
     half = plan([NAME], "smoke", overrides)
     assert counts(half)["done"] == 2
     assert cost(half).left == pytest.approx(cost(half).spent), "two of four runs are left"
+
+
+def test_what_cannot_run_here_is_not_timed_and_the_rest_is(tmp_path, monkeypatch):
+    """A data set that is not to be had costs a line, not the plan."""
+
+    def steps(job, seconds):
+        if job.names["method"] == "ssvr":
+            raise UserError("data set 'x' not found")
+        return 2.0
+
+    monkeypatch.setattr(timing, "time_steps", steps)
+    said, asked = [], plan([NAME], "smoke", [f"results_root={tmp_path}", *QUIET])
+    timed = time_missing(tmp_path, asked, {}, said.append)
+    assert set(timed.values()) == {2.0}
+    assert {r.job.names["method"] for r in asked if r.job.key in timed} == {r.job.names["method"] for r in asked} - {
+        "ssvr"
+    }
+    assert "not timed: data set 'x' not found" in said
 
 
 def test_costs_come_from_the_archive_at_this_machine_s_speed():

@@ -61,7 +61,7 @@ SLOW = {  # for scripts/selftest.py alone; what it saw is committed: tests/judge
         f"r2sgld/{name}"
         for name in ("flower", "leakage", "diameter", "noisy_swaps", "normals", "spectrum", "swap_bias")
     ),
-    *(f"r2sgld/{name}" for name in ("lorenz", "lorenz_released", "lorenz_mirror", "lorenz_audit")),
+    *(f"r2sgld/{name}" for name in ("lorenz", "lorenz_released", "lorenz_mirror", "lorenz_audit", "cifar100")),
 }
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
 

@@ -21,6 +21,8 @@ TINY = 1e-300  # a probability of 0 is taken for this, so that its logarithm is 
 class Average:
     """Sums of softmax probabilities over networks, on test images, on validation images if there are any, and on images of other classes.
 
+    Beside them the sum of log-probabilities on test images: its softmax is that of the mean logits, what the released code of r2SGLD averages.
+
     Args:
         data: whose held-out images they are.
         other: uint8 [N, C, H, W] of another data set, in the size of the data's; none: no detection is measured.
@@ -41,24 +43,30 @@ class Average:
         self._labels = {"test": data.test_y, "val": data.val_y}
         self.models = 0
         self.sums: dict[str, Tensor] = {}  # [N, K], float64
+        self.logs: Tensor | None = None  # [N, K]
 
     def __call__(self, model: nn.Module, collects: bool) -> dict[str, float]:
         """Take the network in if it is to be, and tell of it and of the average. Leaves the model in training mode.
 
         Returns:
             `test_brier` of the network alone; with one network or more in the average `bma_accuracy`, `bma_nll`, `bma_ece`, `bma_brier`,
-            `bma_models`, and with other images `ood_auroc`. Those of validation images are `val_brier`, `bma_val_accuracy` and so on.
+            `bma_models`, `logit_average_excess` (how much more the NLL is where logits are averaged), and with other images `ood_auroc`.
+            Those of validation images are `val_brier`, `bma_val_accuracy` and so on.
         """
         now = self._probabilities(model)
         if collects:
             self.models += 1
             self.sums = {name: self.sums[name] + p if name in self.sums else p for name, p in now.items()}
+            logs = now["test"].clamp_min(TINY).log()
+            self.logs = logs if self.logs is None else self.logs + logs
         labelled = [name for name in now if name in self._labels]
         figures = {f"{name}_brier": brier(now[name], self._labels[name]) for name in labelled}
         if self.models:
             for name in labelled:
                 figures |= self._of_average(name, "bma" if name == "test" else f"bma_{name}")
             figures["bma_models"] = self.models
+            of_logits = F.cross_entropy(self.logs / self.models, self._labels["test"]).item()
+            figures["logit_average_excess"] = of_logits - figures["bma_nll"]
             if "other" in now:
                 scores = (entropy(self.sums[name] / self.models) for name in ("test", "other"))
                 figures["ood_auroc"] = auroc(*scores)
@@ -86,11 +94,11 @@ class Average:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        return {"models": self.models, "sums": self.sums}
+        return {"models": self.models, "sums": self.sums, "logs": self.logs}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state_dict`."""
-        self.models, self.sums = state["models"], state["sums"]
+        self.models, self.sums, self.logs = state["models"], state["sums"], state["logs"]
 
 
 def brier(p: Tensor, y: Tensor) -> float:

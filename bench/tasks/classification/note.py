@@ -28,6 +28,8 @@ NOTE = TaskNote(
             )
         },
         "ood_auroc": Metric("AUROC of the average's entropy, other data against test images", "higher"),
+        "logit_average_excess": Metric("more of the test NLL where logits are averaged", "lower"),
+        "brier_of_logits": Metric("test Brier score of logits, as released", "lower"),
         "bma_models": Metric("networks averaged"),
         "swap_rate": Metric("exchanges made of those tried"),
         **{f"swap_rate_{pair}": Metric(f"the same, chains {pair} and {pair + 1}") for pair in (1, 2, 3)},

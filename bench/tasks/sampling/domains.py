@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 GRID, SECANTS = 32, 4  # of the search for a crossing
-TINY = 1e-300  # keeps 0 / 0 from being NaN
 BOUNCES = 64  # of one path between flat faces; in a corner of angle a it meets at most pi / a of them
 HAIR = 1e-10  # of a segment: so far before the boundary it ends
 
@@ -283,7 +282,9 @@ def first_exit(level: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tenso
     before, after = low, high
     a, b = values.gather(-1, first), values.gather(-1, first + 1)
     for _ in range(SECANTS):
-        s = torch.addcdiv(after, (after - before).mul_(b), (b - a).add_(TINY), value=-1)
+        gap = b - a
+        gap = torch.where(gap == 0, math.inf, gap)  # converged: stay
+        s = torch.addcdiv(after, (after - before).mul_(b), gap, value=-1)
         before, a = after, b
         after, b = s, level(torch.addcmul(x, s, step)).unsqueeze(-1)
     return torch.addcmul(x, torch.clamp(after, low, high).sub_(HAIR).clamp_(min=0), step)

@@ -118,10 +118,10 @@ class Sampling:
             draws = self._draws(first, min(CHUNK, self.steps - first))
             for t in range(max(first, self.step), min(first + CHUNK, self.steps)):
                 self._advance(t, *(part[t - first] for part in draws[:2]), [part[t - first] for part in draws.target])
-                if self.session.due() and self.step < self.steps:
-                    self.session.save(self._state())
                 while reports and (self.step * self.chains >= reports[0] or self.step == self.steps):
                     self._report(reports.pop(0))
+                if self.session.due() and self.step < self.steps:
+                    self.session.save(self._state())
             self.session.progress.step(self.step)
             self.session.examples = self.step * self.x.shape[0] * self.x.shape[1]
 

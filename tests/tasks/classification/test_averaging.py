@@ -30,6 +30,18 @@ def network(seed: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.5)).requires_grad_(False)
 
 
+def test_averages_of_logits_are_another_average():
+    """As the released code has it: the NLL of softmax(mean logits), against that of the mean of softmax."""
+    found = average()
+    for seed in (1, 2, 3):
+        figures = found(network(seed), True)
+    logits = np.mean([network(s).eval()(IMAGES[:1200].float() / 40 - 2).double().numpy() for s in (1, 2, 3)], 0)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = log_loss(LABELS[:1200], p, labels=range(3)) - figures["bma_nll"]
+    assert figures["logit_average_excess"] == pytest.approx(expected, rel=1e-9)
+    assert abs(expected) > 1e-3
+
+
 def average(other: Tensor | None = OTHER) -> Average:
     data: Any = SimpleNamespace(test_x=IMAGES[:1200], test_y=LABELS[:1200], val_x=IMAGES[1200:], val_y=LABELS[1200:])
     return Average(data, other, lambda x: x.float() / 40 - 2, nullcontext)
