@@ -150,4 +150,25 @@ MISTAKES = [
         {"method": "lava"},
         sign_flipped,
     ),
+    Mistake(
+        "sign-flipped-prune",
+        "the best points of SAVA are left out",
+        "sava/digits_prune",
+        {"method": "sava"},
+        sign_flipped,
+    ),
+    Mistake(
+        "sign-flipped-pixels",
+        "high gradients have high values where the plan is of features",
+        "sava/outer_pixels",
+        {"method.outer": "ot"},
+        sign_flipped,
+    ),
+    Mistake(
+        "sign-flipped-frogs",
+        "high gradients have high values where the flags are right",
+        "sava/frogs_shift",
+        {"dataset.corruption": "poison_frogs"},
+        sign_flipped,
+    ),
 ]
