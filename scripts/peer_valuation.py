@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -197,9 +198,9 @@ def rows(p: Problem, rounds: int) -> list[tuple[str, str, str, str, str]]:
     geomloss, others = Geomloss(p), by_opendataval(p, rounds)
     names = list(mine)
     theirs = [
-        (names[0], "geomloss 0.3.1", measured(geomloss.lava, rounds)),
-        (names[1], "geomloss 0.3.1, POT's plan between batches", measured(geomloss.sava, rounds)),
-        (names[2], "POT", measured(by_pot(p), rounds)),
+        (names[0], f"geomloss {version('geomloss')}", measured(geomloss.lava, rounds)),
+        (names[1], f"geomloss {version('geomloss')}, POT's plan between batches", measured(geomloss.sava, rounds)),
+        (names[2], f"POT {version('POT')}", measured(by_pot(p), rounds)),
         (names[3], "scikit-learn's NearestNeighbors", measured(by_neighbours(p), rounds)),
         (names[0], "opendataval 1.3.0", others["lava"]),
         (names[3], "opendataval 1.3.0", others["knn_shapley"]),
