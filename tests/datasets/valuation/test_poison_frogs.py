@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import DATA
 
+import datasets.valuation.poison_frogs as module
 from bench.tasks.valuation.embedders import PublishedResNet20
 from bench.tasks.valuation.trained_embedders import MLP
 from datasets.valuation.corruptions import Corrupted
@@ -145,3 +146,32 @@ def test_poisons_of_cifar_10_look_like_frogs_and_are_a_cat_to_the_published_netw
     moved = (points.train_x - clean.train_x)[points.corrupted] / 255
     assert float(moved.square().mean().sqrt()) < 0.02  # 5 of 255 levels
     assert (embedder(clean.train_x[points.corrupted]) - features).norm(dim=1).min() > 5
+
+
+def test_collisions_are_searched_once_for_the_same_images_and_embedder(monkeypatch):
+    """A sweep's methods share their poisons; another embedder, target or number has others."""
+    calls = []
+
+    class Embedder:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def identity(self) -> str:
+            return self.name
+
+        def __call__(self, x):
+            return x.flatten(1) / 255
+
+    def counted(bases, target, embed, how):
+        calls.append(len(bases))
+        return bases.float(), torch.zeros(len(bases))
+
+    monkeypatch.setattr(module, "collide", counted)
+    monkeypatch.setattr(module, "_known", {})
+    bases, target = torch.zeros(3, 1, 2, 2), torch.ones(1, 2, 2)
+    for embed, goal, steps in [("a", 1, 5), ("a", 1, 5), ("b", 1, 5), ("a", 2, 5), ("a", 1, 6)]:
+        module._remembered(bases, goal * target, Embedder(embed), module.Collision(steps=steps))
+    assert len(calls) == 4
+    module._remembered(bases, target, lambda x: x, module.Collision())
+    module._remembered(bases, target, lambda x: x, module.Collision())
+    assert len(calls) == 6, "an embedder that does not say what it depends on is asked each time"
