@@ -164,11 +164,4 @@ MISTAKES = [
         {"method.outer": "ot"},
         sign_flipped,
     ),
-    Mistake(
-        "sign-flipped-frogs",
-        "high gradients have high values where the flags are right",
-        "sava/frogs_shift",
-        {"dataset.corruption": "poison_frogs"},
-        sign_flipped,
-    ),
 ]
