@@ -62,4 +62,11 @@ def batchwise_lava() -> None:
     torch.testing.assert_close(found, -votes / votes.sum(), rtol=0, atol=1e-9)
 
 
-REFERENCES = {"lava": lava, "batchwise_lava": batchwise_lava}
+def batchwise_lava_mean() -> None:
+    """One batch of each side: GeomLoss' gradients themselves."""
+    f = potentials()
+    found = valued(BatchwiseLAVA(**keys_of("batchwise_lava_mean") | {"order": "as_given"}), problem())
+    torch.testing.assert_close(found, -(f - (f.sum() - f) / (len(f) - 1)), rtol=0, atol=1e-7)
+
+
+REFERENCES = {"lava": lava, "batchwise_lava": batchwise_lava, "batchwise_lava_mean": batchwise_lava_mean}
