@@ -158,6 +158,12 @@ def _unknown_keys(found: Definition, chain: list[tuple[ast.FunctionDef, Path]], 
     return f"_target_ = '{found.name}': **{shared} stands for the keys of {whose}; write these keys out"
 
 
+def own_file(module: str) -> Path | None:
+    """The file of this repository that holds a module; None for a library's, or where there is none."""
+    path = source_file(module)
+    return path if path and path.is_relative_to(ROOT) and ".venv" not in path.parts else None
+
+
 def _annotation(node: ast.expr | None, file: Path) -> Any:
     """The type that an annotation names in bench.types' words, or through a name that its file, or one of ours that it imports from, gives one."""
     if node is None:
@@ -167,25 +173,15 @@ def _annotation(node: ast.expr | None, file: Path) -> Any:
     for line in parse(file).body if named else ():
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name) and line.targets[0].id in named:
             words[line.targets[0].id] = _annotation(line.value, file)
-        elif isinstance(line, ast.ImportFrom):
+        elif isinstance(line, ast.ImportFrom) and line.module and not line.level:
             for alias in line.names:
-                if (name := alias.asname or alias.name) in named and (kind := _elsewhere(line, alias.name)) is not Any:
+                path = own_file(line.module) if (name := alias.asname or alias.name) in named else None
+                if path and (kind := _annotation(ast.Name(alias.name), path)) is not Any:
                     words[name] = kind
     try:
         return eval(ast.unparse(node), words)
     except (NameError, TypeError):  # of a library, or no type
         return Any
-
-
-def _elsewhere(line: ast.ImportFrom, name: str) -> Any:
-    """What a file of this repository gives a name that is imported from it; Any where that is no type in bench.types' words."""
-    path = source_file(line.module) if line.module and not line.level else None
-    if path is None or not path.is_relative_to(ROOT) or ".venv" in path.parts:
-        return Any
-    for each in parse(path).body:
-        if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name) and each.targets[0].id == name:
-            return _annotation(each.value, path)
-    return Any
 
 
 def _default(found: Definition, name: str, node: ast.expr | None) -> Any:
