@@ -12,7 +12,7 @@ CHOICE = $(if $(PAPER),--paper $(PAPER)) $(if $(SCALE),--scale $(SCALE))
 MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test smoke plan reproduce-all report selftest bench bench-portfolios lint
+.PHONY: help setup run test smoke plan reproduce-all report selftest bench bench-portfolios bench-valuation lint
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -57,6 +57,14 @@ bench-portfolios: setup .venv-peers/.done  ## the portfolio strategies against u
 .venv-peers/.done:
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet 'universal-portfolios==0.4.17' 'setuptools<81' six
+	@touch $@
+
+bench-valuation: setup .venv-valuation/.done  ## values of training points against geomloss, POT, scikit-learn and opendataval, in a folder of its own (2 MB)
+	$(PY) scripts/peer_valuation.py $(ARGS)
+
+# Put before the environment's packages for opendataval's process alone; its pins (torch 2.1, pandas 1) are left, the installed torch serves.
+.venv-valuation/.done: $(VENV)/.done
+	$(PY) -m pip install --quiet --no-deps --upgrade --target .venv-valuation 'opendataval==1.3.0' 'geomloss==0.2.6' 'tqdm>=4.64'
 	@touch $@
 
 lint: setup  ## ruff

@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from stopwatch import Row, interleaved, timed
 
+from bench.tasks.sampling.compiled import Compiled
+from bench.tasks.sampling.loop import BLOCK, CHUNK, advance
+from bench.tasks.sampling.protocol import Draws
 from datasets.energies.multimodal import Multimodal
 from methods.sampling.langevin import ReplicaSGLD
 
-STEPS, CHAINS = 1000, 16
+STEPS, CHAINS, MANY = 1024, 16, 1024
 
 
-def advance(chains: int, steps: int) -> Callable[[], None]:
-    """`steps` steps of as many pairs on the flower, draws included."""
-    target = Multimodal()
+def batch(chains: int, steps: int, call: Callable[..., Any] = advance) -> Callable[[], None]:
+    """`steps` steps of as many pairs on the flower, draws included, one by one, or compiled in blocks."""
+    target, block = Multimodal(), 1 if call is advance else BLOCK
     method = ReplicaSGLD(lr=5e-4, lr_ratio=5.0, temperatures=[1.0, 10.0], reflect=True)
 
     @torch.no_grad()
@@ -26,21 +30,12 @@ def advance(chains: int, steps: int) -> Callable[[], None]:
         g = torch.Generator().manual_seed(0)
         x = torch.zeros(2, chains, 2, dtype=torch.float64)
         method.begin(x, target.domain, steps, target.energy_variance)
-        for first in range(0, steps, 256):
-            count = min(256, steps - first)
-            normal = torch.randn(count, 2, chains, 2, generator=g).double()
-            uniform = torch.rand(count, 1, chains, generator=g, dtype=torch.float64)
-            draws = target.draws([0], first, count, 2, chains)
-            for t in range(count):
-                draw = [part[t] for part in draws]
-                x = method.step(
-                    t,
-                    x,
-                    lambda p, d=draw: target.noisy_gradient(p, *d),
-                    lambda p, d=draw: target.noisy_energy(p, *d),
-                    normal[t],
-                    uniform[t],
-                )
+        for first in range(0, steps, CHUNK):
+            normal = torch.randn(CHUNK, 2, chains, 2, generator=g).double()
+            uniform = torch.rand(CHUNK, 1, chains, generator=g, dtype=torch.float64)
+            draws = Draws(normal, uniform, target.draws([0], first, CHUNK, 2, chains))
+            for t in range(0, CHUNK, block):
+                x = call(method, target, 0, x, draws.part(t, t + block), None)[0]
 
     return run
 
@@ -86,20 +81,44 @@ def loop(chains: int, steps: int) -> Callable[[], None]:
 
 
 def chains(rounds: int) -> list[Row]:
-    """Pairs of r2SGLD on the flower: one batch against a numpy loop over pairs, at 16 and 1,024 pairs; growth with steps and pairs."""
-    seconds = interleaved({"batch": advance(CHAINS, STEPS), "loop": loop(CHAINS, STEPS)}, rounds)
-    batch, single = statistics.median(seconds["batch"]), statistics.median(seconds["loop"])
-    many = statistics.median(timed(advance(1024, STEPS)) for _ in range(rounds))
-    double = statistics.median(timed(advance(CHAINS, 2 * STEPS)) for _ in range(rounds))
-    each = 1e6 / STEPS / CHAINS
+    """Pairs of r2SGLD on the flower: a batch, and the same compiled, against a numpy loop over pairs; growth with steps and pairs."""
+    compiled = Compiled(advance)
+    begun = timed(batch(CHAINS, CHUNK, compiled))
+    works = {
+        "loop": loop(CHAINS, STEPS),
+        "alone": batch(1, STEPS),
+        "batch": batch(CHAINS, STEPS),
+        "compiled": batch(CHAINS, STEPS, compiled),
+        "compiled, longer": batch(CHAINS, 2 * STEPS, compiled),
+        "batch, many": batch(MANY, STEPS),
+        "compiled, many": batch(MANY, STEPS, compiled),
+    }
+    seconds = {name: statistics.median(found) for name, found in interleaved(works, rounds).items()}
+    each = {
+        name: 1e6 * value / STEPS / (MANY if "many" in name else 1 if name == "alone" else CHAINS)
+        for name, value in seconds.items()
+    }
+
+    def row(label: str, name: str) -> Row:
+        whole = f" ({1e5 * seconds[name] / STEPS:,.1f} s for 100,000 steps)"
+        return label, f"{each[name]:,.2f} us a step and pair{whole}", f"{each['loop'] / each[name]:,.1f} x"
+
+    def growth(label: str, after: str, before: str) -> Row:
+        return (
+            label,
+            f"{seconds[after]:.2f} s after {seconds[before]:.2f} s",
+            f"{seconds[after] / seconds[before]:.1f} x the time",
+        )
+
     return [
-        ("numpy, a pair after another", f"{each * single:,.1f} us a step and pair", "1"),
-        (
-            f"a batch of {CHAINS} pairs",
-            f"{each * batch:,.1f} us ({100 * batch * 1000 / STEPS:,.0f} s for 100,000 steps)",
-            f"{single / batch:.1f} x",
-        ),
-        ("a batch of 1,024 pairs", f"{1e6 / STEPS / 1024 * many:,.2f} us", f"{single / CHAINS * 1024 / many:.0f} x"),
-        (f"{CHAINS} pairs, twice the steps", f"{double:.2f} s after {batch:.2f} s", f"{double / batch:.2f} x the time"),
-        ("64 times the pairs", f"{many:.2f} s after {batch:.2f} s", f"{many / batch:.1f} x the time"),
+        row(f"numpy, {CHAINS} pairs one after another", "loop"),
+        row("one pair by the suite's step", "alone"),
+        row(f"a batch of {CHAINS} pairs", "batch"),
+        row(f"the same compiled, {BLOCK} steps a call", "compiled"),
+        row(f"a batch of {MANY:,} pairs", "batch, many"),
+        row("the same compiled", "compiled, many"),
+        ("compiling, once a run", f"{begun:.1f} s", ""),
+        growth("compiled, twice the steps", "compiled, longer", "compiled"),
+        growth(f"{MANY // CHAINS} times the pairs", "batch, many", "batch"),
+        growth(f"compiled, {MANY // CHAINS} times the pairs", "compiled, many", "compiled"),
     ]

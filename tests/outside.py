@@ -7,7 +7,9 @@ import outside_noisy
 import outside_portfolio
 import outside_sampling
 import outside_sign
+import outside_transport
 import outside_two_layer
+import outside_valuation
 import outside_variational
 
 REFERENCES = {
@@ -18,6 +20,8 @@ REFERENCES = {
     **outside_two_layer.REFERENCES,
     **outside_mixing.REFERENCES,
     **outside_sampling.REFERENCES,
+    **outside_valuation.REFERENCES,
+    **outside_transport.REFERENCES,
 }
 SUBJECTS = (
     *("ssvr", "ssvr_fs", "ssvr_fs_spider"),
@@ -27,4 +31,5 @@ SUBJECTS = (
     *("sgdm", "sghmc", "cycsghmc", "resghmc", "r_sghmc", "r_cycsghmc", "r2sghmc"),
     *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_sgd_renewed", "reuse_map", "all_layers_gd"),
     *("reflected_replica", "r2sgld", "r2sgld_released", "resgld_lorenz"),
+    "sava",
 )

@@ -85,8 +85,15 @@ def differences(
 
 
 def lengths(run: Record) -> set[str]:
-    """Keys of its task that say how long a run is; compared runs have a budget in common, and may differ in these."""
-    return {f"task.{key}" for key in note(run.task).length} if run.task else set()  # a table's runs have no task
+    """Keys of its task that say how long a run is; compared runs have a budget in common, and may differ in these.
+
+    So they may in when they are measured, unless the best of what was measured is taken.
+    """
+    if not run.task:  # a table's runs have none
+        return set()
+    said, selection = note(run.task), (run.config.get("task") or {}).get("selection", "last")
+    keys = (*said.length, *(said.measured if selection == "last" else ()))
+    return {f"task.{key}" for key in keys}
 
 
 def rows_at(run: Record, at: Row) -> list[Row]:

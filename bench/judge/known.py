@@ -68,7 +68,8 @@ def _ties(claim: Claim) -> Iterator[str]:
 def _of_figure(figure: Figure) -> Iterator[str]:
     yield from _axes(figure.experiment, {"x": figure.x, "y": figure.y})
     yield from _axes(figure.experiment, {"by": figure.by}, option=True)
-    columns = {f"at {k}": k for k in figure.at} | ({"marks": figure.marks} if figure.marks else {})
+    columns = {f"at {k}": k for k in figure.at} | {f"titles {k}": k for k in figure.titles}
+    columns |= {field: name for field in ("marks", "thumbnail") if (name := getattr(figure, field))}
     yield from _axes(figure.experiment, columns, key=False)
     for where in (figure.only, figure.each, figure.relative_to):
         yield from _options(where)

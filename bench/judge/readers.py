@@ -62,6 +62,9 @@ def _of_figure(figure: Figure) -> Iterator[Reader]:
         names = {figure.x, figure.y, figure.by, *([value] if value else []), *figure.at}
         columns = frozenset(name for name in names if "." not in name and name not in OPTIONS)
         yield Reader(columns, _at(figure.at))
+    if figure.thumbnail:
+        more = {figure.x, figure.y, figure.thumbnail, *figure.titles, *([figure.marks] if figure.marks else [])}
+        yield Reader(frozenset(more), _at(figure.at))
     if figure.outline:
         yield Reader(frozenset(figure.outline), _at(figure.at))
 

@@ -97,6 +97,8 @@ class Figure(Entry):
     Heat map, where there is a `value`: that metric over the columns `x` and `y`, a panel for each value of `by`, an option, key or column.
     Scatter, where there is a `size`: points at the columns `x` and `y` on the unit disc, area and colour by that signed column, panels as
     above; rays through the rows that have the column `marks`.
+    Sheet, where there is a `thumbnail`, the column of small images: those of one seed by their place `x` (1, 2, ... in a left block, -1, -2, ... in a
+    right one), above their texts at `titles`, framed where the column `marks` is 1; panels as above.
     Cloud, where there is an `outline`: points at the columns `x` and `y`, panels as above; the two columns of `outline` are the line around.
 
     only: runs, by option or config key (a value or a list of them). at: rows of the curve, likewise, as {cost: 0.005}.
@@ -112,6 +114,8 @@ class Figure(Entry):
     size: str | None = None
     marks: str | None = None
     outline: tuple[str, str] | None = Field(None, strict=False)
+    thumbnail: str | None = None
+    titles: tuple[str, ...] = Field((), strict=False, max_length=2)
     by: str = "method"
     log: Literal["", "x", "y", "xy"] = ""
     only: Runs = Field(default_factory=dict)
@@ -124,8 +128,9 @@ class Figure(Entry):
     relative_to: Named = Field(default_factory=dict)
 
     @property
-    def kind(self) -> Literal["lines", "map", "scatter", "cloud"]:
-        return "scatter" if self.size else "map" if self.value else "cloud" if self.outline else "lines"
+    def kind(self) -> Literal["lines", "map", "scatter", "cloud", "sheet"]:
+        kinds = {"scatter": self.size, "map": self.value, "cloud": self.outline, "sheet": self.thumbnail}
+        return next((kind for kind, given in kinds.items() if given), "lines")
 
     @property
     def legend(self) -> str:
@@ -138,8 +143,12 @@ class Figure(Entry):
     @model_validator(mode="after")
     def _known(self) -> Figure:
         check_metric(self.experiment, self.size or self.value or self.y, "metric")
-        if sum(map(bool, (self.size, self.value, self.outline))) > 1 or (self.marks and not self.size):
-            raise ValueError("value makes a heat map, size (and marks) a scatter, outline a cloud: one of them")
+        marked = self.size or self.thumbnail
+        kinds = self.size, self.value, self.outline, self.thumbnail
+        if sum(map(bool, kinds)) > 1 or (self.marks and not marked) or (self.titles and not self.thumbnail):
+            raise ValueError(
+                "value makes a heat map, size (and marks) a scatter, outline a cloud, thumbnail (and titles, marks) a sheet: one of them"
+            )
         self._named()
         return self
 

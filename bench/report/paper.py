@@ -19,7 +19,7 @@ from bench.judge.papers import HOW, Claim, Figure, Paper
 from bench.judge.registration import withdrawn
 from bench.judge.shown import TIERS
 from bench.judge.statistics import fewest
-from bench.report import clouds, coverage, figures, heatmaps, scatter, tables
+from bench.report import clouds, coverage, figures, heatmaps, scatter, sheets, tables
 from bench.report.pages import environment
 from bench.report.places import page_path, verdict_path
 from bench.run.notes import note
@@ -150,7 +150,7 @@ def _draw(
     earlier: Mapping[str, tuple[str, str]],
 ) -> int:
     """Add the figure to the files; how many seeds it averages, 0 where no run has what it shows."""
-    panels = {"scatter": scatter, "map": heatmaps, "cloud": clouds}.get(figure.kind)
+    panels = {"scatter": scatter, "map": heatmaps, "cloud": clouds, "sheet": sheets}.get(figure.kind)
     found = panels.panels(figure, runs) if panels else figures.lines(figure, runs)
     if not found:
         return 0

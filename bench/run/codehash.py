@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.run.memo import OfFiles
 from bench.run.paths import ROOT
-from bench.run.signature import imported_from, source_file, tree_of
+from bench.run.signature import imported_from, own_file, tree_of
 
 # How a run is asked for and stored, never what it computes: editing these makes no result stale.
 MECHANICS = {"bench/errors.py", "bench/types.py"} | {
@@ -53,10 +53,7 @@ def _imported_files(path: Path) -> frozenset[Path]:
     return frozenset(file for name in _of_file(path)[0] if (file := _own(name)) is not None)
 
 
-@cache
-def _own(module: str) -> Path | None:
-    path = source_file(module)
-    return path if path and path.is_relative_to(ROOT) and ".venv" not in path.parts else None
+_own = cache(own_file)
 
 
 def files_of(modules: Iterable[str]) -> list[Path]:

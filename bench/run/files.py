@@ -14,9 +14,10 @@ RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, CONFIG, LOCK = (
     "config.yaml",
     "lock",
 )
+VALUES, SHEET = "values.csv", "sheet.png"  # of the valuation of points
 NEW = ".new"  # ends the names of an attempt's files while the result that they replace still stands
 REPLACED = (ENVIRONMENT, METRICS, RESULT)  # in the order in which they are put in place
-FILES = {RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, LOCK} | {
+FILES = {RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, LOCK, VALUES, SHEET} | {
     name + NEW for name in REPLACED
 }  # of a seed's folder
 _NAMES = "|".join(map(re.escape, sorted(FILES | {CONFIG}, reverse=True)))

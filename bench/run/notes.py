@@ -30,6 +30,7 @@ class TaskNote:
     """How error lines and reports speak of a task: what its methods do, what its data sets are, what it measures (main metrics first).
 
     length: the task's keys that say how long a run is; runs compared at an equal budget may differ in them.
+    measured: the keys that say when it is measured; so they may in these, where the last measurement counts and not the best.
     reached: config keys by columns of the curve: the values that a row can have there (a list), or the last of a count (a number).
     container: "package.module.Name" of what its data sets return; empty: anything that fits its protocol.
     batch_tolerance: how far a metric of a seed that is computed alone may be from that of the same seed computed together with others,
@@ -41,6 +42,7 @@ class TaskNote:
     data: str
     metrics: Mapping[str, Metric]
     length: tuple[str, ...] = ()
+    measured: tuple[str, ...] = field(default=(), kw_only=True)
     reached: Mapping[str, str] = field(default_factory=dict)
     container: str = ""
     batch_tolerance: float = 0.0

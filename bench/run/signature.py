@@ -158,8 +158,14 @@ def _unknown_keys(found: Definition, chain: list[tuple[ast.FunctionDef, Path]], 
     return f"_target_ = '{found.name}': **{shared} stands for the keys of {whose}; write these keys out"
 
 
+def own_file(module: str) -> Path | None:
+    """The file of this repository that holds a module; None for a library's, or where there is none."""
+    path = source_file(module)
+    return path if path and path.is_relative_to(ROOT) and ".venv" not in path.parts else None
+
+
 def _annotation(node: ast.expr | None, file: Path) -> Any:
-    """The type that an annotation names in bench.types' words, or through a name that its file gives one of them."""
+    """The type that an annotation names in bench.types' words, or through a name that its file, or one of ours that it imports from, gives one."""
     if node is None:
         return Any
     words = dict(vars(types))
@@ -167,6 +173,11 @@ def _annotation(node: ast.expr | None, file: Path) -> Any:
     for line in parse(file).body if named else ():
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name) and line.targets[0].id in named:
             words[line.targets[0].id] = _annotation(line.value, file)
+        elif isinstance(line, ast.ImportFrom) and line.module and not line.level:
+            for alias in line.names:
+                path = own_file(line.module) if (name := alias.asname or alias.name) in named else None
+                if path and (kind := _annotation(ast.Name(alias.name), path)) is not Any:
+                    words[name] = kind
     try:
         return eval(ast.unparse(node), words)
     except (NameError, TypeError):  # of a library, or no type

@@ -209,7 +209,7 @@ class ReplicaSGLD(SGLD):
         assert self.swaps is not None
         self.swaps[pairs] += agreed
         if self.chains == 2:
-            return torch.where(agreed[..., None], x.flip(0), x)
+            return torch.where(agreed[..., None], x.roll(1, 0), x)
         low = slice(pairs.start, self.chains - 1, 2)
         high = slice(pairs.start + 1, None, 2)
         colder, hotter = x[low], x[high]

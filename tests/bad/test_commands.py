@@ -79,7 +79,7 @@ OPTIONS = [
     ("task of others", "{small} task=portfolio", "task = 'portfolio': data set 'digits' brings its own, 'classification'"),
     ("task misspelt", "{small} task=classifikation", "task = 'classifikation': unknown; .*did you mean 'classification'"),
     ("experiment null", "{small} experiment=null", "experiment = null: the name of an experiment; leave it out"),
-    ("experiment a folder", "experiment=ssvr", "experiment = 'ssvr': unknown; allowed: (ssvr/[a-z_0-9]+, ){5}.*[0-9]+ in all"),
+    ("experiment a folder", "experiment=ssvr", "experiment = 'ssvr': unknown; allowed: ([a-z0-9]+/[a-z_0-9]+, ){5}.*ssvr/.*[0-9]+ in all"),
     ("experiment misspelt", "experiment=ssvr/digit", "experiment = 'ssvr/digit': unknown; .*did you mean 'ssvr/digits'"),
     ("experiment of another paper", "experiment=r2sgld/x", "experiment = 'r2sgld/x': unknown; .*[0-9]+ in all; `python run.py --help`"),
     ("no data set", "'~dataset'", "dataset: missing value; allowed: "),

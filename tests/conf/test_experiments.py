@@ -19,7 +19,9 @@ def ends(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", options("experiment"))
 def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
-    if "cifar10" in name and not list(DATA.glob("cifar-100-*" if "cifar100" in name else "cifar-10-batches-*")):
+    if ("cifar10" in name or "pixels" in name) and not list(
+        DATA.glob("cifar-100-*" if "cifar100" in name else "cifar-10-batches-*")
+    ):
         pytest.skip(f"no CIFAR in {DATA.name}/")
     if name == "ngvi/uci" and not ((DATA / "uci").is_dir() and (DATA / "libsvm/mushrooms").is_file()):
         pytest.skip(f"no UCI tables in {DATA.name}/")

@@ -26,6 +26,7 @@ def test_help_lists_every_target():
         "selftest",
         "bench",
         "bench-portfolios",
+        "bench-valuation",
         "lint",
     } <= listed
 

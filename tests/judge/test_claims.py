@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 from made import claim, run, runs
 
+import bench.judge.groups as grouping
 from bench.judge.claims import judge, judge_all
 from bench.judge.papers import load_papers
 
@@ -270,6 +271,16 @@ def test_what_a_claim_names_may_differ():
     ambiguous = runs("a", LOW) + runs("a", LOW, config={"method.lr": 2.0}) + runs("b", HIGH)
     found = judge(claim(**BETTER), ambiguous, "mini")
     assert (found.verdict, "method.lr" in found.reason) == ("not comparable", True)
+
+
+@pytest.mark.parametrize(("selection", "wanted"), [("last", "reproduced"), ("best_val", "not comparable")])
+def test_when_runs_are_measured_matters_where_the_best_is_taken(selection, wanted, monkeypatch):
+    """Who looks more often finds a better best; the last measurement is the same however often one looked."""
+    known = grouping.note
+    monkeypatch.setattr(grouping, "note", lambda task: replace(known(task), measured=("theory",)))
+    high = runs("b", HIGH, config={"task.theory": False, "task.selection": selection})
+    found = judge(claim(**BETTER), runs("a", LOW, config={"task.selection": selection}) + high, "mini")
+    assert found.verdict == wanted, found.reason
 
 
 def test_no_verdict_before_every_run_has_ended():

@@ -62,6 +62,8 @@ SLOW = {  # for scripts/selftest.py alone; what it saw is committed: tests/judge
         for name in ("flower", "leakage", "diameter", "noisy_swaps", "normals", "spectrum", "swap_bias")
     ),
     *(f"r2sgld/{name}" for name in ("lorenz", "lorenz_released", "lorenz_mirror", "lorenz_audit", "cifar100")),
+    *(f"sava/{name}" for name in ("gaussian", "batch_size", "outer", "converged", "cost", "lava_notebook")),
+    *(f"sava/{name}" for name in ("cifar10_detection", "outer_pixels", "frogs_shift", "digits_prune")),
 }
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
 
@@ -92,7 +94,10 @@ def test_the_registry_holds_the_classic_mistakes():
 
 def judged_on(paper: Paper, keep: Callable[[str], bool]) -> Paper:
     """The paper with the claims on these experiments alone."""
-    return paper.model_copy(update={"claims": {k: c for k, c in paper.claims.items() if keep(c.experiment)}})
+    kept = {
+        part: {k: c for k, c in getattr(paper, part).items() if keep(c.experiment)} for part in ("claims", "audits")
+    }
+    return paper.model_copy(update=kept)
 
 
 def names_of(claim: Claim) -> set[str]:

@@ -58,6 +58,14 @@ def test_a_job_without_runs_is_gone_with_its_config(root):
     assert len(lines_of(root)) == 2
 
 
+def test_tables_and_sheets_of_values_go_with_their_run(root):
+    folder = job_folder(root, "ssvr", 1e-3)
+    for name in ("values.csv", "sheet.png", ".values.csv.123", ".sheet.png.7"):
+        (folder / "seed0" / name).write_bytes(b"x")
+    assert runs("clean", "--method", "ssvr", "--yes", f"results_root={root}").returncode == 0
+    assert not folder.exists()
+
+
 def test_a_run_whose_lock_is_held_stays(root):
     folder = job_folder(root, "ssvr", 1e-3)
     with locked(folder, [1], pytest.fail):

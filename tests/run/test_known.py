@@ -24,6 +24,7 @@ SETS = {  # how many files a data set is made of, with a method of its task
     "ngvi": {"breast_cancer": 1, "diabetes": 2, "energy": 1, "bike": 1, "mushrooms": 1},
     "doubly_sgd": {"digits_mixup": 1, "logistic_a9a": 1, "logistic_mushrooms": 1},
     "egab_n": {"djia": 1, "nyse_o": 1},
+    "sava": {"digits_noisy": 1, "cifar10_noisy": 7},
 }
 
 

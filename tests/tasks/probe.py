@@ -23,7 +23,7 @@ from bench.run.stopping import StopSignal
 from bench.tasks.portfolio import loop as portfolio
 
 # of checkpoints' states, by key: sums and bests of metrics
-MEASURED = {"best", "best_val", "sums", "errors", "finals", "points", "last", "largest"}
+MEASURED = {"best", "best_val", "sums", "logs", "errors", "finals", "points", "last", "largest", "accuracies"}
 
 
 @dataclass

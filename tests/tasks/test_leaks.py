@@ -25,6 +25,7 @@ from bench.tasks.inference.bayes import BayesianModel
 from bench.tasks.inference.gaussian import Gaussian
 from bench.tasks.inference.loop import Inference
 from bench.tasks.portfolio import loop as portfolio
+from bench.tasks.valuation import loop as valuation
 from datasets.images import digits
 from datasets.images.selection import _moments
 from datasets.sums.noisy_logistic import AugmentedLogistic
@@ -157,6 +158,11 @@ class _OtherGradient:
         return getattr(self._problem, name)
 
 
+def _flags_and_tests() -> AbstractContextManager[None]:
+    """Other points are said to be corrupted, and the test points are others."""
+    return _built(valuation, lambda points: replace(points, corrupted=points.corrupted.flip(0), test_x=-points.test_x))
+
+
 TRAINING = ("train_loss", "grad_l1", "lr", "epoch")
 IMAGES = Held(lambda: _images(val=True), ("test_accuracy", "test_nll", "val_accuracy"), TRAINING)
 TEST_IMAGES = Held(lambda: _images(val=False), ("test_accuracy", "test_nll"), (*TRAINING, "val_accuracy"))
@@ -169,6 +175,7 @@ DISTANCE = Held(_optimum, ("error", "distance"), ("iterations",))
 EXACT = Held(
     lambda: _built(finite_sum, _OtherGradient), ("mean_grad_l1", "tracking_mse"), ("gradient_evaluations", "iterations")
 )
+VALUES = Held(_flags_and_tests, ("auc", "detected", "pruned_accuracy"), ("value_sum", "lowest_value", "spearman"))
 
 DIGITS = ("dataset=digits", "model=small_cnn", "dataset.train_size=128", "dataset.val_size=64", "task.epochs=2")
 DJIA = ("dataset=djia", "task.costs=[0.005]")
@@ -181,6 +188,8 @@ FEATURES = (
     "task.test_samples=64",
 )
 LOGISTIC = ("dataset=logistic_breast_cancer", "task.steps=71", "task.replicates=2", "task.draws=0")
+NOISY = ("dataset=gaussian_noisy", "dataset.test_size=100", "task.compare=random")
+PRUNED = ("task.network=mlp", "task.prune=[0.0,0.3]", "task.retrain_epochs=2")
 BAYES = ("dataset=logistic_regression", "dataset.n=100", "task.reports=[5,20]")
 CASES = {
     "classification": [
@@ -204,6 +213,7 @@ CASES = {
         (DISTANCE, (f"method={m}", *LOGISTIC))
         for m in ("doubly_sgd", "doubly_sgd_rr", "doubly_adam", "singly_sgd", "full_batch_sgd")
     ],
+    "valuation": [(VALUES, (f"method={m}", *NOISY, *PRUNED)) for m in ("knn_shapley", "el2n", "tracin", "influence")],
     "finite_sum": [
         (EXACT, (f"method={m}", "dataset=sine_quadratic", "task.horizons=[30,60]"))
         for m in ("ssvr", "signsgd", "signsgd_sim", "sgd")

@@ -62,6 +62,13 @@ CASES = {
         ("method=smoothed_sgd", *STREAM, "model.activation=link", "model.bias=none"),
         ("method=same_batch_gd", *INDEX, "task.samples=[2,10]", "method.steps=5"),
     ],
+    "valuation": [
+        ("method=knn_shapley", "dataset=gaussian_noisy", "task.compare=random"),
+        ("method=el2n", "dataset=gaussian_noisy"),
+        ("method=prototypes", "dataset=gaussian_noisy", "method.clusters=20"),
+        ("method=tracin", "dataset=gaussian_noisy"),
+        ("method=nearest_cost", "dataset=gaussian_noisy"),
+    ],
     "teacher_recovery": [
         ("method=regularised_gd", "dataset=teacher_student", "task.width=8"),
         ("method=regularised_sgd", "dataset=teacher_student", "task.width=8"),

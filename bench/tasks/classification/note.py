@@ -42,4 +42,5 @@ NOTE = TaskNote(
     ("epochs",),
     {"epoch": "task.epochs"},
     "bench.tasks.classification.images.LabelledImages",
+    measured=("evaluate_every",),
 )

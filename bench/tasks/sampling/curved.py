@@ -45,30 +45,37 @@ class Flower(LevelSet):
         self.tip = math.cos(math.pi / (2 * petals)), math.sin(math.pi / (2 * petals))
         self.high = torch.full((2,), 4 * self.scale, dtype=torch.float64)
         self.low, self.centre = -self.high, torch.zeros(2, dtype=torch.float64)
+        self.right = torch.tensor([1.0, -1.0], dtype=torch.float64)
         rim = self.outline(2000)
         self.diameter = float(torch.cdist(rim, rim).max())
 
-    def wave(self, u: Tensor) -> Tensor:
-        """The cosine of `petals` times the angle with cosine u [...]: the Chebyshev polynomial, to about petals^2 rounding errors."""
-        square, value = u * u, self.factors[0]
-        for factor in self.factors[1:]:
-            value = value * square + factor
-        return value * u if self.petals % 2 else value
-
     def level(self, x: Tensor) -> Tensor:
-        """|x| - R(theta): negative inside; sin(petals theta) is the wave of the angle to the first petal's tip."""
-        a, b = x.unbind(-1)
-        r = torch.addcmul(a * a, b, b).add_(TINY).sqrt_()
-        towards = a.mul(self.tip[0]).add_(b, alpha=self.tip[1]).div_(r)
-        return r.sub_(self.wave(towards), alpha=self.scale).sub_(3 * self.scale)
+        """|x| - R(theta): negative inside."""
+        r, sine = self._polar(x, True)
+        return r.sub_(sine, alpha=self.scale).sub_(3 * self.scale)
 
     def normal(self, b: Tensor) -> Tensor:
         """The gradient of the level, e_r - R'(theta) / r e_theta, made a unit vector."""
-        x, y = b.unbind(-1)
-        r = torch.addcmul(x * x, y, y).sqrt()
-        along = (self.tip[0] * x + self.tip[1] * y) / r if self.released else x / r
-        turn = self.wave(along) / r * (self.scale * self.petals)
-        return torch.stack([x + turn * y, y - turn * x], -1) / (r * (1 + turn * turn).sqrt())[..., None]
+        r, slope = self._polar(b, self.released)
+        turn = slope / r * (self.scale * self.petals)
+        return (b + turn[..., None] * self.right * b.flip(-1)) / (r * (1 + turn * turn).sqrt())[..., None]
+
+    def _polar(self, x: Tensor, sine: bool) -> tuple[Tensor, Tensor]:
+        """|x| and the sine or cosine of petals theta, [...] each.
+
+        Compiled without angles, which cost more there: cos(petals theta) is the Chebyshev polynomial of cos(theta), to about petals^2
+        rounding errors; the sine is the same of the angle to the first petal's tip.
+        """
+        a, b = x.unbind(-1)
+        if not torch.compiler.is_compiling():
+            phase = torch.atan2(b, a).mul_(self.petals)
+            return torch.hypot(a, b), phase.sin_() if sine else phase.cos_()
+        r = (a * a + b * b + TINY).sqrt()
+        u = (self.tip[0] * a + self.tip[1] * b if sine else a) / r
+        square, value = u * u, self.factors[0]
+        for factor in self.factors[1:]:
+            value = value * square + factor
+        return r, value * u if self.petals % 2 else value
 
     def outline(self, points: int) -> Tensor:
         """[points + 1, 2], closed."""

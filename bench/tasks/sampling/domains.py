@@ -262,11 +262,11 @@ def _area(vertices: Tensor) -> float:
     return float(_cross(vertices, vertices.roll(-1, 0)).sum() / 2)
 
 
-POINTS = torch.arange(1, GRID, dtype=torch.float64)[:, None] / GRID  # 1 / GRID, ..., 1 - 1 / GRID
+POINTS = torch.arange(GRID + 1, dtype=torch.float64)[:, None] / GRID  # 0, 1 / GRID, ..., 1
 
 
 @cache
-def _points(dtype: torch.dtype, device: torch.device) -> Tensor:
+def _grid(dtype: torch.dtype, device: torch.device) -> Tensor:
     return POINTS.to(device, dtype)
 
 
@@ -276,11 +276,16 @@ def first_exit(level: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> Tenso
     The first of GRID equal parts with its end outside brackets the crossing, secants finish to rounding. A path that leaves and returns
     within one part goes unseen.
     """
-    step, grid = y - x, POINTS.to(x) if torch.compiler.is_compiling() else _points(x.dtype, x.device)
-    values = level(torch.addcmul(x.unsqueeze(-2), grid, step.unsqueeze(-2)))  # [..., GRID - 1]
-    high = torch.where(values < 0, 1.0, grid[:, 0]).amin(-1, keepdim=True)
-    before, after = high - 1 / GRID, high
-    low, (a, b) = before, (level(torch.addcmul(x, s, step)).unsqueeze(-1) for s in (before, after))
+    step, grid = y - x, POINTS.to(x) if torch.compiler.is_compiling() else _grid(x.dtype, x.device)
+    values = level(torch.addcmul(x.unsqueeze(-2), grid, step.unsqueeze(-2)))  # [..., GRID + 1]
+    high = torch.where(values[..., 1:-1] < 0, 1.0, grid[1:-1, 0]).amin(-1, keepdim=True)
+    low = high - 1 / GRID
+    before, after = low, high
+    if torch.compiler.is_compiling():  # computing again takes less than looking up
+        a, b = (level(torch.addcmul(x, s, step)).unsqueeze(-1) for s in (low, high))
+    else:
+        last = (high * GRID).long()
+        a, b = values.gather(-1, last - 1), values.gather(-1, last)
     for _ in range(SECANTS):
         gap = b - a
         gap = torch.where(gap == 0, math.inf, gap)  # converged: stay

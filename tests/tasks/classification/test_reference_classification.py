@@ -54,7 +54,7 @@ def agrees(job, tmp_path):
 
 
 OF_SAMPLERS = {
-    name for name in NOTE.metrics if name.startswith(("bma_", "swap_rate", "ood_")) or "brier" in name
+    name for name in NOTE.metrics if name.startswith(("bma_", "swap_rate", "ood_", "logit_")) or "brier" in name
 }  # of test_averaging.py
 
 METHODS = [

@@ -1,4 +1,4 @@
-"""Steps as one compiled call: the same paths, reports and counts as without, and what has no graph."""
+"""Steps as one compiled call: the same paths, reports, resumed runs and counts as without, and what has no graph or no compiler."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import final
+from conftest import final, whole_and_resumed
 
+from bench.errors import UserError
 from bench.run.curve import read_metrics
+from bench.tasks.sampling import loop
 from bench.tasks.sampling.compiled import Compiled
 from bench.tasks.sampling.curved import SHAPES
 from bench.tasks.sampling.domains import HalfSpaces
@@ -32,7 +34,9 @@ METHODS = {
 @pytest.fixture
 def traced(monkeypatch):
     """torch.compile by the eager backend: what is traced, without a compiler and what it does to rounding."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    compile = torch.compile
+    monkeypatch.setattr(loop, "BLOCK", 4)
+    monkeypatch.setattr(torch, "compile", lambda f, options, **more: compile(f, backend="eager", **more))
 
 
 def path(method, block: int, call=advance, target=None):
@@ -59,7 +63,7 @@ def path(method, block: int, call=advance, target=None):
 def test_a_traced_block_takes_the_method_s_steps(name, traced):
     whole, method, asked = path(METHODS[name](), 1)
     call = Compiled(advance)
-    blocks, again, more = path(METHODS[name](), 10, call)
+    blocks, again, more = path(METHODS[name](), 5, call)
     assert call.runs
     assert (blocks - whole).abs().max() < 1e-9
     assert more == asked == (method.chains * STEPS if sum(method.attempts(STEPS)) else 0)
@@ -72,10 +76,23 @@ def test_a_traced_block_takes_the_method_s_steps(name, traced):
 def test_every_shape_mirrors_alike(name, traced):
     target = Multimodal(domain=name)
     call = Compiled(advance)
-    whole, blocks = path(PAIR(), 1, target=target)[0], path(PAIR(), 10, call, target)[0]
+    whole, blocks = path(PAIR(), 1, target=target)[0], path(PAIR(), 5, call, target)[0]
     assert call.runs
     assert (blocks - whole).abs().max() < 1e-9
     assert target.domain.inside(blocks).all()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, in compiling
+def test_compiled_steps_are_the_uncompiled_ones_to_rounding():
+    """Through the compiler itself, two steps at a time, on the flower; some of them mirrored."""
+    whole, method, _ = path(PAIR(), 1)
+    call = Compiled(advance)
+    blocks, again, _ = path(PAIR(), 2, call)
+    assert call.runs
+    assert (blocks - whole).abs().max() < 1e-9
+    assert torch.equal(again.swaps, method.swaps)
+    unbounded = path(PAIR(reflect=False), 1)[0]
+    assert (unbounded - whole).abs().max() > 0.1, "or nothing was mirrored"
 
 
 def test_what_has_no_graph_runs_as_it_is(traced):
@@ -87,7 +104,7 @@ def test_what_has_no_graph_runs_as_it_is(traced):
         torch.zeros(2),
     )
     call = Compiled(advance)
-    assert torch.equal(path(PAIR(), 10, call, target)[0], path(PAIR(), 1, target=target)[0])
+    assert torch.equal(path(PAIR(), 5, call, target)[0], path(PAIR(), 1, target=target)[0])
     assert not call.runs
 
 
@@ -119,3 +136,41 @@ def test_a_compiled_run_reports_the_same_at_the_same_places(method, go, traced):
     for a, b in zip(plain, compiled, strict=True):
         rows = [[row for row in read_metrics(folder) if "energy_mean" not in row] for folder in (a, b)]
         assert rows[1] == [pytest.approx(row, rel=1e-9, abs=1e-9) for row in rows[0]]
+
+
+@pytest.mark.parametrize("stop", [30])
+def test_a_stopped_compiled_run_goes_on_bit_for_bit(stop, job, tmp_path, traced):
+    made = job("method=r2sgld", "dataset=multimodal", *ODD, "seeds=[0,1]", "hardware=cpu", "hardware.compile=true")
+    whole, resumed = whole_and_resumed(made, tmp_path, stop)
+    assert resumed == whole
+
+
+@pytest.mark.parametrize("stop", [350, 700])
+def test_a_stop_at_a_report_does_not_lose_it(stop, job, tmp_path):
+    method = {350: "r2sgld", 700: "r_sgld"}[stop]
+    made = job(f"method={method}", "dataset=multimodal", *ODD, "seeds=[0]", "hardware=cpu")
+    whole, resumed = whole_and_resumed(made, tmp_path, stop)
+    assert resumed == whole
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, in compiling
+def test_without_a_compiler_it_is_one_line(job, tmp_path, monkeypatch):
+    from bench.run.runner import execute
+
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "no-such-compiler"))
+    monkeypatch.setattr(loop, "BLOCK", 2)
+    words = [
+        "method=r2sgld",
+        "dataset=multimodal",
+        "task.evaluations=20",
+        "task.burn_in=2",
+        "task.reports=[]",
+        "seeds=[0]",
+    ]
+    quiet = ["tracker=none", "verbose=false", "hardware=cpu", "hardware.compile=true", f"results_root={tmp_path}"]
+    with pytest.raises(
+        UserError,
+        match=r"hardware.compile = true: torch.compile failed .InvalidCxxCompiler: .*use hardware.compile=false",
+    ) as caught:
+        execute(job(*words, *quiet))
+    assert len(str(caught.value).splitlines()) == 1

@@ -9,9 +9,10 @@ import pytest
 import torch
 from matplotlib.path import Path as Outline
 from scipy import stats
+from torch import Tensor
 
 from bench.tasks.sampling.curved import SHAPES, Flower, Heart
-from bench.tasks.sampling.domains import Ball, Box, HalfSpaces, Polygon, mirror
+from bench.tasks.sampling.domains import Ball, Box, HalfSpaces, Polygon, first_exit, mirror
 
 DOUBLE = {"dtype": torch.float64}
 PLANE = {name: make(radius) for name, (make, radius) in SHAPES.items()}
@@ -129,8 +130,9 @@ def test_normals_by_hand():
 
 @pytest.mark.parametrize("petals", [2, 3, 5, 8])
 @pytest.mark.parametrize("released", [False, True])
-def test_a_flower_without_angles_is_the_one_with_them(petals, released):
-    """|x| - R(theta) and its gradient by atan2, also at the centre, on the axes and far outside."""
+def test_a_flower_without_angles_is_the_one_with_them(petals, released, monkeypatch):
+    """|x| - R(theta) and its gradient by atan2, also at the centre, on the axes and far outside: what a compiled run computes."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     flower = Flower(2.0, petals, released)
     x = 3 * torch.randn(2000, 2, generator=generator(), **DOUBLE)
     x[:4] = torch.tensor([[1, 0], [0, -1], [-2, 0], [1e100, -1e100]], **DOUBLE)
@@ -257,3 +259,15 @@ def test_the_centre_of_a_polygon_is_inside_of_it():
     horseshoe = torch.tensor([[0, 0], [4, 0], [4, 3], [3, 3], [3, 1], [1, 1], [1, 3], [0, 3]], **DOUBLE)
     domain = Polygon(horseshoe)
     assert domain.inside(domain.centre), "its centre of area is not"
+
+
+def test_a_search_that_has_converged_stays_where_it_is():
+    """Two secants at the same level leave the crossing as it is: no step is divided by nothing."""
+
+    def level(p: Tensor) -> Tensor:  # two values only, as levels have where rounding ends the search
+        return torch.where(p[..., 0] < 0.31, -1.0, 1.0).to(p)
+
+    x, y = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    found = first_exit(level, x, y)
+    assert found.isfinite().all()
+    assert 0.31 - 1 / 32 < float(found[0, 0]) < 0.31

@@ -170,7 +170,7 @@ def test_a_time_that_was_never_reached_is_left_out(go):
     assert "mixing_time" not in last
 
 
-@pytest.mark.parametrize("stop", [333, 720])  # before and after the report
+@pytest.mark.parametrize("stop", [333, 350, 700, 720])  # before, at and after the report
 @pytest.mark.parametrize("method", ["r_cycsgld", "r2sgld"])
 def test_a_stopped_run_goes_on_bit_for_bit(method, stop, job, tmp_path):
     more = ["task.evaluations=1500", "task.burn_in=100", "task.reports=[700]", "task.replicates=2", "task.cloud=4"]

@@ -1,0 +1,140 @@
+"""A person's own features: what is read, what is said of it, and one line for each bad file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.errors import UserError
+from datasets.valuation.own_features import from_npz
+
+RNG = np.random.default_rng(0)
+GOOD = {
+    "features": RNG.normal(size=(6, 3)),
+    "labels": np.array([0, 1, 2, 0, 1, 1]),
+    "reference_features": RNG.normal(size=(4, 3)).astype(np.float32),
+    "reference_labels": np.array([2, 1, 0, 0]),
+}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(**arrays) -> str:
+        path = tmp_path / "x.npz"
+        np.savez(path, **{name: array for name, array in (GOOD | arrays).items() if array is not None})
+        return str(path)
+
+    return write
+
+
+def test_arrays_are_taken_as_they_stand(written):
+    path = written(
+        corrupted=np.array([0, 1, 0, 0, 0, 1]), ids=np.array(["a", "b", "c", "d", "e", "f"]), other=RNG.normal(size=3)
+    )
+    points = from_npz("", 0, path=path)
+    torch.testing.assert_close(points.train_x, torch.tensor(GOOD["features"], dtype=torch.float32), rtol=0, atol=0)
+    assert points.train_y.tolist() == [0, 1, 2, 0, 1, 1]
+    assert points.reference_y.tolist() == [2, 1, 0, 0]
+    assert points.corrupted.tolist() == [False, True, False, False, False, True]
+    assert points.ids == ("a", "b", "c", "d", "e", "f")
+    assert (points.num_classes, points.images, points.class_names) == (3, False, ())
+    assert points.about == f"{path}: 6 points and 4 reference points of 3 features, 3 classes; left out: other"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([1, 2, 3], "3 classes (1, 2, 3 become 0 to 2)"),
+        ([1.0, 2.0, 3.0], "3 classes (1, 2, 3 become 0 to 2)"),
+        ([-5, 7, 100], "3 classes (-5, 7, 100 become 0 to 2)"),
+        (["cat", "dog", "frog"], "3 classes (cat, dog, frog become 0 to 2)"),
+        ([b"cat", b"dog", b"frog"], "3 classes (cat, dog, frog become 0 to 2)"),
+    ],
+)
+def test_other_labels_become_numbers_and_that_is_said(names, said, written):
+    named = np.array(names)
+    points = from_npz(
+        "", 0, path=written(labels=named[GOOD["labels"]], reference_labels=named[GOOD["reference_labels"]])
+    )
+    assert points.train_y.tolist() == GOOD["labels"].tolist()
+    assert points.reference_y.tolist() == GOOD["reference_labels"].tolist()
+    assert points.about.endswith(said)
+    assert points.class_names[1] in ("2", "7", "dog")
+    assert points.corrupted is None
+    assert points.ids is None
+
+
+NAN = GOOD["features"].copy()
+NAN[4, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("arrays", "wanted"),
+    [
+        ({"labels": None}, "no array 'labels', found features, reference_features, reference_labels; needed"),
+        ({"labels": None, "label": GOOD["labels"]}, "no array 'labels', .*did you mean 'label'"),
+        ({"features": NAN}, r"features\[4, 1\] = nan: 1 numbers are not finite"),
+        ({"features": GOOD["features"] * 1e300}, "numbers are not finite in single precision"),
+        ({"features": GOOD["features"][:, 0]}, r"features has shape \[6\]; a row a point"),
+        ({"features": np.zeros((6, 2, 2))}, r"features.reshape\(len\(features\), -1\)"),
+        ({"features": GOOD["features"].astype(str)}, "features holds <U.*numbers are expected"),
+        ({"features": GOOD["features"][:, :2]}, "features have 2 columns, reference_features 3"),
+        ({"features": GOOD["features"].astype(object)}, "features holds Python objects, which may be code"),
+        ({"labels": GOOD["labels"][:5]}, r"labels has shape \[5\]; one label a row, \[6\]"),
+        ({"labels": np.eye(3)[GOOD["labels"]]}, r"labels.argmax\(1\) if they are one-hot"),
+        ({"labels": GOOD["labels"] + 0.5}, r"labels\[0\] = 0.5: not a whole number"),
+        ({"labels": GOOD["labels"] > 0}, "labels holds bool; labels are whole numbers or texts"),
+        ({"labels": np.array([0, 1, 9, 0, 9, 1])}, r"labels\[2\] = 9: no reference label is that, and 2 training points"),
+        ({"labels": np.array([0, 1, -1, 0, 1, 1])}, r"labels\[2\] = -1: no reference label is that"),
+        ({"labels": np.array(list("abcabc"))}, "labels are texts, reference_labels numbers"),
+        ({"reference_labels": np.zeros(4, int)}, "all reference_labels are 0; at least two classes"),
+        ({"ids": np.array(list("abcbbc"))}, r"ids\[1\] = b occurs 3 times"),
+        ({"ids": np.arange(5)}, r"ids: int64 of shape \[5\]"),
+        ({"corrupted": np.arange(6)}, "true or false"),
+        ({"reference_features": np.zeros((0, 3)), "reference_labels": np.zeros(0, int)}, r"shape \[0, 3\]"),
+    ],
+)  # fmt: skip
+def test_a_bad_array_is_one_line_that_names_file_and_array(arrays, wanted, written):
+    with pytest.raises(UserError, match=wanted) as caught:
+        from_npz("", 0, path=written(**arrays))
+    assert "x.npz" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_text_finds_its_class(written):
+    named = np.array(["cat", "horse", "frog"])
+    labels = named[GOOD["labels"]]
+    labels[3] = "hors"
+    with pytest.raises(
+        UserError, match=r"labels\[3\] = hors: .*did you mean 'horse'\?; the classes are cat, frog, horse"
+    ):
+        from_npz("", 0, path=written(labels=labels, reference_labels=named[GOOD["reference_labels"]]))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"plain text", b"\x80\x04pickle"])
+def test_what_is_no_npz_is_one_line(content, tmp_path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"dataset.path = '.*x.npz': not an .npz file; np.savez"):
+        from_npz("", 0, path=str(path))
+
+
+def test_no_file_an_absent_one_one_array_and_a_damaged_one_are_one_line(tmp_path, written):
+    with pytest.raises(UserError, match=r"dataset\.path=x\.npz"):
+        from_npz("", 0)
+    with pytest.raises(UserError, match=r"absent.npz': No such file"):
+        from_npz("", 0, path=str(tmp_path / "absent.npz"))
+    with pytest.raises(UserError, match="Is a directory"):
+        from_npz("", 0, path=str(tmp_path))
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(UserError, match="one array alone"):
+        from_npz("", 0, path=str(tmp_path / "one.npy"))
+    path = written()
+    content = bytearray(Path(path).read_bytes())
+    content[200] ^= 255
+    Path(path).write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged"):
+        from_npz("", 0, path=path)
