@@ -13,14 +13,15 @@ from bench.errors import UserError, allowed_list, in_one_line, nearest
 from bench.tasks.valuation.points import Points
 
 NEEDED = ("features", "labels", "reference_features", "reference_labels")
-OPTIONAL = ("ids", "corrupted")
+OPTIONAL = ("ids", "corrupted", "test_features", "test_labels")
 SHOWN = 6  # class names that the terminal is told
 SAVE = "np.savez('x.npz', features=..., labels=..., reference_features=..., reference_labels=...)"
 
 
 def from_npz(root: str, seed: int, *, path: str | None = None) -> Points:
-    """An .npz file of `features` [N, d], `labels` [N], `reference_features` [M, d], `reference_labels` [M], and where there are any `ids` [N] and
-    `corrupted` [N] (true or 1: tampered with). The reference labels are the classes; whole numbers or texts, sorted, become 0, 1, ...
+    """An .npz file of `features` [N, d], `labels` [N], `reference_features` [M, d], `reference_labels` [M], and where there are any `ids` [N],
+    `corrupted` [N] (true or 1: tampered with), `test_features` [T, d] and `test_labels` [T] (for networks trained on what is kept). The
+    reference labels are the classes; whole numbers or texts, sorted, become 0, 1, ...
 
     Args:
         root, seed: not used; `path` is relative to the current directory.
@@ -39,6 +40,7 @@ def from_npz(root: str, seed: int, *, path: str | None = None) -> Points:
     labels = _labels(path, "labels", arrays["labels"], len(x))
     reference_labels = _labels(path, "reference_labels", arrays["reference_labels"], len(reference_x))
     classes, y, reference_y = _classes(path, labels, reference_labels)
+    test_x, test_y = _tested(path, arrays, x.shape[1], classes)
     plain = classes.dtype.kind != "U" and bool((classes == np.arange(len(classes))).all())
     corrupted = _corrupted(path, arrays["corrupted"], len(x)) if "corrupted" in arrays else None
     return Points(
@@ -48,6 +50,8 @@ def from_npz(root: str, seed: int, *, path: str | None = None) -> Points:
         reference_y=torch.from_numpy(reference_y),
         num_classes=len(classes),
         corrupted=corrupted,
+        test_x=test_x,
+        test_y=test_y,
         ids=_ids(path, arrays["ids"], len(x)) if "ids" in arrays else None,
         class_names=() if plain else tuple(map(str, classes)),
         about=_about(path, x, reference_x, classes, plain, left_out),
@@ -126,24 +130,47 @@ def _labels(path: str, name: str, array: np.ndarray, points: int) -> np.ndarray:
     return array.astype(np.int64)
 
 
+def _tested(
+    path: str, arrays: dict[str, np.ndarray], columns: int, classes: np.ndarray
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Test points and their classes, where the file has any."""
+    given = [name for name in ("test_features", "test_labels") if name in arrays]
+    if not given:
+        return None, None
+    if len(given) == 1:
+        raise UserError(f"{path}: {given[0]} alone; test_features and test_labels come together")
+    x = _features(path, "test_features", arrays["test_features"])
+    if x.shape[1] != columns:
+        raise UserError(
+            f"{path}: test_features have {x.shape[1]:,} columns, features {columns:,}; the same embedding gives as many"
+        )
+    y = _numbered(path, "test_labels", _labels(path, "test_labels", arrays["test_labels"], len(x)), classes)
+    return torch.from_numpy(x), torch.from_numpy(y)
+
+
 def _classes(path: str, labels: np.ndarray, reference_labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The classes, sorted, and labels as numbers 0, 1, ... of them."""
-    if (labels.dtype.kind == "U") != (reference_labels.dtype.kind == "U"):
-        kinds = ["texts" if part.dtype.kind == "U" else "numbers" for part in (labels, reference_labels)]
-        raise UserError(f"{path}: labels are {kinds[0]}, reference_labels {kinds[1]}; name classes alike in both")
     classes, reference_y = np.unique(reference_labels, return_inverse=True)
     if len(classes) < 2:
         raise UserError(f"{path}: all reference_labels are {classes[0]}; at least two classes must occur")
+    return classes, _numbered(path, "labels", labels, classes), reference_y.astype(np.int64)
+
+
+def _numbered(path: str, name: str, labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Labels as numbers 0, 1, ... of the classes, int64."""
+    if (labels.dtype.kind == "U") != (classes.dtype.kind == "U"):
+        kinds = ["texts" if part.dtype.kind == "U" else "numbers" for part in (labels, classes)]
+        raise UserError(f"{path}: {name} are {kinds[0]}, reference_labels {kinds[1]}; name classes alike in both")
     y = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
     unknown = classes[y] != labels
     if unknown.any():
         row = int(unknown.argmax())
         hint = nearest(labels[row], map(str, classes)) if labels.dtype.kind == "U" else ""
         raise UserError(
-            f"{path}: labels[{row}] = {labels[row]}: no reference label is that, and {int(unknown.sum()):,} training points have none{hint}; "
+            f"{path}: {name}[{row}] = {labels[row]}: no reference label is that, and {int(unknown.sum()):,} points have none{hint}; "
             f"the classes are {allowed_list(map(str, classes))}"
         )
-    return classes, y.astype(np.int64), reference_y.astype(np.int64)
+    return y.astype(np.int64)
 
 
 def _ids(path: str, array: np.ndarray, points: int) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from datasets.energies.own import OwnEnergy, domain_of
 PAGE = (ROOT / "docs/sampling.md").read_text()
 FUNCTION = re.search(r"```python\n# my_problem.py\n(.*?)```", PAGE, re.S)[1]
 COMMAND = re.search(r"```sh\n(python run.py method=r2sgld dataset=own_energy.*?)```", PAGE, re.S)[1]
+CLOUD = re.search(r"```python\n(import matplotlib.*?)```", PAGE, re.S)[1]
+LOOP = re.search(r"## From Python\n\n```python\n(.*?)```", PAGE, re.S)[1]
 TRIANGLE = [[-2.0, -1.5], [2.0, -1.5], [0.0, 2.5]]
 
 
@@ -53,6 +55,11 @@ def test_the_lines_of_the_page_run(checkout):
     assert [(row["rim_x"], row["rim_y"]) for row in rows if "rim_x" in row] == [
         tuple(v) for v in [*TRIANGLE, TRIANGLE[0]]
     ]
+    done = subprocess.run(
+        [sys.executable, "-c", CLOUD], cwd=checkout, env=clean_env(), timeout=300, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (checkout / "cloud.png").stat().st_size > 5000
     (checkout / "my_problem.py").write_text(FUNCTION.replace("4 *", "5 *"))
     assert run(checkout, "force=stale").returncode == 0
     assert result_of(folder)["code"] != found["code"], "another function is other code"
@@ -134,3 +141,14 @@ def test_vertices_from_a_csv(tmp_path):
     path.write_text("x,y\n0,0\n2,zero\n")
     with pytest.raises(Exception, match="line 3"):
         domain_of(str(path))
+
+
+def test_the_loop_of_the_page_samples():
+    """exp(-|x|^2) on the plane has |x|^2 of mean 1; the flower, whose nearest boundary is at 8 / 7, cuts some of it off."""
+    names: dict = {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(LOOP, names)
+    x = names["x"][0]
+    assert names["domain"].inside(x).all()
+    assert 0.4 < float(x.square().sum(-1).mean()) < 1.2

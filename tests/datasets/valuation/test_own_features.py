@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import final
 
 from bench.errors import UserError
 from datasets.valuation.own_features import from_npz
@@ -87,7 +88,7 @@ NAN[4, 1] = np.nan
         ({"labels": np.eye(3)[GOOD["labels"]]}, r"labels.argmax\(1\) if they are one-hot"),
         ({"labels": GOOD["labels"] + 0.5}, r"labels\[0\] = 0.5: not a whole number"),
         ({"labels": GOOD["labels"] > 0}, "labels holds bool; labels are whole numbers or texts"),
-        ({"labels": np.array([0, 1, 9, 0, 9, 1])}, r"labels\[2\] = 9: no reference label is that, and 2 training points"),
+        ({"labels": np.array([0, 1, 9, 0, 9, 1])}, r"labels\[2\] = 9: no reference label is that, and 2 points"),
         ({"labels": np.array([0, 1, -1, 0, 1, 1])}, r"labels\[2\] = -1: no reference label is that"),
         ({"labels": np.array(list("abcabc"))}, "labels are texts, reference_labels numbers"),
         ({"reference_labels": np.zeros(4, int)}, "all reference_labels are 0; at least two classes"),
@@ -95,6 +96,9 @@ NAN[4, 1] = np.nan
         ({"ids": np.arange(5)}, r"ids: int64 of shape \[5\]"),
         ({"corrupted": np.arange(6)}, "true or false"),
         ({"reference_features": np.zeros((0, 3)), "reference_labels": np.zeros(0, int)}, r"shape \[0, 3\]"),
+        ({"test_features": np.zeros((2, 3))}, "test_features alone"),
+        ({"test_features": np.zeros((2, 4)), "test_labels": np.zeros(2, int)}, "test_features have 4 columns, features 3"),
+        ({"test_features": np.zeros((2, 3)), "test_labels": np.array([0, 7])}, r"test_labels\[1\] = 7: no reference label"),
     ],
 )  # fmt: skip
 def test_a_bad_array_is_one_line_that_names_file_and_array(arrays, wanted, written):
@@ -138,3 +142,23 @@ def test_no_file_an_absent_one_one_array_and_a_damaged_one_are_one_line(tmp_path
     Path(path).write_bytes(content)
     with pytest.raises(UserError, match=r"damaged"):
         from_npz("", 0, path=path)
+
+
+def test_a_network_is_tested_on_the_file_s_test_points(written, go):
+    """Two classes that a line divides, a tenth of the labels wrong; what is kept is learnt."""
+    x = RNG.normal(size=(320, 3)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(int)
+    wrong = np.arange(200) % 10 == 0
+    path = written(
+        features=4 * x[:200],
+        labels=y[:200] ^ wrong,
+        reference_features=4 * x[200:260],
+        reference_labels=y[200:260],
+        corrupted=wrong,
+        test_features=4 * x[260:],
+        test_labels=y[260:],
+    )
+    words = ["method=lava", "dataset=features", f"dataset.path={path}", "task.prune=[0.0,0.1]", "task.network=mlp"]
+    (folder,) = go(*words, "task.retrain_epochs=20", "task.retrain_batch_size=16", "seeds=[0]", "hardware=cpu")
+    (found,) = final([folder])
+    assert found["pruned_accuracy"] > 0.85
