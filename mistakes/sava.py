@@ -158,6 +158,13 @@ MISTAKES = [
         sign_flipped,
     ),
     Mistake(
+        "sign-flipped-prune-cifar10",
+        "the best images of SAVA are left out",
+        "sava/cifar10_prune",
+        {"method": "sava"},
+        sign_flipped,
+    ),
+    Mistake(
         "sign-flipped-pixels",
         "high gradients have high values where the plan is of features",
         "sava/outer_pixels",

@@ -144,7 +144,8 @@ def _identity(check: Identity, runs: Sequence[Record], better: str | None) -> Te
             raise Undecided("not comparable", f"a run of {groups[0].label} has no such number")
         ends = [(math.nan, math.nan) if v is None else (abs(v - check.equals),) * 2 for v in values[0]]
     ends = [(math.nan, math.nan) if not math.isfinite(a) or not math.isfinite(b) else (a, b) for a, b in ends]
-    part = _quantity(check, "difference", ends, (check.share, 1.0), law="every", event=(0.0, check.tolerance))
+    name = "runs that are equal" if len(groups) == 2 else f"runs of {check.equals:g}"
+    part = _quantity(check, f"share of {name}", ends, (check.share, 1.0), law="every", event=(0.0, check.tolerance))
     return Tested([part], groups, values)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, model_validator
@@ -159,19 +160,20 @@ class Figure(Entry):
                 raise ValueError(f"each: it names a file: {problem}")
         if set(self.each) & set(self.only):
             raise ValueError(f"each: only says {short(min(set(self.each) & set(self.only)))} already")
-        try:
-            filled = self.caption.format_map(dict.fromkeys(self.each, ""))
-        except (KeyError, ValueError, IndexError, AttributeError, TypeError):
-            filled = None
-        if filled is None or len(filled) > len(self.caption):  # "{method:9999999}" fills a line with blanks
+        if any(brace in filled(self.caption, dict.fromkeys(self.each, "")) for brace in "{}"):
             raise ValueError(f"caption {short(self.caption)}: braces hold names of 'each' alone")
 
     def drawn(self, name: str) -> Iterator[tuple[str, Figure]]:
         """The figures to draw and their names: this one, or one for each combination of `each`."""
         for values in itertools.product(*self.each.values()):
             chosen = dict(zip(self.each, values))
-            more = {"only": self.only | chosen, "caption": self.caption.format_map(chosen), "each": {}}
+            more = {"only": self.only | chosen, "caption": filled(self.caption, chosen), "each": {}}
             yield "_".join([name, *map(str, values)]), self.model_copy(update=more)
+
+
+def filled(caption: str, values: Mapping[str, Any]) -> str:
+    """The caption with values in the place of their names in braces."""
+    return re.sub(r"{([^{}]*)}", lambda name: str(values.get(name[1], name[0])), caption)
 
 
 class Pivot(Entry):

@@ -63,7 +63,7 @@ SLOW = {  # for scripts/selftest.py alone; what it saw is committed: tests/judge
     ),
     *(f"r2sgld/{name}" for name in ("lorenz", "lorenz_released", "lorenz_mirror", "lorenz_audit", "cifar100")),
     *(f"sava/{name}" for name in ("gaussian", "batch_size", "outer", "converged", "cost", "lava_notebook")),
-    *(f"sava/{name}" for name in ("cifar10_detection", "outer_pixels", "frogs_shift", "digits_prune")),
+    *(f"sava/{name}" for name in ("cifar10_detection", "cifar10_prune", "outer_pixels", "frogs_shift", "digits_prune")),
 }
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
 
