@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from stopwatch import Row, interleaved, timed
 
-from bench.tasks.sampling.compiled import Compiled
-from bench.tasks.sampling.loop import BLOCK, CHUNK, advance
+from bench.tasks.sampling.compiled import Compiled, advance
+from bench.tasks.sampling.loop import BLOCK, CHUNK
 from bench.tasks.sampling.protocol import Draws
 from datasets.energies.multimodal import Multimodal
 from methods.sampling.langevin import ReplicaSGLD

@@ -84,7 +84,10 @@ def _word(entry: Any) -> str:
     if word is None:
         return entry["msg"].removeprefix("Input should be ")
     facts = {name: f"{fact:g}" if isinstance(fact, float) else fact for name, fact in entry.get("ctx", {}).items()}
-    return word.format(**facts)
+    try:
+        return word.format(**facts)
+    except KeyError:  # a fault of a union's member may lack what its own kind has
+        return entry["msg"].removeprefix("Input should be ")
 
 
 def _hint(at: str, value: Any, wanted: list[str]) -> str:

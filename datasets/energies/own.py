@@ -6,7 +6,7 @@ import csv
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -71,26 +71,46 @@ class OwnEnergy(NormalEstimates):
         return torch.tensor(values, dtype=torch.float64)
 
     def _check(self) -> None:
-        """Does the function take points and give an energy each, finite, and a gradient?"""
-        x = self._start.expand(3, -1).clone()
+        """Does the function take points and give an energy each, by itself, the same again, finite, and a gradient?"""
+        x = self._start.expand(self.dim + 2, -1).clone()
+        x[1:] += (
+            1e-3
+            * torch.arange(1, len(x), dtype=torch.float64)[:, None]
+            / len(x)
+            * (self.domain.high - self.domain.low).nan_to_num(1)
+        )
+        value = self.energy(x)
+        for point, one in zip(x, value):
+            if not torch.allclose(self.energy(point[None])[0], one, rtol=1e-9, atol=1e-12, equal_nan=True):
+                self._refuse(
+                    f"gives another value of the point {point.tolist()} by itself than among others; each row is a point, and nothing is drawn"
+                )
         try:
-            value = self.energy(x)
-            if not isinstance(value, Tensor) or value.shape != (3,):
-                found = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise ValueError(f"gives {found} for points of shape [3, {self.dim}]; a tensor [3] is expected")
-            if not value.isfinite().all() or not self.gradient(x).isfinite().all():
-                raise ValueError(f"has no finite value and gradient at the start {self._start.tolist()}")
-        except Exception as error:
-            what = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            raise ValueError(f"energy = '{self._name}': {what}{in_one_line(error)}") from error
+            slope = self.gradient(x)
+        except RuntimeError as error:
+            self._refuse(f"has no gradient ({in_one_line(error)}); of a constant, write 0 * x[..., 0]")
+        if not value[0].isfinite() or not slope[0].isfinite().all():
+            self._refuse(f"has no finite value and gradient at the start {self._start.tolist()}")
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise ValueError(f"energy = '{self._name}': {reason}")
 
     def start(self) -> Tensor:
         """Where all chains start, [d]."""
         return self._start
 
     def energy(self, x: Tensor) -> Tensor:
-        flat = self._function(x.reshape(-1, self.dim))
-        return flat.reshape(x.shape[:-1]) if isinstance(flat, Tensor) and flat.numel() == x[..., 0].numel() else flat
+        points = x.reshape(-1, self.dim)
+        try:
+            value = self._function(points)
+        except Exception as error:
+            raise UserError(f"dataset.energy = '{self._name}': {type(error).__name__}: {in_one_line(error)}") from error
+        if not isinstance(value, Tensor) or value.shape != (len(points),):
+            found = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise UserError(
+                f"dataset.energy = '{self._name}': gives {found} for points of shape {list(points.shape)}; a tensor [{len(points)}] is expected"
+            )
+        return value.double().reshape(x.shape[:-1])
 
     def gradient(self, x: Tensor) -> Tensor:
         with torch.enable_grad():
@@ -166,13 +186,15 @@ def vertices_of(path: str) -> Tensor:
     except UnicodeDecodeError as error:
         raise UserError(f"domain = '{path}': not UTF-8 ({error.reason} at byte {error.start})") from None
     found: list[list[float]] = []
+    header = False
     for number, row in enumerate(csv.reader(text.splitlines()), 1):
         if not any(cell.strip() for cell in row):
             continue
         try:
             x, y = map(float, row)
         except ValueError:
-            if number == 1 and not any(map(_reads, row)):
+            if not found and not header and not any(map(_reads, row)):
+                header = True
                 continue
             raise UserError(f"domain = '{path}', line {number}: {row}; two numbers, x and y, are expected") from None
         found.append([x, y])

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUIET, ROOT, clean_env, copy_project, result_of, seed_folders
+from conftest import QUIET, ROOT, clean_env, copy_project, final, result_of, seed_folders
 
+from bench.errors import UserError
 from bench.run.curve import read_metrics
+from bench.run.runner import execute
 from bench.tasks.sampling.density import Reference
 from datasets.energies.own import OwnEnergy, domain_of
 
@@ -111,13 +113,87 @@ def infinite(x):
     return x[:, 0] / 0.0
 
 
+def of_one_point(x):
+    return x[0].square() + x[1].square() + x[2].square() + x[3].square()
+
+
+def coupled(x):
+    return (x - x.mean(0)).square().sum(-1)
+
+
+def drawn(x):
+    return x.square().sum(-1) + torch.randn(len(x))
+
+
+def constant(x):
+    return torch.zeros(len(x))
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("wrong", r"gives shape \[3, 2\]"), ("broken", "RuntimeError: no such thing"), ("infinite", "no finite value")],
+    [
+        ("wrong", r"gives shape \[4, 2\]"),
+        ("broken", "RuntimeError: no such thing"),
+        ("infinite", "no finite value"),
+        ("of_one_point", "gives shape|by itself|IndexError"),
+        ("coupled", "by itself"),
+        ("drawn", "by itself"),
+        ("constant", r"write 0 \* x"),
+    ],
 )
 def test_a_function_that_is_no_energy(name, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((ValueError, UserError), match=said) as caught:
         OwnEnergy("", domain=TRIANGLE, energy=f"{__name__}.{name}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def in_single_precision(x):
+    return x.float().square().sum(-1)
+
+
+def of_parts(x):
+    return x.abs().max() * 0 + x.square().sum(-1)  # fails on no points
+
+
+def lame(x):
+    return torch.where(x[:, 0] > 0.5, torch.nan, x.square().sum(-1))
+
+
+def far(x):
+    if bool((x.abs() > 0.9).any()):
+        raise RuntimeError("too far")
+    return x.square().sum(-1)
+
+
+SMALL = ["method=r2sgld", "dataset=own_energy", "scale=smoke", "hardware=cpu", "task.evaluations=400"]
+SMALL += ["task.burn_in=100", "task.reports=[]", "task.replicates=2", "seeds=[0]", f"extensions=[{__name__}]"]
+BOX = "dataset.domain={box:[[-1,-1],[1,1]]}"
+
+
+def test_a_domain_that_is_a_number(job):
+    with pytest.raises(UserError, match="dataset.domain = 5: must be a list or a string or"):
+        job(*SMALL, f"dataset.energy={__name__}.bowl", "dataset.domain=5")
+
+
+@pytest.mark.parametrize("name", ["in_single_precision", "of_parts"])
+def test_an_energy_may_be_in_single_precision_and_want_points(name, go):
+    (folder,) = go(*SMALL, BOX, f"dataset.energy={__name__}.{name}")
+    (found,) = final([folder])
+    assert found["share_outside"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "domain", "said"),
+    [
+        ("lame", BOX, r"energy is NaN or -inf at \[0.5"),
+        ("far", BOX, "RuntimeError: too far"),
+        ("bowl", "dataset.domain=[[0,0],[1,0],[1,1e-9]]", "too thin"),
+    ],
+)
+def test_an_energy_that_fails_away_from_the_start_is_one_line(name, domain, said, job, tmp_path):
+    with pytest.raises(UserError, match=said) as caught:
+        execute(job(*SMALL, domain, f"dataset.energy={__name__}.{name}", f"results_root={tmp_path}", *QUIET))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def bowl(x):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from bench.errors import UserError
 from bench.tasks.sampling.domains import Domain
 
 CELLS, COARSE = 100, 25  # a side
@@ -68,6 +69,10 @@ class Reference:
             points.append(where[held])
             log_p.append(-_by_parts(energy, points[-1]) / temperature - 2 * math.log(n))
         cell, x, weight = torch.cat(cells), torch.cat(points), torch.cat(log_p)
+        if not len(x):
+            raise UserError(f"dataset.domain: too thin, none of {CELLS * RIM_POINTS:,}^2 points about it is inside")
+        if len(wrong := (weight.isnan() | (weight == math.inf)).nonzero()):
+            raise UserError(f"dataset: the energy is NaN or -inf at {x[wrong[0, 0]].tolist()}, inside the domain")
         p = (weight - weight.max()).exp()
         p = p / p.sum()
         fine = torch.zeros(CELLS**2, dtype=torch.float64).index_add_(0, cell, p).view(square)
@@ -107,7 +112,7 @@ def _within(corners: Tensor, side: float, n: int) -> Tensor:
 
 
 def _by_parts(energy: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    return torch.cat([energy(part) for part in x.split(PART)])
+    return torch.cat([energy(part) for part in x.split(PART)]) if len(x) else x.new_zeros(0)
 
 
 def nearest(x: Tensor, modes: Tensor) -> Tensor:

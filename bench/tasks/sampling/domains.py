@@ -229,7 +229,7 @@ class Polygon(Domain):
 
 
 def check_polygon(vertices: Tensor) -> None:
-    """At least three vertices of which no two in a row coincide, finite, edges that do not cross, and an area.
+    """At least three vertices of which no two in a row coincide, finite, edges that neither cross nor touch, and an area.
 
     Raises:
         ValueError: what is not so.
@@ -246,10 +246,15 @@ def check_polygon(vertices: Tensor) -> None:
     across = _cross(edges[:, None], edges[None])
     s, t = _cross(gap, edges[None]) / across, _cross(gap, edges[:, None]) / across
     apart = (torch.arange(n)[:, None] - torch.arange(n)).remainder(n)
-    crossing = (across != 0) & (s > 0) & (s < 1) & (t > 0) & (t < 1) & (apart > 1) & (apart < n - 1)
+    crossing = (across != 0) & (s >= 0) & (s <= 1) & (t >= 0) & (t <= 1) & (apart > 1) & (apart < n - 1)
     if crossing.any():
         first, second = (int(k) for k in crossing.nonzero()[0])
-        raise ValueError(f"domain: edges {first} and {second} cross; list the vertices in order along the boundary")
+        raise ValueError(
+            f"domain: edges {first} and {second} cross or touch; list the vertices in order along the boundary, each once"
+        )
+    back = (across.diagonal(1) == 0) & ((edges[:-1] * edges[1:]).sum(1) < 0)
+    if back.any():
+        raise ValueError(f"domain: edge {int(back.int().argmax()) + 1} runs back along the one before; leave it out")
     if abs(_area(vertices)) < 1e-12 * float(edges.norm(dim=1).max()) ** 2:
         raise ValueError("domain: the vertices lie on a line")
 

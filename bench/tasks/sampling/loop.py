@@ -8,7 +8,6 @@ Shapes: S seeds, R replicates, N = S R copies, P chains of a copy, d dimension, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from bench.run.build import build
 from bench.run.session import Session
 from bench.seeding import generator
 from bench.tasks.sampling.coefficients import summaries
-from bench.tasks.sampling.compiled import Compiled
+from bench.tasks.sampling.compiled import Compiled, advance
 from bench.tasks.sampling.density import Counts, Reference
 from bench.tasks.sampling.protocol import Draws, Method, Target, effective_sample_size
 from bench.types import NonNegativeInt, PositiveInt
@@ -59,55 +58,30 @@ def run(
         raise UserError(f"task.burn_in = {burn_in}: less than task.evaluations = {evaluations}")
     if any(r > evaluations or r <= burn_in for r in reports):
         raise UserError(f"task.reports = {reports}: numbers above task.burn_in = {burn_in} up to {evaluations}")
-    sampling = Sampling(session, replicates, evaluations, burn_in, thin)
+    sampling = Sampling(session, replicates, evaluations, burn_in, thin, min(reports, default=0))
     sampling.mixing = sampling.prepare_mixing() if mixing else None
     sampling.run(state, sorted({*reports, evaluations}))
     sampling.finish(cloud)
 
 
-def advance(
-    method: Method, target: Target, turn: int, x: Tensor, draws: Draws, rates: Sequence[Any] | None
-) -> tuple[Tensor, list[Tensor], int]:
-    """As many steps from x [P, N, d] as there are draws: the positions after them, the first chain's [N, d] after each, and energies of a copy.
-
-    Args:
-        turn: the parity of the first step.
-        rates: of each step, where the method's vary.
-    """
-    path: list[Tensor] = []
-    asked: list[int] = []
-    for i in range(len(draws.normal)):
-        draw = [part[i] for part in draws.target]
-
-        def gradient(p: Tensor, draw: list[Tensor] = draw) -> Tensor:
-            return target.noisy_gradient(p, *draw)
-
-        def energy(p: Tensor, draw: list[Tensor] = draw) -> Tensor:
-            asked.append(len(p))
-            return target.noisy_energy(p, *draw)
-
-        given = () if rates is None else (rates[i],)
-        x = method.step(turn + i, x, gradient, energy, draws.normal[i], draws.uniform[i], *given)
-        if torch.compiler.is_compiling():
-            x = x.movedim(-1, 0).contiguous().movedim(0, -1)  # the copies run fastest: vector instructions
-        path.append(x[0])
-    return x, path, sum(asked)
-
-
 class Sampling:
     """The chains, and what has been seen of the first one."""
 
-    def __init__(self, session: Session, replicates: int, evaluations: int, burn_in: int, thin: int) -> None:
+    def __init__(
+        self, session: Session, replicates: int, evaluations: int, burn_in: int, thin: int, reported: int
+    ) -> None:
         self.session, self.replicates, self.seeds = session, replicates, session.seeds
         parts, self.device = session.job.parts, session.device.device
         self.target: Target = build("dataset", parts["dataset"], session.job.settings.data_root)
         self.method: Method = build("method", parts["method"])
         self.domain, self.chains = self.target.domain.to(self.device), self.method.chains
-        self.steps, self.burn_in, self.thin = evaluations // self.chains, burn_in, thin
+        self.steps, self.burn_in, self.thin, self.reported = evaluations // self.chains, burn_in, thin, reported
         if self.steps == 0:
             raise UserError(f"task.evaluations = {evaluations}: one step of {self.chains} chains takes {self.chains}")
+        self._check_samples()
         copies = len(self.seeds) * replicates
         self.x = self.target.start().to(self.device).expand(self.chains, copies, self.domain.dim).clone()
+        self._check_start(self.x[0, 0])
         try:
             self.method.begin(self.x, self.domain, self.steps, self.target.energy_variance)
         except ValueError as error:
@@ -119,6 +93,29 @@ class Sampling:
         self.step, self.energies, self.mixing = 0, 0, None
         self.rows: list[dict[str, float]] | None = None  # of the last report
         self.fast = Compiled(advance, self.device.type == "cpu") if session.device.settings.compile else None
+
+    def _samples(self, spent: int) -> bool:
+        """Is the first chain's point after so many gradients a sample?"""
+        return spent > self.burn_in and spent // self.thin > (spent - self.chains) // self.thin
+
+    def _check_samples(self) -> None:
+        """Refuse a run that ends, or reports, before the first sample."""
+        first = next((k * self.chains for k in range(1, self.steps + 1) if self._samples(k * self.chains)), None)
+        if first is None:
+            raise UserError(
+                f"task.thin = {self.thin}: no sample after task.burn_in = {self.burn_in} of {self.steps * self.chains} gradients"
+            )
+        if self.reported and self.reported < first - self.chains + 1:
+            raise UserError(f"task.reports = [{self.reported}, ...]: the first sample comes after {first} gradients")
+
+    def _check_start(self, start: Tensor) -> None:
+        """Refuse mirrored chains from a point outside, which no step could leave."""
+        if not getattr(self.method, "reflect", False) or self.domain.inside(start):
+            return
+        if torch.equal(self.domain.reflect(start, start), start):
+            raise UserError(
+                "dataset: the chains start outside the domain and are mirrored; start inside, or method.reflect=false"
+            )
 
     def _reference(self, temperature: float) -> Reference | None:
         """The law in cells, where there is a plane to divide."""
@@ -187,10 +184,13 @@ class Sampling:
         given = rates if rates is None or not whole else self.x.new_tensor(rates)
         call = self.fast if self.fast is not None and whole else advance
         self.x, path, asked = call(self.method, self.target, first % 2, self.x, draws, given)
+        if whole and not self.fast.runs:
+            self.session.report(f"{self.session.job.title}: runs uncompiled, it cannot be traced: {self.fast.reason}")
+            self.fast = None
         self.step, self.energies = end, self.energies + asked
         for step, x in enumerate(path, first + 1):
             spent = step * self.chains
-            if spent > self.burn_in and spent // self.thin > (spent - self.chains) // self.thin:
+            if self._samples(spent):
                 self.pending.append(x)
                 if len(self.pending) == CHUNK:
                     self._count()
@@ -245,7 +245,8 @@ class Sampling:
                 for each in rows:
                     run.log(self.step, **each)
             self._clouds(run, mine.flatten(0, 1), cloud)
-            sound = bool(self.x.isfinite().all()) and bool(mine.isfinite().all())
+            last = self.x.unflatten(1, (-1, self.replicates))[:, s]  # [P, R, d]
+            sound = bool(last.isfinite().all()) and bool(mine.isfinite().all())
             run.finish("finished" if sound else "diverged", **final)
 
     def _moments(self, samples: Tensor) -> dict[str, float]:

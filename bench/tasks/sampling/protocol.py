@@ -5,6 +5,7 @@ Shapes: T steps, P chains at different temperatures, S seeds, R replicates of a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -107,7 +108,9 @@ class Method(Protocol):
 def effective_sample_size(values: Tensor, mean: Tensor | float, variance: Tensor | float) -> Tensor:
     """n / (1 + 2 sum of autocorrelations) of chains [n, N], [N]: Geyer's initial positive sequence, about a known mean and variance.
 
-    About its own mean a chain that never leaves one mode would look independent.
+    About its own mean a chain that never leaves one mode would look independent, and so would one that stays where the law's mean is: where the
+    chain's mean square about it is a share r < 1/2 of the variance, the number is (2 r)^2 times that, and 0 of a chain that stands still there.
+    No more than n log10(n), where autocorrelations are negative.
     """
     n = len(values)
     centred = values - mean
@@ -115,4 +118,7 @@ def effective_sample_size(values: Tensor, mean: Tensor | float, variance: Tensor
     rho = torch.fft.irfft(spectrum, 2 * n, dim=0)[:n] / (n * variance)
     pairs = rho[: n // 2 * 2].unflatten(0, (-1, 2)).sum(1)
     positive = (pairs > 0).cumprod(0)
-    return n / (2 * (pairs * positive).sum(0) - rho[0]).clamp(min=1 / n)
+    spread = (2 * rho[0]).clamp(max=1).square()
+    return (n * spread / (2 * (pairs * positive).sum(0) - rho[0]).clamp(min=1 / n)).clamp(
+        max=n * math.log10(max(n, 10))
+    )

@@ -11,10 +11,9 @@ from conftest import final, whole_and_resumed
 from bench.errors import UserError
 from bench.run.curve import read_metrics
 from bench.tasks.sampling import loop
-from bench.tasks.sampling.compiled import Compiled
+from bench.tasks.sampling.compiled import Compiled, advance
 from bench.tasks.sampling.curved import SHAPES
 from bench.tasks.sampling.domains import HalfSpaces
-from bench.tasks.sampling.loop import advance
 from bench.tasks.sampling.protocol import Draws
 from datasets.energies.multimodal import Multimodal
 from methods.sampling.langevin import SGLD, CyclicalSGLD, ReplicaSGLD

@@ -128,6 +128,18 @@ def test_the_effective_sample_size_of_an_autoregression(rho):
     assert float(found.mean()) == pytest.approx(n * (1 - rho) / (1 + rho), rel=0.1)
 
 
+def test_a_chain_that_stays_at_the_mean_is_worth_little():
+    """In a mode where the law's mean is, a tenth as wide: independent of each other, and hardly samples of the law; or standing still."""
+    g = torch.Generator().manual_seed(0)
+    inside = 0.1 * torch.randn(1000, 4, generator=g, dtype=torch.float64)
+    assert float(effective_sample_size(inside, 0.0, 1.0).max()) < 100
+    creeping = 1e-4 * torch.randn(1000, 4, generator=g, dtype=torch.float64).cumsum(0)
+    assert float(effective_sample_size(creeping, 0.0, 1.0).max()) < 1
+    assert float(effective_sample_size(torch.zeros(1000, 4, dtype=torch.float64), 0.0, 1.0).max()) == 0
+    alternating = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(500)[:, None]
+    assert float(effective_sample_size(alternating, 0.0, 1.0)) <= 3000
+
+
 def test_a_chain_in_one_mode_is_worth_one_sample_at_most():
     g = torch.Generator().manual_seed(0)
     stuck = 3 + 0.1 * torch.randn(1000, 4, generator=g, dtype=torch.float64)

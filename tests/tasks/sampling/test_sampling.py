@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import final, whole_and_resumed
+from conftest import final, result_of, whole_and_resumed
 from scipy import special
 
 from bench.errors import UserError
@@ -194,9 +194,24 @@ def test_the_final_metrics_are_those_of_the_last_report(go, monkeypatch):
 
 def test_what_leaves_every_bound_has_diverged(go):
     folders = go("method=sgld", "method.lr=10.0", "dataset=multimodal", "task.evaluations=2000", "seeds=[0]")
-    from conftest import result_of
-
     assert result_of(folders[0])["status"] == "diverged"
+
+
+def test_a_seed_s_status_is_its_own(go):
+    """One of the seeds diverges; alone or among others each is called the same."""
+    words = ["method=sgld", "method.lr=0.11", "dataset=own_energy", f"dataset.energy={__name__}.steep"]
+    words += ["dataset.domain={box:[[-9,-9],[9,9]]}", f"extensions=[{__name__}]", "task.evaluations=2000"]
+    words += ["task.burn_in=1000", "task.replicates=1", "task.reports=[]"]
+    folders = go(*words, "seeds=[0,1,2,3,4,5]")
+    found = {result_of(f)["seed"]: result_of(f)["status"] for f in folders}
+    assert set(found.values()) == {"finished", "diverged"}, "or this would tell nothing"
+    for seed, status in found.items():
+        (alone,) = go(*words, f"seeds=[{seed}]", root=f"alone{seed}")
+        assert result_of(alone)["status"] == status
+
+
+def steep(x):
+    return (x**4).sum(-1)
 
 
 @pytest.mark.parametrize(
@@ -204,6 +219,13 @@ def test_what_leaves_every_bound_has_diverged(go):
     [
         (["task.burn_in=2000", "task.evaluations=2000"], "task.burn_in = 2000: less than"),
         (["task.reports=[10]"], "task.reports"),
+        (["task.thin=100000"], "task.thin = 100000: no sample after"),
+        (["task.evaluations=2001", "task.burn_in=2000", "task.reports=[]"], "no sample after"),
+        (
+            ["task.burn_in=1000", "task.evaluations=2000", "task.thin=10", "task.reports=[1001]"],
+            "the first sample comes after 1010",
+        ),
+        (["dataset=lorenz", "dataset.points=1000", "dataset.start=zero"], "start outside the domain and are mirrored"),
         (["task.evaluations=1", "task.burn_in=0"], "one step of 2 chains takes 2"),
         (["method.temperatures=[2.0,1.0]"], "each above the one before"),
         (["dataset=lorenz", "task.mixing=true"], "needs a domain of the plane"),
