@@ -252,9 +252,6 @@ def check_polygon(vertices: Tensor) -> None:
         raise ValueError(
             f"domain: edges {first} and {second} cross or touch; list the vertices in order along the boundary, each once"
         )
-    back = (across.diagonal(1) == 0) & ((edges[:-1] * edges[1:]).sum(1) < 0)
-    if back.any():
-        raise ValueError(f"domain: edge {int(back.int().argmax()) + 1} runs back along the one before; leave it out")
     if abs(_area(vertices)) < 1e-12 * float(edges.norm(dim=1).max()) ** 2:
         raise ValueError("domain: the vertices lie on a line")
 
