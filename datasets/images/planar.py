@@ -14,7 +14,7 @@ import numpy as np
 from bench.errors import UserError
 from bench.seeding import stream_seed
 from bench.tasks.classification.images import LabelledImages
-from bench.types import Inner, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from bench.types import AtLeastTwo, Inner, NonNegativeFloat, NonNegativeInt, PositiveFloat, Probability
 from datasets.images.selection import RawImages, Selection, select
 
 Draw = Callable[[int, np.random.RandomState], tuple[np.ndarray, np.ndarray]]  # points [n, 2], classes [n]
@@ -26,9 +26,9 @@ def two_moons(
     root: str,
     seed: int,
     *,
-    train_size: PositiveInt = 400,
+    train_size: AtLeastTwo = 400,
     val_size: NonNegativeInt = 0,
-    test_size: PositiveInt = 2000,
+    test_size: AtLeastTwo = 2000,
     noise: NonNegativeFloat = 0.15,
     label_noise: Probability = 0.0,
 ) -> LabelledImages:
@@ -51,9 +51,9 @@ def circles(
     root: str,
     seed: int,
     *,
-    train_size: PositiveInt = 400,
+    train_size: AtLeastTwo = 400,
     val_size: NonNegativeInt = 0,
-    test_size: PositiveInt = 2000,
+    test_size: AtLeastTwo = 2000,
     noise: NonNegativeFloat = 0.1,
     factor: Inner = 0.5,
     label_noise: Probability = 0.0,
@@ -70,9 +70,9 @@ def spirals(
     root: str,
     seed: int,
     *,
-    train_size: PositiveInt = 400,
+    train_size: AtLeastTwo = 400,
     val_size: NonNegativeInt = 0,
-    test_size: PositiveInt = 2000,
+    test_size: AtLeastTwo = 2000,
     noise: NonNegativeFloat = 0.05,
     turns: PositiveFloat = 1.5,
     label_noise: Probability = 0.0,

@@ -7,34 +7,44 @@ from __future__ import annotations
 
 import torch
 
-from bench.tasks.classification.mixing_variance import Mixture, components, measured, network_gradients
+from bench.tasks.classification.mixing_variance import (
+    Mixture,
+    components,
+    measured,
+    network_gradients,
+    stratified,
+)
 from bench.tasks.classification.protocol import Trained
 
 KS = (1, 2, 5, 10, 20)
+STRATA = 5
 FEW = (1, 5)  # of the costlier probe
 BATCH = 32  # pairs of a batch
 MOST, LEAST, WORK = 8192, 256, 1 << 36  # pairs; multiplications of forward passes, roughly
 DRAWS = 1024  # batches at most
 SUBSET = 10_000  # training images at most that pairs are of, the first ones
-EACH = 20 + 32  # interpolations of a pair: the largest K, and the quantiles of the components
+EACH = 20 + 5 + 32  # interpolations of a pair: the largest K, strata, and the quantiles of the components
 
 
 def gradient_variance(trained: Trained) -> dict[str, float]:
     """Variance of the gradient of one pair with K interpolations, summed over the parameters: `gradient_variance_k<K>`, K = 1, 2, 5, 10, 20.
 
-    Beside it `gradient_variance_ratio_k<K>` to K = 1; the law's components `gradient_variance_pairs`, `_lambda` and `_interaction`, with what
-    they predict, `gradient_variance_predicted_k<K>`; `gradient_variance_off_law`, the largest relative distance of the two;
-    `gradient_variance_off_line`, that of the measured ones from the straight line in 1/K that fits them best.
+    Beside it `gradient_variance_ratio_k<K>` to K = 1, and `gradient_variance_ratio_stratified_k5` where each fifth of lambda's law gives one;
+    the law's components `gradient_variance_pairs`, `_lambda` and `_interaction`, with what they predict, `gradient_variance_predicted_k<K>`;
+    `gradient_variance_off_law`, the largest relative distance of the two; `gradient_variance_off_line`, that of the measured ones from the
+    straight line in 1/K that fits them best.
     See mixing_variance for the law. 8192 pairs of the first 10,000 training images; of networks that take more work fewer, at least 256.
     """
     with _Frozen(trained) as mixture:
         count = _pairs(trained, mixture, EACH)
         found, parts = measured(mixture, KS, count), components(mixture, count)
+        in_strata = stratified(mixture, STRATA, count)
     predicted = {k: parts.predicted(k) for k in KS}
     row = {f"gradient_variance_k{k}": found[k] for k in KS}
     row |= {f"gradient_variance_ratio_k{k}": found[k] / found[1] for k in KS[1:]}
     row |= {f"gradient_variance_predicted_k{k}": predicted[k] for k in KS}
     row |= {
+        f"gradient_variance_ratio_stratified_k{STRATA}": in_strata / found[1],
         "gradient_variance_pairs": parts.pairs,
         "gradient_variance_lambda": parts.lam,
         "gradient_variance_interaction": parts.interaction,

@@ -87,6 +87,16 @@ class Mixture:
         uniform = torch.rand(shape, generator=generator(self.seed, "noise", stream, 1, 0), dtype=torch.float64)
         return self._quantiles(uniform)
 
+    def strata(self, *shape: int, stream: int) -> Tensor:
+        """The same, but along the last axis of size K the k-th is between the quantiles k / K and (k + 1) / K."""
+        uniform = torch.rand(shape, generator=generator(self.seed, "noise", stream, 1, 0), dtype=torch.float64)
+        return self._quantiles((torch.arange(shape[-1], dtype=torch.float64) + uniform) / shape[-1])
+
+    def summed(self, pairs: Tensor, lam: Tensor) -> Tensor:
+        """Sums of gradients [draws, P] over pairs [2, draws, batch] and their lambdas [draws, batch, K]."""
+        x, targets = self.mixed(pairs[..., None].expand(2, *lam.shape), lam)
+        return self.gradients(x.flatten(1, 2), targets.flatten(1, 2))
+
     def levels(self, count: int) -> Tensor:
         """[count] quantiles of lambda at (l + 1/2) / count."""
         return self._quantiles((torch.arange(count, dtype=torch.float64) + 0.5) / count)
@@ -129,12 +139,19 @@ def measured(
     for part in mixture.parts(draws, len(ks), batch * max(ks)):
         total, before = torch.zeros((), device=mixture.x.device), 0
         for k in ks:
-            more = lam[part, :, before:k]
-            x, targets = mixture.mixed(pairs[:, part, :, None].expand(2, *more.shape), more)
-            total = total + mixture.gradients(x.flatten(1, 2), targets.flatten(1, 2))
+            total = total + mixture.summed(pairs[:, part], lam[part, :, before:k])
             moments[k].add(total / (batch * k))
             before = k
     return {k: found.variance() for k, found in moments.items()}
+
+
+def stratified(mixture: Mixture, k: int, draws: int) -> float:
+    """The variance for one pair with k lambdas, one from each k-th part of the law's mass; on the pairs of `measured`. No part of the paper."""
+    pairs, lam = mixture.pairs(draws, 2).view(2, draws, 1), mixture.strata(draws, 1, k, stream=3)
+    moments = _Moments()
+    for part in mixture.parts(draws, 1, k):
+        moments.add(mixture.summed(pairs[:, part], lam[part]) / k)
+    return moments.variance()
 
 
 def components(mixture: Mixture, draws: int, levels: int = LEVELS) -> Components:

@@ -56,6 +56,9 @@ NOTE = TaskNote(
             for k in (1, 2, 5, 10, 20)
             if (name, k) != ("ratio_", 1)
         },
+        "gradient_variance_ratio_stratified_k5": Metric(
+            "gradient variance of a mixed pair relative to K = 1, stratified K = 5", "lower"
+        ),
         "gradient_variance_pairs": Metric("gradient variance of pairs"),
         "gradient_variance_lambda": Metric("gradient variance of lambda"),
         "gradient_variance_interaction": Metric("gradient variance of pairs with lambda"),

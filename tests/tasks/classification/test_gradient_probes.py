@@ -29,6 +29,7 @@ def test_the_law_holds_and_alpha_is_the_method_s():
         assert row["gradient_variance_off_line"] < 0.03
         parts = [row[f"gradient_variance_{name}"] for name in ("pairs", "lambda", "interaction")]
         assert row["gradient_variance_predicted_k5"] == pytest.approx(parts[0] + (parts[1] + parts[2]) / 5)
+        assert row["gradient_variance_ratio_stratified_k5"] < row["gradient_variance_ratio_k5"]
         assert row["gradient_variance_ratio_k5"] == row["gradient_variance_k5"] / row["gradient_variance_k1"]
     assert rows[0.2]["gradient_variance_ratio_k5"] < rows[2.0]["gradient_variance_ratio_k5"] - 0.1
 
