@@ -21,7 +21,7 @@ STRATA = 5
 FEW = (1, 5)  # of the costlier probe
 BATCH = 32  # pairs of a batch
 MOST, LEAST, WORK = 8192, 256, 1 << 36  # pairs; multiplications of forward passes, roughly
-DRAWS = 1024  # batches at most
+DRAWS, FEWEST = 1024, 128  # batches
 SUBSET = 10_000  # training images at most that pairs are of, the first ones
 EACH = 20 + 5 + 32  # interpolations of a pair: the largest K, strata, and the quantiles of the components
 
@@ -60,8 +60,8 @@ def batch_gradient_variance(trained: Trained) -> dict[str, float]:
     `batch_variance_equal_compute` and `batch_variance_shared_equal_compute`.
     """
     with _Frozen(trained) as mixture:
-        count = min(DRAWS, _pairs(trained, mixture, BATCH * 4 * max(FEW)))
-        parts = components(mixture, MOST if count == DRAWS else LEAST)
+        count = min(DRAWS, _pairs(trained, mixture, BATCH * 4 * max(FEW), least=FEWEST))
+        parts = components(mixture, 8 * count, levels=16)
         row: dict[str, float] = {}
         for shared, name in ((False, "batch_variance"), (True, "batch_variance_shared")):
             found = measured(mixture, FEW, count, batch=BATCH, shared=shared)
@@ -101,7 +101,7 @@ class _Frozen:
         self._trained.model.train()
 
 
-def _pairs(trained: Trained, mixture: Mixture, interpolations: int) -> int:
+def _pairs(trained: Trained, mixture: Mixture, interpolations: int, least: int = LEAST) -> int:
     """As many as the work allows; a convolution's parameters work at every pixel."""
     work = mixture.parameters * trained.data.train_x[0, 0].numel() * interpolations
-    return min(MOST, max(LEAST, WORK // work))
+    return min(MOST, max(least, WORK // work))

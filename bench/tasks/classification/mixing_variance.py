@@ -25,6 +25,7 @@ from bench.seeding import generator
 
 CHUNK = {"cpu": 1 << 24, "cuda": 1 << 28}  # numbers that are held at a time
 ACTIVATIONS = 128  # numbers that a network keeps of an image, for each of the image's own: a guess on the large side
+PAIRS, LAMBDAS = 2, 3  # streams
 LEVELS = 32  # quantiles of lambda behind the components
 Gradients = Callable[
     [Tensor, Tensor], Tensor
@@ -133,8 +134,8 @@ def measured(
 
     The pairs are the same for all K of a draw, and the first lambdas too: what K changes is not hidden by other draws.
     """
-    pairs = mixture.pairs(draws * batch, 2).view(2, draws, batch)
-    lam = mixture.lambdas(draws, 1 if shared else batch, max(ks), stream=3).expand(draws, batch, max(ks))
+    pairs = mixture.pairs(draws * batch, PAIRS).view(2, draws, batch)
+    lam = mixture.lambdas(draws, 1 if shared else batch, max(ks), stream=LAMBDAS).expand(draws, batch, max(ks))
     moments = {k: _Moments() for k in ks}
     for part in mixture.parts(draws, len(ks), batch * max(ks)):
         total, before = torch.zeros((), device=mixture.x.device), 0
@@ -147,7 +148,7 @@ def measured(
 
 def stratified(mixture: Mixture, k: int, draws: int) -> float:
     """The variance for one pair with k lambdas, one from each k-th part of the law's mass; on the pairs of `measured`. No part of the paper."""
-    pairs, lam = mixture.pairs(draws, 2).view(2, draws, 1), mixture.strata(draws, 1, k, stream=3)
+    pairs, lam = mixture.pairs(draws, PAIRS).view(2, draws, 1), mixture.strata(draws, 1, k, stream=LAMBDAS)
     moments = _Moments()
     for part in mixture.parts(draws, 1, k):
         moments.add(mixture.summed(pairs[:, part], lam[part]) / k)
@@ -157,9 +158,10 @@ def stratified(mixture: Mixture, k: int, draws: int) -> float:
 def components(mixture: Mixture, draws: int, levels: int = LEVELS) -> Components:
     """A, C and R by a table of `draws` pairs by quantiles of lambda, the same for all pairs: two-way analysis of variance.
 
+    The pairs are those of `measured` where it is given as many: what is compared is then the law, and not two draws of pairs.
     The quantiles are a quadrature of the law of lambda, so that nothing of A is lambda's sampling; what C has of the pairs' is taken off.
     """
-    pairs, lam = mixture.pairs(draws, 4), mixture.levels(levels)
+    pairs, lam = mixture.pairs(draws, PAIRS), mixture.levels(levels)
     rows, squares = _Moments(), torch.zeros((), dtype=torch.float64, device=lam.device)
     columns: Tensor | float = 0.0
     for part in mixture.parts(draws, levels, levels):
