@@ -30,6 +30,53 @@ NOTE = TaskNote(
         "ood_auroc": Metric("AUROC of the average's entropy, other data against test images", "higher"),
         "logit_average_excess": Metric("more of the test NLL where logits are averaged", "lower"),
         "brier_of_logits": Metric("test Brier score of logits, as released", "lower"),
+        "test_top5_accuracy": Metric("test accuracy among the first five", "higher"),
+        "test_adaptive_ece": Metric("test ECE, 15 bins of equally many", "lower"),
+        "fgsm_accuracy": Metric("test accuracy under FGSM, 8/255", "higher"),
+        "corruption_error": Metric("error on corrupted test images", "lower"),
+        **{
+            f"corruption_error_{family}": Metric(f"error on corrupted test images, {words}", "lower")
+            for family, words in (
+                *((name, name) for name in ("noise", "blur", "weather", "digital")),
+                ("extra", "extra corruptions"),
+            )
+        },
+        **{
+            f"reliability_{name}_{number:02}": Metric(f"{words} of the images of confidence in bin {number} of 15")
+            for number in range(1, 16)
+            for name, words in (("confidence", "mean confidence"), ("accuracy", "accuracy"), ("share", "share"))
+        },
+        **{
+            f"gradient_variance_{name}k{k}": Metric(f"{words}, K = {k}", better)
+            for name, words, better in (
+                ("", "gradient variance of a mixed pair", "lower"),
+                ("ratio_", "gradient variance of a mixed pair relative to K = 1", "lower"),
+                ("predicted_", "gradient variance of a mixed pair as predicted", None),
+            )
+            for k in (1, 2, 5, 10, 20)
+            if (name, k) != ("ratio_", 1)
+        },
+        "gradient_variance_ratio_stratified_k5": Metric(
+            "gradient variance of a mixed pair relative to K = 1, stratified K = 5", "lower"
+        ),
+        "gradient_variance_pairs": Metric("gradient variance of pairs"),
+        "gradient_variance_lambda": Metric("gradient variance of lambda"),
+        "gradient_variance_interaction": Metric("gradient variance of pairs with lambda"),
+        "gradient_variance_off_law": Metric(
+            "largest relative distance of gradient variances to the prediction", "lower"
+        ),
+        "gradient_variance_off_line": Metric(
+            "largest relative distance of gradient variances to a line in 1/K", "lower"
+        ),
+        **{
+            f"batch_variance_{name}{what}": Metric(f"gradient variance of a batch{words}{label}", better)
+            for name, words in (("", ""), ("shared_", " that shares lambdas"))
+            for what, label, better in (
+                *((f"k{k}", f", K = {k}", "lower") for k in (1, 5)),
+                *((f"predicted_k{k}", f" as predicted, K = {k}", None) for k in (1, 5)),
+                ("equal_compute", ", five times the pairs at K = 1", "lower"),
+            )
+        },
         "bma_models": Metric("networks averaged"),
         "swap_rate": Metric("exchanges made of those tried"),
         **{f"swap_rate_{pair}": Metric(f"the same, chains {pair} and {pair + 1}") for pair in (1, 2, 3)},

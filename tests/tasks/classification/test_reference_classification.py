@@ -53,9 +53,20 @@ def agrees(job, tmp_path):
     return run
 
 
-OF_SAMPLERS = {
-    name for name in NOTE.metrics if name.startswith(("bma_", "swap_rate", "ood_", "logit_")) or "brier" in name
-}  # of test_averaging.py
+OF_PROBES = (
+    "test_top5",
+    "test_adaptive",
+    "fgsm_",
+    "corruption_",
+    "reliability_",
+    "gradient_variance_",
+    "batch_variance_",
+)
+APART = {
+    name
+    for name in NOTE.metrics
+    if name.startswith(("bma_", "swap_rate", "ood_", "logit_", *OF_PROBES)) or "brier" in name
+}  # of test_averaging.py, and of the probes' tests
 
 METHODS = [
     ("signsgd", {"lr": 0.01}),
@@ -78,7 +89,7 @@ METHODS = [
 def test_each_method(agrees, name, keys):
     """50 images in minibatches of 16: two are left out of each epoch; 21 images behind the gradient norms, in a batch of 16 and one of 5."""
     names, _ = agrees(name, naive.Protocol(label_smoothing=0.1), seeds=(0, 4), **keys)
-    all_compared(names, NOTE, "skipped_steps", "nonfinite_losses", *OF_SAMPLERS)
+    all_compared(names, NOTE, "skipped_steps", "nonfinite_losses", *APART)
 
 
 @pytest.mark.parametrize(
@@ -171,5 +182,5 @@ def test_losses_that_are_lost_and_steps_that_are_skipped(agrees, name, poisoned)
     for seed in range(3):
         more, status = agrees(name, how, seeds=(seed,), data={"poisoned": poisoned}, lr=0.01)
         names, statuses = names | more, statuses | {status}
-    all_compared(names, NOTE, *OF_SAMPLERS)
+    all_compared(names, NOTE, *APART)
     assert "diverged" in statuses
