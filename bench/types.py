@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -20,13 +20,17 @@ AtLeastOne = Annotated[float, Field(ge=1)]
 AtLeastTwo = Annotated[int, Field(ge=2)]
 DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]  # of a function, as package.module.name
 ADDED = "added"
+BUILT = "built"
+Built = Annotated[
+    Any, BUILT
+]  # of a key that holds another method with keys of its own; the constructor is given a function that makes it
 Kind = TypeVar("Kind")
 Added = Annotated[
     Kind, ADDED
 ]  # of a key that came later: at its default it is no part of a job, so that older jobs keep their keys
 
 __all__ = [
-    "ADDED", "Added", "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Literal", "NonNegativeFloat",
+    "ADDED", "BUILT", "Added", "AtLeastOne", "AtLeastTwo", "Built", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Literal", "NonNegativeFloat",
     "NonNegativeInt",
     "PositiveFloat", "PositiveInt", "Probability",
 ]  # fmt: skip
