@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from bench.errors import UserError
 from methods.mixing.composed import Network
 from methods.mixing.interpolated import MultiMix
 from methods.mixing.pairs import mix
@@ -52,7 +53,7 @@ def changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[N
     """Inside, the module's output goes through `change`.
 
     Raises:
-        ValueError: the module did not run inside, as in a network compiled before.
+        UserError: the module did not run inside, as in a network compiled before.
     """
     ran = []
 
@@ -66,8 +67,8 @@ def changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[N
     finally:
         handle.remove()
     if not ran:
-        raise ValueError(
-            "layers: the module to mix at did not run; compiled networks pass hooks over (hardware.compile=false)"
+        raise UserError(
+            "method.layers: the module to mix at did not run; compiled networks pass hooks over, set hardware.compile=false"
         )
 
 

@@ -46,7 +46,7 @@ def icm(problem: Problem, sweeps: int = 20) -> Tensor:
 
     From the best block by block and from each constant mask; the lowest of the ends is taken.
     """
-    n, count, b, _ = problem.unary.shape
+    n, count = problem.unary.shape[:2]
     first = problem.unary.argmin(1)
     starts = [first, *(torch.full_like(first, level) for level in range(count))]
     ends = [_descended(problem, start, sweeps) for start in starts]

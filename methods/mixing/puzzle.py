@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.errors import UserError
 from methods.mixing.composed import Criterion, Network
 from methods.mixing.interpolated import MultiMix
 from methods.mixing.masks import Problem, cut, icm
@@ -177,7 +177,9 @@ class PuzzleMix(MultiMix):
     def _pieces(self, x: Tensor, order: Tensor, weights: Tensor, s: Tensor, generator: torch.Generator) -> Pieces:
         sides = [b for b in self.blocks if all(side % b == 0 for side in x.shape[-2:])]
         if not sides:
-            raise ValueError(f"blocks = {self.blocks}: none divides images of {x.shape[-2]} x {x.shape[-1]} pixels")
+            raise UserError(
+                f"method.blocks = {self.blocks}: none divides images of {x.shape[-2]} x {x.shape[-1]} pixels"
+            )
         drawn = torch.randint(len(sides), (self.k,), generator=generator, device=x.device).tolist()
         masks, sources = [], []
         for k, b in enumerate(sides[i] for i in drawn):
