@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from methods.mixing.composed import Composed, Criterion, Network, Parts
 from methods.mixing.operations import COLOUR, LEVELS, OPERATIONS
+from methods.mixing.pairs import beta
 
 if TYPE_CHECKING:
     from bench.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -70,7 +71,7 @@ def augmix(
     n, device = len(x), x.device
     images = ((x * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
     shares = torch._sample_dirichlet(torch.full((n, chains), alpha, device=device, dtype=torch.float64), generator)
-    kept = torch._sample_dirichlet(torch.full((n, 2), alpha, device=device, dtype=torch.float64), generator)[:, 0]
+    kept = beta((n,), alpha, generator, device)
     mixed = torch.zeros_like(x)
     for i in range(chains):
         depths = (

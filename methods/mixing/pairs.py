@@ -35,13 +35,23 @@ def draw_weights(
     columns = 1 if shared else pairs
     if alpha == 1 or stratified:
         weights = torch.rand(k, columns, generator=generator, device=device, dtype=torch.float64)
-    else:  # the sampler of torch.distributions.Beta, which takes no generator
-        both = torch.full((k, columns, 2), alpha, device=device, dtype=torch.float64)
-        weights = torch._sample_dirichlet(both, generator)[..., 0]
+    else:
+        weights = beta((k, columns), alpha, generator, device)
     if stratified:
         weights = (torch.arange(k, device=device, dtype=torch.float64)[:, None] + weights) / k
         weights = weights if alpha == 1 else _beta_quantile(weights, alpha)
     return weights.expand(k, pairs)
+
+
+def beta(
+    shape: tuple[int, ...], alpha: float, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Beta(alpha, alpha), float64: G / (G + G') of two Gamma(alpha). Logarithms keep a small alpha from 0 / 0: log G(alpha) is
+    log G(alpha + 1) + log(U) / alpha."""
+    both = torch.full((2, *shape), alpha + 1, device=device, dtype=torch.float64)
+    logs = torch._standard_gamma(both, generator).log()
+    logs += torch.rand(both.shape, generator=generator, device=device, dtype=torch.float64).log() / alpha
+    return torch.sigmoid(logs[0] - logs[1])
 
 
 def _beta_quantile(u: Tensor, alpha: float) -> Tensor:
