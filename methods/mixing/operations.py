@@ -19,7 +19,7 @@ LEVELS = 10  # of severity
 def autocontrast(x: Tensor, strength: Tensor) -> Tensor:
     """Each channel stretched to 0..255; a constant one stays."""
     low, high = (part(x.flatten(2), 2)[..., None, None].double() for part in (torch.amin, torch.amax))
-    scale = 255.0 / (high - low)
+    scale = torch.full_like(high, 255.0) / (high - low)  # 255 / tensor would be 255 times a rounded reciprocal
     table = torch.arange(256, device=x.device, dtype=torch.float64)
     table = (table * scale[..., 0] + (-low * scale)[..., 0]).nan_to_num(0.0, 0.0, 0.0).trunc().clamp(0, 255)
     found = table.gather(2, x.flatten(2).long()).reshape(x.shape).to(torch.uint8)
