@@ -17,6 +17,7 @@ Inner = Annotated[float, Field(gt=0, lt=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
+Severity = Annotated[float, Field(ge=0.1, le=10)]  # of an operation on images, as AugMix counts it
 AtLeastTwo = Annotated[int, Field(ge=2)]
 DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]  # of a function, as package.module.name
 ADDED = "added"
@@ -32,5 +33,5 @@ Added = Annotated[
 __all__ = [
     "ADDED", "BUILT", "Added", "AtLeastOne", "AtLeastTwo", "Built", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Literal", "NonNegativeFloat",
     "NonNegativeInt",
-    "PositiveFloat", "PositiveInt", "Probability",
+    "PositiveFloat", "PositiveInt", "Probability", "Severity",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from methods.mixing.operations import COLOUR, LEVELS, OPERATIONS
 from methods.mixing.pairs import beta
 
 if TYPE_CHECKING:
-    from bench.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+    from bench.types import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Severity
 
 
 def js_divergence(logits: list[Tensor]) -> Tensor:
@@ -97,7 +97,7 @@ class AugMix(Composed):
         *,
         chains: PositiveInt = 3,
         depth: NonNegativeInt = 0,
-        severity: PositiveFloat = 3.0,
+        severity: Severity = 3.0,
         alpha: PositiveFloat = 1.0,
         consistency: NonNegativeFloat = 12.0,
         **shared: Any,
