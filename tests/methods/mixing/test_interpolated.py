@@ -94,9 +94,10 @@ def test_images_and_labels_are_left_alone_and_draws_are_the_generator_s():
 def test_boxes_of_the_k_passes_are_cut_out_of_the_batch():
     """Each pass has one box of foreign pixels an image, no more."""
     x = torch.zeros(6, 3, 8, 8, dtype=torch.float64) + torch.arange(6.0, dtype=torch.float64).view(-1, 1, 1, 1)
-    model = network()
+    model, before = network(), x.clone()
     seen = Recorder(model)
     look(given("multimix_cutmix", model, k=6), seen, x, torch.arange(6) % 4)
+    assert torch.equal(x, before)
     for images in seen.seen:
         for i, image in enumerate(images[:, 0]):
             rows, columns = (image != i).nonzero().unbind(1)
@@ -121,6 +122,15 @@ def test_mixed_labels_are_probabilities_with_the_weight_of_their_pixels():
         for images, rows in zip(seen.seen, targets):
             torch.testing.assert_close(rows.sum(1), torch.ones(6, dtype=rows.dtype))
             torch.testing.assert_close(rows.double() @ y.double(), images.mean((1, 2, 3)), rtol=1e-5, atol=1e-6)
+
+
+def test_the_k_passes_have_lambdas_of_their_own():
+    x, y = batch()
+    model = network()
+    seen = Recorder(model)
+    look(given("multimix", model), seen, x, y)
+    assert len(seen.seen) == 5
+    assert len({images.sum().item() for images in seen.seen}) == 5
 
 
 def test_label_smoothing_of_the_task_reaches_the_soft_labels():
