@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from bench.judge.selftest import Mistake
+
 
 @contextmanager
 def new_partners() -> Iterator[None]:
@@ -167,3 +169,4 @@ PLANTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "last-pass-alone": last_pass_alone,
     "mixed-tests": mixed_tests,
 }
+MISTAKES: list[Mistake] = []  # those of runs, of which claims judge: none before there are claims

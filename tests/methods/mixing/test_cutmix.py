@@ -7,7 +7,7 @@ import torch
 from mixing_points import batch
 
 from datasets.images.vision import torchvision
-from methods.mixing.cutmix import boxes, cutmix, draw_boxes, paste
+from methods.mixing.cutmix import boxes, cutmix, draw_boxes
 
 ORDER = torch.arange(8).roll(1)
 
@@ -55,11 +55,11 @@ def test_boxes_of_a_pair_are_cut_out_of_the_image_as_it_is():
     x = torch.zeros(8, 2, 8, 8) + torch.arange(8.0).view(-1, 1, 1, 1)
     before = x.clone()
     where = draw_boxes(torch.full((6, 8), 0.8, dtype=torch.float64), 8, 8, generator=torch.Generator().manual_seed(2))
-    mixed = paste(x, ORDER, where).view(6, 8, 2, 8, 8)
+    mixed = cutmix(x, torch.eye(8), where=where, order=ORDER)[0].view(6, 8, 2, 8, 8)
     assert torch.equal(x, before)
     foreign = mixed != before
     assert torch.equal(foreign, where.inside[:, :, None].expand_as(foreign))
-    one = paste(x, ORDER, where.at(slice(3, 4)))
+    one = cutmix(x, torch.eye(8), where=where.at(slice(3, 4)), order=ORDER)[0]
     assert torch.equal(one, mixed[3])
 
 
