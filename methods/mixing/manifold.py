@@ -8,8 +8,6 @@ References: Verma et al., 2019, arXiv 1806.05236; Shen et al., 2024, arXiv 2406.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -48,28 +46,40 @@ def stages(model: nn.Module) -> list[nn.Module]:
     raise ValueError(f"layers: {type(model).__name__} has no stages that are known; name them layer1, layer2, ...")
 
 
-@contextmanager
-def changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Inside, the module's output goes through `change`.
+class Place:
+    """A hook on a module that mixes its output where it is told to, else leaves it; there from the start, so that a compiled network has it.
 
-    Raises:
-        UserError: the module did not run inside, as in a network compiled before.
+    Attributes:
+        order, weights: partners [N] and lambda [k, N] of the next pass; None: nothing is mixed.
+        ran: did the module run since they were set?
     """
-    ran = []
 
-    def hook(_: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        ran.append(True)
-        return change(output)
+    def __init__(self, module: nn.Module) -> None:
+        self.order: Tensor | None = None
+        self.weights: Tensor | None = None
+        self.ran = False
+        module.register_forward_hook(self)
 
-    handle = module.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-    if not ran:
-        raise UserError(
-            "method.layers: the module to mix at did not run; compiled networks pass hooks over, set hardware.compile=false"
-        )
+    def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        if self.order is None:
+            return output
+        self.ran = True
+        return mix(output, self.order, self.weights)
+
+    def run(self, network: Network, x: Tensor, order: Tensor, weights: Tensor) -> Tensor:
+        """Logits of x with the module's output mixed.
+
+        Raises:
+            UserError: the network did not run the module.
+        """
+        self.order, self.weights, self.ran = order, weights, False
+        try:
+            logits = network(x)
+        finally:
+            self.order = self.weights = None
+        if not self.ran:
+            raise UserError("method.layers: the network did not run the module whose output is to be mixed")
+        return logits
 
 
 class ManifoldMix(MultiMix):
@@ -89,12 +99,11 @@ class ManifoldMix(MultiMix):
         if not layers:
             raise ValueError("layers = []: at least one layer")
         self.layers = list(layers)
-        self.modules = stages(model) if model is not None and max(layers) else []
-        if model is not None and max(layers) > len(self.modules):
-            raise ValueError(
-                f"layers = {layers}: {type(model).__name__} has stages up to {len(self.modules)}; at most that"
-            )
+        known = stages(model) if model is not None and max(layers) else []
+        if model is not None and max(layers) > len(known):
+            raise ValueError(f"layers = {layers}: {type(model).__name__} has stages up to {len(known)}; at most that")
         super().__init__(params, model, mean, std, num_examples, seed, total_steps, **shared)
+        self.places = {layer: Place(known[layer - 1]) for layer in self.layers if layer and known}
 
     def _plan(self, x: Tensor, order: Tensor, weights: Tensor, generator: torch.Generator) -> Any:
         place = torch.randint(len(self.layers), (), generator=generator, device=x.device)
@@ -104,5 +113,4 @@ class ManifoldMix(MultiMix):
         layer, weights = plan[0], plan[1][ks]
         if layer == 0:
             return network(mix(x, order, weights)), weights
-        with changed(self.modules[layer - 1], lambda features: mix(features, order, weights)):
-            return network(x), weights
+        return self.places[layer].run(network, x, order, weights), weights
