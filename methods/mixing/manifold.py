@@ -8,6 +8,7 @@ References: Verma et al., 2019, arXiv 1806.05236; Shen et al., 2024, arXiv 2406.
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,14 @@ def stages(model: nn.Module) -> list[nn.Module]:
     raise ValueError(f"layers: {type(model).__name__} has no stages that are known; name them layer1, layer2, ...")
 
 
+def _guard_hooks() -> None:
+    """torch.compile is to look for hooks: by default a network compiled without any serves for one like it that has some."""
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is not None and dynamo.config.skip_nnmodule_hook_guards:
+        dynamo.reset()
+        dynamo.config.skip_nnmodule_hook_guards = False
+
+
 class Place:
     """A hook on a module that mixes its output where it is told to, else leaves it; there from the start, so that a compiled network has it.
 
@@ -59,6 +68,7 @@ class Place:
         self.weights: Tensor | None = None
         self.ran = False
         module.register_forward_hook(self)
+        _guard_hooks()
 
     def __call__(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         if self.order is None:

@@ -93,13 +93,20 @@ def test_a_layer_that_is_not_there_and_a_module_that_does_not_run_are_refused():
 
 
 def test_a_compiled_network_mixes_where_the_plain_one_does():
-    """Hooks that come after the first pass would be passed over."""
+    """Also after one like it was compiled that mixes nowhere, and that one mixes nowhere after it."""
     x, y = batch()
-    model, other = convolutional(), convolutional()
-    plain, compiled = (given("multimix_manifold", m, layers=[0, 1, 2], k=2) for m in (model, other))
-    network_ = torch.compile(other, backend="eager")
-    network_.parameters = other.parameters
+    plain, compiled, bare = (convolutional() for _ in range(3))
+
+    def fast(model):
+        network = torch.compile(model, backend="eager")
+        network.parameters = model.parameters
+        return network
+
+    networks = fast(compiled), fast(bare)
+    networks[1](x)
+    methods = [given("multimix_manifold", m, layers=[0, 1, 2], k=2) for m in (plain, compiled)]
     for seed in range(6):
-        a, b = look(plain, model, x, y, seed), look(compiled, network_, x, y, seed)
+        a, b = look(methods[0], plain, x, y, seed), look(methods[1], networks[0], x, y, seed)
         torch.testing.assert_close(a[0], b[0])
         torch.testing.assert_close(a[1], b[1])
+    torch.testing.assert_close(networks[1](x), bare(x))
