@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UserError
-from methods.mixing.composed import Criterion, Network
+from methods.mixing.composed import Criterion, Network, Parts
 from methods.mixing.interpolated import MultiMix
 from methods.mixing.masks import Problem, cut, icm
-from methods.mixing.pairs import draw_order
+from methods.mixing.pairs import draw_order, one_hot
 
 if TYPE_CHECKING:
     from bench.types import AtLeastTwo, NonNegativeFloat, PositiveInt
@@ -115,6 +115,7 @@ class PuzzleMix(MultiMix):
         levels: m + 1 shares of a block.
         beta, gamma, eta: weights of smoothness, of colours in it, and of the prior.
         solver: cut (exact, on the CPU) or icm (where the images are).
+        clean: weight of the loss of the images as they are, from whose gradient the saliency then is, in training mode; 0: none.
         transport: move blocks.
         t_eps: the price of moving.
     """
@@ -129,6 +130,7 @@ class PuzzleMix(MultiMix):
         gamma: NonNegativeFloat = 0.5,
         eta: NonNegativeFloat = 0.2,
         solver: Literal["cut", "icm"] = "icm",
+        clean: NonNegativeFloat = 0.0,
         transport: bool = False,
         t_eps: NonNegativeFloat = 0.8,
         **shared: Any,
@@ -137,7 +139,9 @@ class PuzzleMix(MultiMix):
             raise ValueError(f"blocks = {blocks}, solver = '{solver}': at least one number of blocks; cut or icm")
         self.blocks, self.solver, self.transport, self.t_eps = list(blocks), solver, transport, t_eps
         self.terms = {"levels": levels, "beta": beta, "gamma": gamma, "eta": eta}
+        self.clean = clean
         self._in_step, self._held, self._looked = False, None, False
+        self._gradient: Tensor | None = None
         super().__init__(params, model, mean, std, num_examples, seed, total_steps, **shared)
 
     def step(self, closure: Any = None) -> Tensor:
@@ -147,6 +151,17 @@ class PuzzleMix(MultiMix):
             return super().step(closure)
         finally:
             self._in_step, self._held = False, None
+
+    def losses(self, network: Network, x: Tensor, y: Tensor, loss: Criterion, generator: torch.Generator) -> Parts:
+        """Those of the masks, and with `clean` that of the images first."""
+        if self.clean:
+            at = x.detach().requires_grad_()
+            logits = network(at)
+            targets = one_hot(y, logits.shape[1]) if self.loss == "bce" else y
+            yield self._criterion(loss)(logits, targets) * self.clean, len(y)
+            self._gradient = at.grad
+        yield from super().losses(network, x, y, loss, generator)
+        self._gradient = None
 
     def _drawn(
         self, network: Network, x: Tensor, y: Tensor, loss: Criterion, generator: torch.Generator
@@ -162,7 +177,9 @@ class PuzzleMix(MultiMix):
         return found
 
     def _saliency(self, network: Network, x: Tensor, y: Tensor, loss: Criterion) -> Tensor:
-        """[N, H, W], of the network in evaluation mode."""
+        """[N, H, W]: of the network in evaluation mode, or of the clean images' own gradient."""
+        if self._gradient is not None:
+            return saliency(self._gradient)
         training = self.model is not None and self.model.training
         if training:
             self.model.eval()
@@ -202,4 +219,4 @@ class PuzzleMix(MultiMix):
         return network(torch.cat(mixed)), plan.kept[ks]
 
     def _extra(self, n: int) -> int:
-        return n if self._looked else 0
+        return n if self._looked and not self.clean else 0

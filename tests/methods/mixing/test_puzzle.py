@@ -164,6 +164,19 @@ def test_a_second_gradient_in_a_step_is_of_the_same_images():
     assert counts == [12, 6, 12, 6]
 
 
+def test_the_clean_images_loss_is_added_and_gives_the_saliency():
+    """At weight 0.5: half the cross-entropy of the images beside that of the masks, which are those of the images' own gradient."""
+    x, y = batch()
+    model = network()
+    _, gradient, counts = look(given("puzzle_mix", model, clean=0.5, blocks=[4]), model, x, y)
+    _, mixed, _ = look(given("puzzle_mix", model, blocks=[4]), model, x, y)
+    model.zero_grad()
+    F.cross_entropy(model(x), y).backward()
+    own = torch.cat([p.grad.flatten() for p in model.parameters()])
+    torch.testing.assert_close(gradient, mixed + own / 2, rtol=1e-5, atol=1e-8)
+    assert counts == [6, 6]
+
+
 def test_images_that_no_grid_divides_are_refused():
     x, y = batch(size=7)
     model = network(torch.nn.Flatten(), torch.nn.Linear(147, 4))
