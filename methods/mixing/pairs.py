@@ -79,12 +79,13 @@ def one_hot(y: Tensor, num_classes: int | None = None) -> Tensor:
 
 
 def mix(x: Tensor, order: Tensor, weights: Tensor) -> Tensor:
-    """x [B, ...] mixed with x[order] by weights [k, B] of the first: [k B, ...]."""
+    """x [B, ...] mixed with x[order] by weights [k, B] of the first: [k B, ...]; half precision goes through float32, lest lambda is rounded."""
     if not x.is_floating_point():
         raise ValueError(f"x of {x.dtype}: floating point numbers; divide images by 255 first")
     shape = (*weights.shape, *(1,) * (x.dim() - 1))
-    own, other = (w.to(x.dtype).reshape(shape) for w in (weights, 1 - weights))
-    return torch.mul(x[order], other).add_(x * own).flatten(0, 1)
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))
+    own, other = (w.to(exact.dtype).reshape(shape) for w in (weights, 1 - weights))
+    return torch.mul(exact[order], other).add_(exact * own).flatten(0, 1).to(x.dtype)
 
 
 def multimix(

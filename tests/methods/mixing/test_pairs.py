@@ -9,6 +9,7 @@ from mixing_points import batch
 from scipy import stats
 
 from datasets.images.vision import torchvision
+from methods.mixing.cutmix import cutmix
 from methods.mixing.pairs import draw_weights, mix, mixup, multimix, one_hot
 
 CLASSES = 4
@@ -109,6 +110,23 @@ def test_a_shared_lambda_is_that_of_all_pairs_and_others_are_not():
     assert all(len(row.unique()) == 1 for row in shared)
     assert len(shared[:, 0].unique()) == 3
     assert len(own.unique()) == 21
+
+
+def test_half_precision_rounds_the_mix_and_not_lambda():
+    """0.999 in bfloat16 is 1: such a mix would have nothing of the partner's."""
+    x = torch.tensor([[0.0], [256.0]], dtype=torch.bfloat16)
+    found = mix(x, torch.tensor([1, 0]), torch.full((1, 2), 0.999, dtype=torch.float64))
+    assert found.dtype == torch.bfloat16
+    assert float(found[0]) == pytest.approx(0.256, rel=4e-3)
+
+
+def test_images_keep_their_layout():
+    x = batch()[0].contiguous(memory_format=torch.channels_last)
+    order = torch.arange(6).roll(1)
+    mixed = mix(x, order, torch.rand(3, 6, generator=seeded()))
+    cut, _ = cutmix(x, torch.eye(6), k=3, order=order)
+    for one in (mixed, cut):
+        assert one.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_what_cannot_be_mixed_is_refused():

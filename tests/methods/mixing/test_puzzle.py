@@ -109,6 +109,30 @@ def test_transport_moves_salient_blocks_into_the_mask_at_the_least_price():
     assert torch.equal(transported(s, z, 50.0), torch.arange(4).expand(6, 4)), "too dear to move"
 
 
+def test_a_method_that_moves_blocks_moves_those_of_both_images():
+    """Every block of a mixed image is a whole one of the batch; with a high price it is the method that moves none."""
+    x, y = batch(4)
+    model = network()
+    keys = {"blocks": [4], "levels": 2, "beta": 0.0, "gamma": 0.0, "eta": 0.0}
+    seen = Recorder(model)
+    look(given("puzzle_mix", model, transport=True, t_eps=0.0, **keys), seen, x, y)
+    mixed = seen.seen[1]
+    parts = {
+        tuple(p.flatten().tolist())
+        for i in x
+        for p in i.unfold(1, 2, 2).unfold(2, 2, 2).permute(1, 2, 0, 3, 4).flatten(0, 1)
+    }
+    for image in mixed:
+        for part in image.unfold(1, 2, 2).unfold(2, 2, 2).permute(1, 2, 0, 3, 4).flatten(0, 1):
+            assert tuple(part.flatten().tolist()) in parts
+    still = Recorder(model)
+    look(given("puzzle_mix", model, **keys), still, x, y)
+    assert not torch.equal(mixed, still.seen[1])
+    dear = Recorder(model)
+    look(given("puzzle_mix", model, transport=True, t_eps=1e6, **keys), dear, x, y)
+    assert torch.equal(dear.seen[1], still.seen[1])
+
+
 def test_blocks_move_whole():
     x = torch.arange(32.0).view(1, 2, 4, 4)
     found = moved(x, torch.tensor([[3, 1, 2, 0]]), 2)
