@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -17,16 +17,21 @@ Inner = Annotated[float, Field(gt=0, lt=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
+Severity = Annotated[float, Field(ge=0.1, le=10)]  # of an operation on images, as AugMix counts it
 AtLeastTwo = Annotated[int, Field(ge=2)]
 DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]  # of a function, as package.module.name
 ADDED = "added"
+BUILT = "built"
+Built = Annotated[
+    Any, BUILT
+]  # of a key that holds another method with keys of its own; the constructor is given a function that makes it
 Kind = TypeVar("Kind")
 Added = Annotated[
     Kind, ADDED
 ]  # of a key that came later: at its default it is no part of a job, so that older jobs keep their keys
 
 __all__ = [
-    "ADDED", "Added", "AtLeastOne", "AtLeastTwo", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Literal", "NonNegativeFloat",
+    "ADDED", "BUILT", "Added", "AtLeastOne", "AtLeastTwo", "Built", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Literal", "NonNegativeFloat",
     "NonNegativeInt",
-    "PositiveFloat", "PositiveInt", "Probability",
+    "PositiveFloat", "PositiveInt", "Probability", "Severity",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from speed_batches import PEERS, features, paths, portfolios
 from speed_chains import chains
+from speed_mixing import mixing
 from speed_valuation import valuation
 from stopwatch import Row, interleaved, timed
 from torch import Tensor
@@ -179,6 +180,7 @@ BENCHMARKS = {
     "features": features,
     "chains": chains,
     "valuation": valuation,
+    "mixing": mixing,
 }
 
 

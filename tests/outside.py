@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import outside_mixing
+import outside_multimix
 import outside_noisy
 import outside_portfolio
 import outside_sampling
@@ -22,6 +23,7 @@ REFERENCES = {
     **outside_sampling.REFERENCES,
     **outside_valuation.REFERENCES,
     **outside_transport.REFERENCES,
+    **outside_multimix.REFERENCES,
 }
 SUBJECTS = (
     *("ssvr", "ssvr_fs", "ssvr_fs_spider"),
@@ -32,4 +34,5 @@ SUBJECTS = (
     *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_sgd_renewed", "reuse_map", "all_layers_gd"),
     *("reflected_replica", "r2sgld", "r2sgld_released", "resgld_lorenz"),
     "sava",
+    *("multimix", "multimix_manifold", "multimix_cutmix", "multimix_puzzle"),
 )

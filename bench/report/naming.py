@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.judge.groups import NAMES
 from bench.judge.own import OwnJob
@@ -21,16 +21,28 @@ def swept(jobs: Sequence[OwnJob]) -> list[str]:
         for same in alike.values():
             names = dict.fromkeys(name for job in same for name in job.config.get(part, {}))
             for name in names:
-                values = [job.config.get(part, {}).get(name) for job in same]
-                if any(value != values[0] for value in values):
-                    keys[f"{part}.{name}"] = None
+                keys |= dict.fromkeys(_apart(f"{part}.{name}", [job.config.get(part, {}).get(name) for job in same]))
     return [*groups, *keys]
+
+
+def _apart(path: str, values: Sequence[object]) -> list[str]:
+    """The path if the values differ; of the keys of one class (an optimizer's, held by a method) those that do."""
+    if all(value == values[0] for value in values):
+        return []
+    held = [value for value in values if isinstance(value, Mapping) and "_target_" in value]
+    if len(held) < len(values) or len({value["_target_"] for value in held}) > 1:
+        return [path]
+    names = dict.fromkeys(name for value in held for name in value)
+    return [one for name in names for one in _apart(f"{path}.{name}", [value.get(name) for value in held])]
 
 
 def value_text(value: object) -> str:
     """A config value as one types it."""
     if isinstance(value, list):
         return f"[{','.join(map(value_text, value))}]"
+    if isinstance(value, Mapping) and "_target_" in value:
+        keys = ", ".join(f"{name}={value_text(one)}" for name, one in value.items() if name != "_target_")
+        return f"{str(value['_target_']).rpartition('.')[2]}({keys})"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -39,8 +51,10 @@ def value_text(value: object) -> str:
 def given(job: OwnJob, path: str) -> str:
     """The text of an option or value; nothing where the job has no such key."""
     part, _, key = path.partition(".")
-    known = job.parts.get(part, {}) if key else job.names
-    return value_text(job.get(path)) if (key or part) in known else ""
+    known, (*inner, last) = job.parts.get(part, {}) if key else job.names, (key or part).split(".")
+    for name in inner:
+        known = known.get(name, {})
+    return value_text(job.get(path)) if last in known else ""
 
 
 def headings(paths: Sequence[str]) -> list[str]:

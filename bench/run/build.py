@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pickle import UnpicklingError
 from typing import Any
 
@@ -40,11 +41,21 @@ def build(group: str, node: Mapping[str, Any], *supplied: Any, **more: Any) -> A
     return handed((dict(node), supplied, more), make) if group == "dataset" else make()
 
 
+def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What a node's keys are to its constructor: themselves, but where one holds a node that names a class, a function that builds it."""
+    return {name: _function(value) for name, value in node.items() if name not in OURS}
+
+
+def _function(value: Any) -> Any:
+    named = isinstance(value, Mapping) and "_target_" in value
+    return partial(load(str(value["_target_"])), **arguments(value)) if named else value
+
+
 def _made(group: str, node: Mapping[str, Any], supplied: tuple[Any, ...], more: Mapping[str, Any]) -> Any:
-    arguments = {name: value for name, value in node.items() if name not in OURS}
+    given = arguments(node)
     try:
-        with recorded(*arguments.values()) if group in READ else nullcontext():
-            return load(str(node["_target_"]))(*supplied, **more, **arguments)
+        with recorded(*given.values()) if group in READ else nullcontext():
+            return load(str(node["_target_"]))(*supplied, **more, **given)
     except ValueError as error:
         at = f"{type(error).__name__} at {own_line(error)}: " if group == "dataset" and from_library(error) else ""
         raise UserError(f"{group}: {at}{in_one_line(error)}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, get_args
 
@@ -20,18 +20,18 @@ from bench.run.job import PARTS, Job, key_of
 from bench.run.notes import note
 from bench.run.options import options, task_of
 from bench.run.paths import CONF
-from bench.run.refusal import check_plain, line
+from bench.run.refusal import check_plain, line, short
 from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
 from bench.run.schema import settings_of
 from bench.run.signature import REQUIRED, signature
 from bench.run.targets import check_target
-from bench.types import ADDED, DottedName
+from bench.types import ADDED, BUILT, DottedName
 
 
 def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
     """The node's values with the types of its constructor's signature (1 becomes 1.0 for a float), defaults filled in.
 
-    A key that is `Added` stands there only where it is not at its default.
+    A key that is `Added` stands there only where it is not at its default. One that is `Built` has the same done to the node it holds.
     """
     target, given = node["_target_"], {k: v for k, v in node.items() if k != "_target_"}
     found = signature(target)
@@ -45,13 +45,46 @@ def typed(group: str, node: Mapping[str, Any]) -> dict[str, Any]:
         values = _model(target).model_validate(given).model_dump()
     except ValidationError as error:
         raise UserError(line(group, error, given, found.keys)) from None
+    values |= {name: typed(f"{group}.{name}", values[name]) for name in _built(target) if name in values}
     check_plain(group, values)
     left_out = {
-        name
-        for name, (kind, default) in found.keys.items()
-        if ADDED in getattr(kind, "__metadata__", ()) and values[name] == default
+        name for name, (kind, default) in found.keys.items() if _marked(kind, ADDED) and values[name] == default
     }
     return {"_target_": target, **{name: value for name, value in values.items() if name not in left_out}}
+
+
+def _marked(kind: Any, mark: str) -> bool:
+    return mark in getattr(kind, "__metadata__", ())
+
+
+def _built(target: str) -> list[str]:
+    """The keys of a target that hold a node with a target of its own."""
+    return [name for name, (kind, _) in signature(target).keys.items() if _marked(kind, BUILT)]
+
+
+def nodes_in(group: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A typed part and those that it holds, each with its path: `method`, `method.optimizer`."""
+    yield group, node
+    for name in _built(node["_target_"]):
+        if isinstance(node.get(name), Mapping):
+            yield from nodes_in(f"{group}.{name}", node[name])
+
+
+def _checked(group: str, node: Mapping[str, Any], task: str, extensions: Sequence[str]) -> dict[str, Any]:
+    """A node whose targets, its own and those of the nodes that it holds, may be named; a method that it holds must serve the task too."""
+    check_target(group, node.get("_target_"), extensions)
+    node = dict(node)
+    for name in _built(node["_target_"]):
+        if name in node:
+            at, held = f"{group}.{name}", node[name]
+            if not isinstance(held, Mapping):
+                raise UserError(f"{at} = {short(held)}: holds a method's keys; choose it by method@{at}={held}")
+            held = dict(held)
+            tasks = held.pop("tasks", [task])
+            if task not in tasks:
+                raise UserError(f"{at}: a method for {allowed_list(tasks)}; task '{task}' needs one that serves it")
+            node[name] = _checked(at, held, task, extensions)
+    return node
 
 
 def functions(node: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -73,7 +106,7 @@ def _parts(kind: Any) -> list[Any]:
 
 def code_names(parts: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
     """What the typed parts name of code: targets and functions."""
-    nodes = parts.values()
+    nodes = [node for part in parts.items() for _, node in nodes_in(*part)]
     return frozenset(
         itertools.chain.from_iterable([str(node["_target_"]), *(name for _, name in functions(node))] for node in nodes)
     )
@@ -200,12 +233,11 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         )
     _check_fit(names, nodes["method"].pop("tasks", None))
     settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
-    for part, node in nodes.items():
-        check_target(part, node.get("_target_"), settings.extensions)
+    nodes = {part: _checked(part, node, names["task"], settings.extensions) for part, node in nodes.items()}
     parts = {part: typed(part, node) for part, node in nodes.items()}
-    for part, node in parts.items():
+    for at, node in (one for part in parts.items() for one in nodes_in(*part)):
         for key, name in functions(node):
-            check_target(f"{part}.{key}", name, settings.extensions, suffix="")
+            check_target(f"{at}.{key}", name, settings.extensions, suffix="")
     if not isinstance(verify, bool):
         raise UserError(f"dataset.verify = {verify!r}: true, or false to take a known set's files as they are")
     if not verify:  # another identity, and no key of the data set's function

@@ -95,7 +95,7 @@ class CheckSweep(Callback):
             constructed(list(compress(jobs, to_do)))
         except Exception as error:
             _refuse(error)
-        overrides = [{o.key_or_group: o.value() for o in map(_parsed, line)} for line in lines]
+        overrides = [{o.get_key_element().lstrip("+~"): o.value() for o in map(_parsed, line)} for line in lines]
         multirun.begin(jobs, overrides, to_do, _workers(config.hydra.launcher))
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:

@@ -15,6 +15,7 @@ from hydra.utils import get_object
 from bench.errors import UserError
 from bench.judge.archive import archive_path, read_archive
 from bench.judge.plan import jobs
+from bench.run.build import arguments
 from bench.run.composition import hydra
 from bench.run.job import Job
 from bench.run.options import options, task_of
@@ -50,11 +51,17 @@ def keywords(target) -> dict[str, Any]:
     return found
 
 
+def held(node) -> list[str]:
+    """The defaults that bring the keys of another method: `/method@optimizer`."""
+    return [name for one in node.get("defaults", ()) if isinstance(one, dict) for name in one if "/method@" in name]
+
+
 @pytest.mark.parametrize(("group", "name"), NODES)
 def test_yaml_has_exactly_the_constructors_arguments(group, name):
     node = yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text())
     for target in targets(node):
         keys = set(node) - {"_target_", "defaults"} - ({"tasks"} if group == "method" else set())
+        keys |= {name.partition("@")[2] for name in held(node)}
         read = {name: default for name, (_, default) in signature(target).keys.items()}
         assert read == keywords(get_object(target)), "the static reading agrees with Python's own"
         assert keys == set(read)
@@ -78,7 +85,7 @@ def test_a_method_takes_its_keys_from_python_and_names_a_misspelt_one(method):
     """A family hands keywords on and swallows none."""
     dataset = next(name for name in options("dataset") if task_of(name) in tasks_of(method))
     node = planned((f"method={method}", f"dataset={dataset}", "scale=paper")).parts["method"]
-    keys = {name: value for name, value in node.items() if name != "_target_"}
+    keys = arguments(node)
     known = {"params": [torch.nn.Parameter(torch.zeros(2))], "num_components": 10_000, "strong_convexity": 1.0}
     supplied = {name: known[name] for name in signature(node["_target_"]).supplied if name in known}
     made = get_object(node["_target_"])

@@ -152,6 +152,11 @@ def test_jobs_are_named_by_what_was_swept_and_not_by_what_an_option_brings():
     jobs = [made("ssvr", {0: 1.0}, method__beta=0.5), made("sgd", {0: 1.0}), made("sgd", {0: 1.0}, method__lr=0.5)]
     assert swept(jobs) == ["method", "method.lr"]
     assert [name_of(job, swept(jobs)) for job in jobs] == ["ssvr, lr 1", "sgd, lr 1", "sgd, lr 0.5"]
+    first, second = ({"_target_": "methods.sign.baselines.SGD", "lr": lr, "momentum": 0.9} for lr in (0.1, 0.2))
+    jobs = [made("mixup", {0: 1.0}, method__optimizer=held) for held in (first, second)]
+    assert [name_of(job, swept(jobs)) for job in jobs] == ["lr 0.1", "lr 0.2"], "of what a method holds"
+    jobs = [made("mixup", {0: 1.0}, method__optimizer=held) for held in (first, {**first, "_target_": "a.AdamW"})]
+    assert name_of(jobs[1], swept(jobs)) == "optimizer AdamW(lr=0.1, momentum=0.9)"
     jobs = [made("sgd", {0: 1.0}, method__dim=3), made("sgd", {0: 1.0}, dataset__dim=3)]
     assert swept(jobs) == ["method.dim", "dataset.dim"]
 

@@ -16,6 +16,7 @@ from bench.run.options import options, read_yaml
 from bench.run.paths import CONF
 from bench.run.signature import REQUIRED, signature
 from bench.run.trial import try_method
+from bench.types import BUILT
 
 EXTREMES: tuple[Any, ...] = (-1e300, -2, -1.0, -1, -0.5, 0, 0.0, 0.5, 1, 1.0, 1.5, 2, 10**6, 1e300)
 
@@ -27,6 +28,8 @@ def plain(method: str) -> dict[str, Any]:
     found = {"_target_": node["_target_"]}
     for name, (kind, default) in signature(node["_target_"]).keys.items():
         given = node.get(name, default)
+        if BUILT in getattr(kind, "__metadata__", ()):
+            given = plain(next(one[f"/method@{name}"] for one in node["defaults"] if f"/method@{name}" in one))
         if isinstance(given, str) and "${" in given:
             given = default
         if isinstance(given, str) and name not in ("loss", "geometry") and given[:1].isdigit():

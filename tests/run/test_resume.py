@@ -38,6 +38,15 @@ RUNS = {
         "task.epochs=3",
         "task.batch_size=32",
     ],
+    "multimix_puzzle": [
+        "method=multimix_puzzle",
+        "method@method.optimizer=ssvr",
+        "dataset=digits",
+        "model=small_cnn",
+        "dataset.train_size=320",
+        "task.epochs=3",
+        "task.batch_size=32",
+    ],
     "doubly_stochastic": [
         "method=doubly_adam",
         "dataset=gaussian_sum",
