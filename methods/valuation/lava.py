@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bench.tasks.valuation.protocol import Problem
-from methods.valuation.arrays import problem_of
+from methods.valuation.arrays import values_of
 from methods.valuation.transport import Transport
 
 
@@ -42,12 +42,9 @@ def lava_values(features: Any, labels: Any, reference_features: Any, reference_l
 
     Args:
         features, labels, reference_features, reference_labels: [N, d], [N], [M, d], [M]; numpy arrays or tensors; labels are integers or words.
-        keys: of `LAVA`.
+        keys: of `LAVA`, and `seed` of the draw of `label_points`.
 
     Raises:
-        ValueError: one line about an array that does not fit.
+        ValueError: one line about an array or a key that does not fit, or values that are not finite.
     """
-    method = LAVA(**keys)
-    method.begin(problem_of(features, labels, reference_features, reference_labels))
-    method.advance(0)
-    return method.values()
+    return values_of(LAVA, "lava_values", (features, labels, reference_features, reference_labels), keys)

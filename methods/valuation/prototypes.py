@@ -38,10 +38,14 @@ class Prototypes(Valuer):
         """All values."""
         from sklearn.cluster import MiniBatchKMeans
 
-        x = self.problem.x.cpu().numpy()
+        x = self.problem.x.cpu()
+        mean = x.mean(0)  # mini-batches do not centre, and distances by products round with an offset
         state = stream_seed(self.problem.seed, "init") % 2**32
-        found = MiniBatchKMeans(self.clusters, batch_size=self.batch_size, n_init=3, random_state=state).fit(x)
-        centres, labels = torch.from_numpy(found.cluster_centers_).double(), torch.from_numpy(found.labels_).long()
-        parts = zip(self.problem.x.cpu().split(ROWS), labels.split(ROWS))
+        found = MiniBatchKMeans(self.clusters, batch_size=self.batch_size, n_init=3, random_state=state).fit(
+            (x - mean).numpy()
+        )
+        centres = torch.from_numpy(found.cluster_centers_).double() + mean.double()
+        labels = torch.from_numpy(found.labels_).long()
+        parts = zip(x.split(ROWS), labels.split(ROWS))
         near = [F.cosine_similarity(part.double(), centres[mine], dim=1) for part, mine in parts]
         self.found["values"] = torch.cat(near) - 1

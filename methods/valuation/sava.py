@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.tasks.valuation.protocol import Problem
 from bench.types import AtLeastTwo, PositiveFloat, PositiveInt
-from methods.valuation.arrays import problem_of
+from methods.valuation.arrays import values_of
 from methods.valuation.batches import Order, batches, notice, ordered
 from methods.valuation.costs import filled
 from methods.valuation.released import batch_cost
@@ -167,13 +167,10 @@ def sava_values(features: Any, labels: Any, reference_features: Any, reference_l
 
     Args:
         features, labels, reference_features, reference_labels: [N, d], [N], [M, d], [M]; numpy arrays or tensors; labels are integers or words.
-        keys: of `SAVA`, and `seed` of its shuffling.
+        keys: of `SAVA`, and `seed` of its shuffling. A batch of one point gives it the value 0: there is nothing in it to compare with.
 
     Raises:
-        ValueError: one line about an array that does not fit.
+        ValueError: one line about an array or a key that does not fit, or values that are not finite.
     """
-    seed = keys.pop("seed", 0)
-    method = SAVA(**keys)
-    for unit in range(method.begin(problem_of(features, labels, reference_features, reference_labels, seed))):
-        method.advance(unit)
-    return method.values()
+    arrays = features, labels, reference_features, reference_labels
+    return values_of(SAVA, "sava_values", arrays, {"seed": 0, **keys})

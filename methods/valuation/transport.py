@@ -22,6 +22,8 @@ from bench.types import Inner, NonNegativeFloat, PositiveFloat, PositiveInt
 from methods.valuation import costs, flash
 from methods.valuation.sinkhorn import Schedule, annealed, solve
 
+MOST_UPDATES = 10_000  # of a list of eps
+LARGEST = 1e150  # diameter
 AT_ONCE = 1 << 27  # entries of the costs that are held together
 
 
@@ -94,7 +96,11 @@ class Transport:
     # ---- the protocol
 
     def begin(self, problem: Problem) -> int:
-        """Batches, the list of eps and what the reference side needs; the number of training batches."""
+        """Batches, the list of eps and what the reference side needs; the number of training batches.
+
+        Raises:
+            ValueError: "scaling = ...", so near 1 that the list would not end.
+        """
         if self.backend == "flash":
             flash.check(problem.x.device)
         self.problem, self._global = problem, None
@@ -125,6 +131,13 @@ class Transport:
         """The list of eps, and whether there is more to it."""
         if isinstance(self.schedule, list):
             return Schedule(tuple(self.schedule))
+        if self.diameter_used > LARGEST:
+            raise ValueError(f"diameter = {self.diameter_used:g}: at most {LARGEST:g}, whose square is a number still")
+        count = (math.log(self.epsilon) - 2 * math.log(self.diameter_used)) / (2 * math.log(self.scaling))
+        if count > MOST_UPDATES:
+            raise ValueError(
+                f"scaling = {self.scaling}: {count:,.0f} updates, at most {MOST_UPDATES:,}; choose a smaller one"
+            )
         eps = annealed(self.diameter_used, self.epsilon, self.scaling)
         return Schedule(eps, self.tolerance if self.schedule == "converged" else None, self.max_updates)
 

@@ -20,7 +20,7 @@ from bench.run.session import Session
 from bench.seeding import generator
 from bench.tasks.valuation.embedding import embed
 from bench.tasks.valuation.loop_cost import Peak
-from bench.tasks.valuation.loop_options import option, serves
+from bench.tasks.valuation.loop_options import need_embedder, option, serves
 from bench.tasks.valuation.loop_prune import Pruning, Recipe
 from bench.tasks.valuation.loop_sheet import thumbnails as thumbnail_rows
 from bench.tasks.valuation.loop_sheet import write_sheet
@@ -84,6 +84,7 @@ def run(
     points: Points = build("dataset", session.job.parts["dataset"], session.job.settings.data_root, session.seeds[0])
     if session.job.parts.get("model") is None:
         raise UserError("model: missing value; name an embedder, as model=features_as_they_are")
+    need_embedder(session.job.parts["model"])
     if points.about:
         session.report(points.about)
     valuing = Valuing(session, points.to(device.device))
@@ -126,12 +127,13 @@ class Valuing:
         self.state: dict[str, Any] = {}
         self.units, self.told = 0, list[str]()
 
-    def _begun(self, node: dict[str, Any]) -> tuple[Method, int]:
+    def _begun(self, node: dict[str, Any], key: str = "method.") -> tuple[Method, int]:
+        """A method and its number of units; `key` goes before what it says of its own keys."""
         method: Method = build("method", node)
         try:
             return method, method.begin(self.problem)
         except ValueError as error:
-            raise UserError(f"method.{error}") from error
+            raise UserError(f"{key}{error}") from error
 
     def values(self, state: dict[str, Any] | None, cost: bool) -> Floats:
         """[N], from the start or a checkpoint."""
@@ -213,7 +215,8 @@ class Valuing:
 
     def compare(self, values: Floats, node: dict[str, Any]) -> None:
         """`spearman` with the values of another method."""
-        method, units = self._begun(node)
+        named = self.session.job.parts["task"]["compare"]
+        method, units = self._begun(node, f"task.compare = {named}: ")
         for unit in range(units):
             method.advance(unit)
         found = spearman(values, self._checked(method.values()))

@@ -54,3 +54,17 @@ def is_network(node: Node) -> bool:
     """Does a node build a network for images?"""
     target = str(node.get("_target_"))
     return target.startswith("bench.models.") and list(inspect.signature(load(target)).parameters)[:3] == NETWORK
+
+
+def need_embedder(node: Node) -> None:
+    """UserError where a node of conf/model builds a classifier."""
+    if is_network(node):
+        name = str(node["_target_"]).rpartition(".")[2]
+        known = [
+            other
+            for other in options("model")
+            if not _node("model", other, "smoke")["_target_"].startswith("bench.models.")
+        ]
+        raise UserError(
+            f"model = {name}: a classifier, and valuation wants an embedder of points: {allowed_list(known)}"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,13 @@ NAN[4, 1] = np.nan
         ({"labels": None}, "no array 'labels', found features, reference_features, reference_labels; needed"),
         ({"labels": None, "label": GOOD["labels"]}, "no array 'labels', .*did you mean 'label'"),
         ({"features": NAN}, r"features\[4, 1\] = nan: 1 numbers are not finite"),
+        ({"features": np.full((6, 3), 1e16) * np.arange(6)[:, None]}, r"features\[1, 0\] = 1e\+16: beyond 1e\+15"),
+        ({"reference_features": GOOD["features"][:4] * 1e39}, "reference_features.*not finite in single precision"),
+        ({"features": GOOD["features"] * [1, 1e-60, 1]}, r"features\[:, 1\] varies by less than single precision"),
+        ({"features": GOOD["features"] + [0, 0, 1e12]}, r"features\[:, 2\] varies by less than single precision"),
+        ({"labels": np.array([0, 1, 2, 0, 1, 1e30])}, r"labels\[5\] = 1e\+30: beyond 64 bits"),
+        ({"labels": np.array([0, 1, 2, 0, 1, 2**63], np.uint64)}, r"labels\[5\] = 9223372036854775808: beyond 64 bits"),
+        ({"reference_labels": np.array([b"\xe9", b"\xe8", b"a", b"b"])}, r"reference_labels: b'\\xe9' is no UTF-8"),
         ({"features": GOOD["features"] * 1e300}, "numbers are not finite in single precision"),
         ({"features": GOOD["features"][:, 0]}, r"features has shape \[6\]; a row a point"),
         ({"features": np.zeros((6, 2, 2))}, r"features.reshape\(len\(features\), -1\)"),
@@ -106,6 +114,79 @@ def test_a_bad_array_is_one_line_that_names_file_and_array(arrays, wanted, writt
         from_npz("", 0, path=written(**arrays))
     assert "x.npz" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64])
+def test_an_offset_is_subtracted_before_it_rounds(kind, written):
+    """Seconds of 2023: single precision has one number in 128; a column without an offset stays as it is."""
+    seconds = 1.7e9 + np.arange(10) * 3
+    features = np.stack([seconds, np.arange(10) % 4], 1).astype(kind)
+    path = written(
+        features=features[:6], reference_features=features[6:], test_features=features[:2], test_labels=np.array([0, 1])
+    )
+    points = from_npz("", 0, path=path)
+    mean = 1.7e9 + 3 * 7.5
+    for found, wanted in (
+        (points.train_x, features[:6]),
+        (points.reference_x, features[6:]),
+        (points.test_x, features[:2]),
+    ):
+        assert found[:, 0].tolist() == (wanted[:, 0] - mean).tolist()
+        assert found[:, 1].tolist() == wanted[:, 1].tolist()
+
+
+def test_an_offset_beyond_the_largest_feature_is_subtracted(written):
+    features = np.arange(30.0).reshape(10, 3) * 2.0**42 + 2.0**54
+    points = from_npz("", 0, path=written(features=features[:6], reference_features=features[6:]))
+    torch.testing.assert_close(points.train_x.double(), torch.from_numpy(features[:6] - features[6:].mean(0)))
+
+
+def said_of(path: str) -> str:
+    """The line of a refusal; nothing where there is none."""
+    try:
+        from_npz("", 0, path=path)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def test_whatever_a_damaged_file_raises_is_one_line(written, tmp_path):
+    """Bytes of the headers, changed in turn to others."""
+    content, other = Path(written()).read_bytes(), tmp_path / "other.npz"
+    lines = []
+    for k, place in enumerate((*range(0, 140, 2), *range(len(content) - 300, len(content), 3))):
+        changed = bytes([(0, 9, 40, 255)[k % 4]])
+        other.write_bytes(content[:place] + changed + content[place + 1 :])
+        lines.append(said_of(str(other)))
+    assert len(set(lines)) > 5
+    assert not any("\n" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotImplementedError,
+        RuntimeError,
+        OverflowError,
+        TypeError,
+        SyntaxError,
+        tokenize.TokenError,
+        MemoryError,
+        KeyError,
+    ],
+)
+def test_what_numpy_and_zipfile_raise_is_damage(error, written, monkeypatch):
+    def broken(*_, **__):
+        raise error("odd\nbytes")
+
+    path = written()
+    with monkeypatch.context() as patched:
+        patched.setattr(np.lib.format, "read_array", broken)
+        with pytest.raises(UserError, match=r"array 'features' is damaged: .*odd"):
+            from_npz("", 0, path=path)
+    monkeypatch.setattr(np, "load", broken)
+    with pytest.raises(UserError, match=r"not an \.npz file"):
+        from_npz("", 0, path=path)
 
 
 def test_a_misspelt_text_finds_its_class(written):

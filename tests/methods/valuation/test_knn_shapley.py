@@ -11,6 +11,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from valuation_points import advanced, gaussian, problem
 
+from bench.tasks.valuation.protocol import Problem
 from methods.valuation import knn_shapley
 from methods.valuation.knn_shapley import KNNShapley
 
@@ -68,6 +69,41 @@ def test_distances_by_products_and_directly_order_alike(monkeypatch):
     direct = advanced(KNNShapley(k=5), seen)
     monkeypatch.setattr(knn_shapley, "DIRECT", 0)
     torch.testing.assert_close(advanced(KNNShapley(k=5), seen), direct, rtol=0, atol=1e-15)
+
+
+def shifted(offset: float, d: int) -> Problem:
+    """Three classes in d coordinates, in multiples of 1/64, which an offset of 1000 leaves exact in single precision."""
+    draw = torch.Generator().manual_seed(0)
+    y, reference_y = torch.arange(300) % 3, torch.arange(60) % 3
+    x, reference_x = (
+        ((torch.randn(len(side), d, generator=draw) + side[:, None]) * 64).round() / 64 for side in (y, reference_y)
+    )
+    return Problem(x + offset, y, reference_x + offset, reference_y, 3)
+
+
+@pytest.mark.parametrize("d", [8, 65])
+def test_an_offset_changes_nothing(d, monkeypatch):
+    plain, offset = advanced(KNNShapley(k=5), shifted(0.0, d)), advanced(KNNShapley(k=5), shifted(1000.0, d))
+    torch.testing.assert_close(offset, plain, rtol=0, atol=1e-15)
+    monkeypatch.setattr(knn_shapley, "TRAINING", 7 * d)
+    torch.testing.assert_close(advanced(KNNShapley(k=5), shifted(1000.0, d)), plain, rtol=0, atol=1e-15)
+
+
+def test_points_of_whole_numbers_at_equal_distance_stand_in_their_order():
+    """Distances by products: the i-th of many ones alike has the value of its place."""
+    x = torch.zeros(40, 70)
+    x[20:, 0], x[::2, 1:3] = 1.0, 1.0
+    y, reference = torch.arange(40) % 2, torch.ones(3, 70)
+    whole = Problem(x, y, reference, torch.ones(3, dtype=torch.long), 2)
+    order = (x - 1).square().sum(1).argsort(stable=True)
+    assert torch.equal(made(whole)._distances(reference)[0].argsort(stable=True), order)
+
+
+def made(seen: Problem) -> KNNShapley:
+    """A method that has begun."""
+    method = KNNShapley(k=5)
+    method.begin(seen)
+    return method
 
 
 def test_flipped_labels_are_worth_less():

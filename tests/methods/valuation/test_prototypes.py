@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,18 @@ def test_clusters_that_are_plain_to_see_are_those_of_k_means():
     values = advanced(Prototypes(clusters=3, batch_size=300), seen).numpy()
     np.testing.assert_allclose(values, wanted, atol=2e-3)
     assert values.min() < -5e-3
+
+
+def test_an_offset_moves_no_point_to_another_cluster():
+    """Cosines are of the features with their offset: those of k-means on the same numbers in double precision."""
+    seen = problem(gaussian("", 0, noise=0.5))
+    far = replace(seen, x=(seen.x * 64).round() / 64 + 20000.0)
+    values = advanced(Prototypes(clusters=3, batch_size=300), far).numpy()
+    x = far.x.double().numpy()
+    found = KMeans(3, n_init=5, random_state=0).fit(x)
+    centres = found.cluster_centers_[found.labels_]
+    wanted = (x * centres).sum(1) / np.linalg.norm(x, axis=1) / np.linalg.norm(centres, axis=1)
+    assert np.corrcoef(values, wanted)[0, 1] > 0.999
 
 
 def test_one_cluster_s_centre_is_the_mean():

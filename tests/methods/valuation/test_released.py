@@ -103,5 +103,5 @@ def test_points_without_pixels_are_one_line():
     p = problem()
     with pytest.raises(ValueError, match=r"^outer = released: .* these points are features"):
         SAVA(outer="released").begin(p)
-    with pytest.raises(ValueError, match=r"^outer = released: "):
+    with pytest.raises(ValueError, match=r"^sava_values: outer = released: "):
         sava_values(p.x, p.y, p.reference_x, p.reference_y, outer="released")

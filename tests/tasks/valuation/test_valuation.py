@@ -22,6 +22,7 @@ from bench.run.session import Run, Session
 from bench.run.stopping import StopSignal
 from bench.tasks.valuation import loop, loop_prune
 from bench.tasks.valuation.embedding import embed
+from bench.tasks.valuation.loop_options import need_embedder
 from bench.tasks.valuation.protocol import Problem
 from methods.valuation.knn_shapley import KNNShapley
 
@@ -109,6 +110,21 @@ def test_equal_values_tell_nothing(tmp_path):
     assert [line for line in said if "alike" in line] == ["Constant on gaussian: all points are alike"]
     late = ran(tmp_path / "late", "Late")[2]
     assert late[:2] == ["Late on gaussian: all points are alike", "Late on gaussian: all points were alike"]
+
+
+def test_what_the_method_of_a_comparison_says_names_the_comparison(tmp_path):
+    with pytest.raises(
+        UserError, match=r"^task\.compare = prototypes: clusters = [0-9]+: at most one for each of the 4 points"
+    ):
+        ran(tmp_path, "random", compare="prototypes", dataset_n=4, sheet=0)
+
+
+def test_a_classifier_is_no_embedder():
+    with pytest.raises(
+        UserError, match=r"^model = resnet8: a classifier, .*features_as_they_are, pixels, published_resnet20"
+    ):
+        need_embedder({"_target_": "bench.models.resnet8"})
+    need_embedder({"_target_": "bench.tasks.valuation.embedders.Pixels"})
 
 
 def test_a_value_that_is_no_number_is_a_diverged_run(tmp_path):
