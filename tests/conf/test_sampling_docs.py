@@ -171,7 +171,7 @@ BOX = "dataset.domain={box:[[-1,-1],[1,1]]}"
 
 
 def test_a_domain_that_is_a_number(job):
-    with pytest.raises(UserError, match="dataset.domain = 5: must be a list or a string or"):
+    with pytest.raises(UserError, match=r"dataset\.domain = 5: must be a list or a string or"):
         job(*SMALL, f"dataset.energy={__name__}.bowl", "dataset.domain=5")
 
 
