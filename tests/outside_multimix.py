@@ -155,6 +155,7 @@ def augmix() -> None:
     for sign in (1, -1):
         tests.test_places_are_pil_s(sign)
     tests.test_the_divergence_by_hand()
+    tests.test_the_loss_is_the_cross_entropy_and_twelve_times_the_divergence()
 
 
 REFERENCES = {f.__name__: f for f in (unmixed, mixup, cutmix, manifold_mixup, puzzle_mix, augmix)}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
+from string import Formatter
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, model_validator
@@ -160,8 +160,10 @@ class Figure(Entry):
                 raise ValueError(f"each: it names a file: {problem}")
         if set(self.each) & set(self.only):
             raise ValueError(f"each: only says {short(min(set(self.each) & set(self.only)))} already")
-        if any(brace in filled(self.caption, dict.fromkeys(self.each, "")) for brace in "{}"):
-            raise ValueError(f"caption {short(self.caption)}: braces hold names of 'each' alone")
+        try:
+            filled(self.caption, dict.fromkeys(self.each, ""))
+        except (KeyError, ValueError):
+            raise ValueError(f"caption {short(self.caption)}: braces hold names of 'each' alone") from None
 
     def drawn(self, name: str) -> Iterator[tuple[str, Figure]]:
         """The figures to draw and their names: this one, or one for each combination of `each`."""
@@ -172,8 +174,17 @@ class Figure(Entry):
 
 
 def filled(caption: str, values: Mapping[str, Any]) -> str:
-    """The caption with values in the place of their names in braces."""
-    return re.sub(r"{([^{}]*)}", lambda name: str(values.get(name[1], name[0])), caption)
+    """The caption with values in the place of their names in braces, which may have dots; double braces are braces.
+
+    Raises:
+        KeyError, ValueError: braces that hold anything else.
+    """
+    found = ""
+    for text, name, spec, conversion in Formatter().parse(caption):
+        if spec or conversion:
+            raise ValueError(name)
+        found += text + ("" if name is None else str(values[name]))
+    return found
 
 
 class Pivot(Entry):
