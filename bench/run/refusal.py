@@ -80,13 +80,12 @@ def _place(entry: Any, values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _word(entry: Any) -> str:
-    word = WORDS.get(entry["type"])
-    if word is None:
-        return entry["msg"].removeprefix("Input should be ")
     facts = {name: f"{fact:g}" if isinstance(fact, float) else fact for name, fact in entry.get("ctx", {}).items()}
     try:
-        return word.format(**facts)
-    except KeyError:  # a fault of a union's member may lack what its own kind has
+        return WORDS[entry["type"]].format(**facts)
+    except (
+        KeyError
+    ):  # a type without words of ours, or a fault of a union's member, which may lack what its own kind has
         return entry["msg"].removeprefix("Input should be ")
 
 

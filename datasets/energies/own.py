@@ -72,13 +72,8 @@ class OwnEnergy(NormalEstimates):
 
     def _check(self) -> None:
         """Does the function take points and give an energy each, by itself, the same again, finite, and a gradient?"""
-        x = self._start.expand(self.dim + 2, -1).clone()
-        x[1:] += (
-            1e-3
-            * torch.arange(1, len(x), dtype=torch.float64)[:, None]
-            / len(x)
-            * (self.domain.high - self.domain.low).nan_to_num(1)
-        )
+        shifts = torch.linspace(0, 1e-3, self.dim + 2, dtype=torch.float64)[:, None]
+        x = self._start + shifts * (self.domain.high - self.domain.low)
         value = self.energy(x)
         for point, one in zip(x, value):
             if not torch.allclose(self.energy(point[None])[0], one, rtol=1e-9, atol=1e-12, equal_nan=True):

@@ -5,6 +5,9 @@ Networks are in evaluation mode: with batch statistics an image's gradient would
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from bench.tasks.classification.mixing_variance import (
@@ -35,7 +38,7 @@ def gradient_variance(trained: Trained) -> dict[str, float]:
     straight line in 1/K that fits them best.
     See mixing_variance for the law. 8192 pairs of the first 10,000 training images; of networks that take more work fewer, at least 256.
     """
-    with _Frozen(trained) as mixture:
+    with _frozen(trained) as mixture:
         count = _pairs(trained, mixture, EACH)
         found, parts = measured(mixture, KS, count), components(mixture, count)
         in_strata = stratified(mixture, STRATA, count)
@@ -59,7 +62,7 @@ def batch_gradient_variance(trained: Trained) -> dict[str, float]:
     of the batch, each beside `..._predicted_k<K>`; and of 160 pairs with one lambda, as many forward passes as K = 5 takes,
     `batch_variance_equal_compute` and `batch_variance_shared_equal_compute`.
     """
-    with _Frozen(trained) as mixture:
+    with _frozen(trained) as mixture:
         count = min(DRAWS, _pairs(trained, mixture, BATCH * 4 * max(FEW), least=FEWEST))
         parts = components(mixture, 8 * count, levels=16)
         row: dict[str, float] = {}
@@ -81,24 +84,19 @@ def off_line(variances: dict[int, float]) -> float:
     return (values / line - 1).abs().max().item()
 
 
-class _Frozen:
+@contextmanager
+def _frozen(trained: Trained) -> Iterator[Mixture]:
     """The training images' mixture as the network sees it in evaluation mode; in training mode again afterwards."""
-
-    def __init__(self, trained: Trained) -> None:
-        self._trained = trained
-
-    def __enter__(self) -> Mixture:
-        trained, data = self._trained, self._trained.data
-        trained.model.eval()
-        parameters = sum(p.numel() for p in trained.model.parameters() if p.requires_grad)
-        labels = data.train_y[:SUBSET]
-        x = trained.images.plain(torch.arange(len(labels), device=labels.device))
-        alpha = float(getattr(trained.method, "alpha", 1.0))
-        gradients = network_gradients(trained.model)
-        return Mixture(x.contiguous(), labels, data.num_classes, alpha, gradients, parameters, trained.seed)
-
-    def __exit__(self, *error: object) -> None:
-        self._trained.model.train()
+    data, model = trained.data, trained.model
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    labels = data.train_y[:SUBSET]
+    x = trained.images.plain(torch.arange(len(labels), device=labels.device)).contiguous()
+    alpha = float(getattr(trained.method, "alpha", 1.0))
+    model.eval()
+    try:
+        yield Mixture(x, labels, data.num_classes, alpha, network_gradients(model), parameters, trained.seed)
+    finally:
+        model.train()
 
 
 def _pairs(trained: Trained, mixture: Mixture, interpolations: int, least: int = LEAST) -> int:

@@ -85,13 +85,12 @@ class Mixture:
 
     def lambdas(self, *shape: int, stream: int) -> Tensor:
         """Independent ones, by inversion, of one stream."""
-        uniform = torch.rand(shape, generator=generator(self.seed, "noise", stream, 1, 0), dtype=torch.float64)
-        return self._quantiles(uniform)
+        return self._quantiles(self._uniform(shape, stream))
 
     def strata(self, *shape: int, stream: int) -> Tensor:
         """The same, but along the last axis of size K the k-th is between the quantiles k / K and (k + 1) / K."""
-        uniform = torch.rand(shape, generator=generator(self.seed, "noise", stream, 1, 0), dtype=torch.float64)
-        return self._quantiles((torch.arange(shape[-1], dtype=torch.float64) + uniform) / shape[-1])
+        places = torch.arange(shape[-1], dtype=torch.float64) + self._uniform(shape, stream)
+        return self._quantiles(places / shape[-1])
 
     def summed(self, pairs: Tensor, lam: Tensor) -> Tensor:
         """Sums of gradients [draws, P] over pairs [2, draws, batch] and their lambdas [draws, batch, K]."""
@@ -107,6 +106,9 @@ class Mixture:
         each = gradients * self.parameters + images * ACTIVATIONS * self.x[0].numel()
         size = max(1, CHUNK.get(self.x.device.type, CHUNK["cpu"]) // each)
         return (slice(start, min(start + size, draws)) for start in range(0, draws, size))
+
+    def _uniform(self, shape: tuple[int, ...], stream: int) -> Tensor:
+        return torch.rand(shape, generator=generator(self.seed, "noise", stream, 1, 0), dtype=torch.float64)
 
     def _quantiles(self, u: Tensor) -> Tensor:
         found = torch.as_tensor(betaincinv(self.alpha, self.alpha, u.numpy()))
