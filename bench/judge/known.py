@@ -66,7 +66,8 @@ def _ties(claim: Claim) -> Iterator[str]:
 
 
 def _of_figure(figure: Figure) -> Iterator[str]:
-    yield from _axes(figure.experiment, {"x": figure.x, "y": figure.y})
+    if figure.numbered is None:
+        yield from _axes(figure.experiment, {"x": figure.x, "y": figure.y})
     yield from _axes(figure.experiment, {"by": figure.by}, option=True)
     columns = {f"at {k}": k for k in figure.at} | {f"titles {k}": k for k in figure.titles}
     columns |= {field: name for field in ("marks", "thumbnail") if (name := getattr(figure, field))}

@@ -173,7 +173,7 @@ def _of_figure(figure: Figure, jobs: Sequence[Job]) -> str | None:
         found = [job for job in jobs if all(job.get(k) in _listed(v) for k, v in drawn.only.items())]
         if not found:
             return f"only: {_nothing_of(drawn.only, jobs)}"
-        for field in ("x", "y", "by"):
+        for field in ("x", "y", "by") if figure.numbered is None else ("by",):
             if problem := _absent(getattr(figure, field), found):
                 return f"{field}: {problem}"
         if problem := _row(figure.at, found):

@@ -58,6 +58,8 @@ def _of_check(check: Check) -> Iterator[Reader]:
 
 
 def _of_figure(figure: Figure) -> Iterator[Reader]:
+    if figure.numbered is not None:  # final metrics, of which all are kept
+        return
     for value in (figure.value, figure.size, figure.marks) if figure.value or figure.size else (None,):
         names = {figure.x, figure.y, figure.by, *([value] if value else []), *figure.at}
         columns = frozenset(name for name in names if "." not in name and name not in OPTIONS)

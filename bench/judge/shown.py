@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
+from bench.errors import nearest
 from bench.judge.words import (
+    OPTIONS,
     Each,
     Entry,
     Named,
@@ -19,6 +22,7 @@ from bench.judge.words import (
     Text,
     check_metric,
     is_number,
+    metrics_of,
     not_a_name,
     short,
 )
@@ -91,10 +95,59 @@ class Published(Entry):
         return self
 
 
+def numbers(pattern: str, metrics: Iterable[str]) -> dict[int, str]:
+    """The metrics that a pattern speaks of, in the order of the numbers that stand at its star."""
+    before, after = map(re.escape, pattern.split("*"))
+    found = ((re.fullmatch(rf"{before}([0-9]+){after}", name), name) for name in metrics)
+    return dict(sorted((int(match[1]), name) for match, name in found if match))
+
+
+def _pattern(text: str) -> str:
+    if text.count("*") != 1:
+        raise ValueError(f"{short(text)}: expected a metric's name with one star for its number, as variance_k*")
+    return text
+
+
+class Numbered(Entry):
+    """How final metrics with a number in their names make lines: the figure's `y` has a star for the number n, as variance_k*; its `x` are the
+    words at the axis on which n stands.
+
+    label: the words at the other axis.
+    beside: more metrics by a name, as {predicted: predicted_k*}: dashed, in the colour of their line.
+    bins: n counts so many equal bins of [0, 1], and what is drawn stands at the middle of its bin; where fewer than half of a line's runs
+        have the number it is left out. diagonal: the name of the line from (0, 0) to (1, 1) of such a figure.
+    """
+
+    label: Text
+    beside: dict[Text, Annotated[str, AfterValidator(_pattern)]] = Field(default_factory=dict, max_length=2)
+    bins: Annotated[int, Field(ge=2)] | None = None
+    diagonal: Text | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Numbered:
+        if self.diagonal is not None and self.bins is None:
+            raise ValueError("diagonal: only with bins")
+        return self
+
+    def check(self, experiment: str, y: str) -> None:
+        """ValueError where the experiment's task has no two such metrics, or more than there are bins."""
+        metrics = metrics_of(experiment)
+        patterns = {"y": _pattern(y)} | {f"numbered.beside.{name}": pattern for name, pattern in self.beside.items()}
+        for field, pattern in patterns.items():
+            found = numbers(pattern, metrics)
+            if len(found) < 2:
+                known = [re.sub("[0-9]+$", "*", name) for name in metrics]
+                hint = nearest(pattern, dict.fromkeys(name for name in known if known.count(name) > 1))
+                raise ValueError(f"{field}: the task of {experiment} computes no two metrics {short(pattern)}{hint}")
+            if self.bins is not None and (min(found) < 1 or max(found) > self.bins):
+                raise ValueError(f"numbered.bins: {self.bins}, but {field} counts from {min(found)} to {max(found)}")
+
+
 class Figure(Entry):
     """A figure of an experiment.
 
     Lines: metric `y` over a column of the curve or a config key, a line for each value of `by`.
+    Lines of final metrics, where there is `numbered`: `y` against the number in its name.
     Heat map, where there is a `value`: that metric over the columns `x` and `y`, a panel for each value of `by`, an option, key or column.
     Scatter, where there is a `size`: points at the columns `x` and `y` on the unit disc, area and colour by that signed column, panels as
     above; rays through the rows that have the column `marks`.
@@ -117,6 +170,7 @@ class Figure(Entry):
     outline: tuple[str, str] | None = Field(None, strict=False)
     thumbnail: str | None = None
     titles: tuple[str, ...] = Field((), strict=False, max_length=2)
+    numbered: Numbered | None = None
     by: str = "method"
     log: Literal["", "x", "y", "xy"] = ""
     only: Runs = Field(default_factory=dict)
@@ -135,15 +189,22 @@ class Figure(Entry):
 
     @property
     def legend(self) -> str:
-        """The caption, and where the published points come from."""
-        if self.published is None:
-            return self.caption
-        source = self.published.source
-        return f"{self.caption} Open squares: published ({source.where}; {HOW[source.how]})."
+        """The caption, what is left out, and where the published points come from."""
+        said = [self.caption]
+        if self.numbered is not None and self.numbered.bins is not None:
+            said.append("Bins that are empty in more than half of the runs are left out.")
+        if self.published is not None:
+            source = self.published.source
+            said.append(f"Open squares: published ({source.where}; {HOW[source.how]}).")
+        return " ".join(said)
 
     @model_validator(mode="after")
     def _known(self) -> Figure:
-        check_metric(self.experiment, self.size or self.value or self.y, "metric")
+        if self.numbered is None:
+            check_metric(self.experiment, self.size or self.value or self.y, "metric")
+        else:
+            self._of_final_metrics()
+            self.numbered.check(self.experiment, self.y)
         marked = self.size or self.thumbnail
         kinds = self.size, self.value, self.outline, self.thumbnail
         if sum(map(bool, kinds)) > 1 or (self.marks and not marked) or (self.titles and not self.thumbnail):
@@ -152,6 +213,14 @@ class Figure(Entry):
             )
         self._named()
         return self
+
+    def _of_final_metrics(self) -> None:
+        """ValueError where a figure of final metrics is told to be one of curves, or another kind."""
+        other = ("value", "size", "outline", "thumbnail", "at", "relative_to")
+        if given := next((name for name in other if getattr(self, name)), None):
+            raise ValueError(f"numbered: shows final metrics as lines; leave out {given}")
+        if self.by not in OPTIONS and "." not in self.by:
+            raise ValueError(f"by {short(self.by)}: of final metrics lines are by an option or a key, as method.alpha")
 
     def _named(self) -> None:
         """The caption's braces and the names of the files of `each`."""

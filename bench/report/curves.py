@@ -17,7 +17,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from bench.errors import UserError, allowed_list, nearest
 from bench.judge.own import OwnJob, Report
 from bench.judge.papers import Figure
-from bench.report.figures import COLOURS, SIZE, Line, canvas_of
+from bench.report.figures import canvas_of
+from bench.report.looks import MOST, SIZE, Line
 from bench.report.medians import RANGE, median_interval
 from bench.report.naming import name_of, swept
 from bench.report.plotting import STYLE, literal
@@ -58,8 +59,8 @@ def draw(jobs: Sequence[OwnJob], plot: Plot, out: Path | None, force: bool, repo
         raise UserError(
             f"the jobs are of several tasks ({allowed_list(tasks)}), which share no metric; plot those of one"
         )
-    if len(jobs) > len(COLOURS):
-        raise UserError(f"{len(jobs)} jobs: at most {len(COLOURS)} lines can be told apart in one figure")
+    if len(jobs) > MOST:
+        raise UserError(f"{len(jobs)} jobs: at most {MOST} lines can be told apart in one figure")
     (task,) = tasks
     curves = [_curves(job, plot.at, report) for job in jobs]
     metric = _metric(task, plot, [row for own in curves for rows in own.values() for row in rows])
@@ -190,10 +191,11 @@ def _save(figure: Figure, lines: Sequence[Line], task: str, out: Path) -> None:
 
 def _widen(canvas: Canvas, axes: Axes) -> None:
     """Long names at the lines' ends make the figure wider, not the axes narrower."""
+    own = canvas.get_figwidth()
     canvas.set_figwidth(10 * SIZE[0])  # room for any name while it is measured
     canvas.draw_without_rendering()
     widest = max(text.get_window_extent().width for text in axes.texts) / canvas.dpi
-    canvas.set_figwidth(SIZE[0] + max(0.0, widest - NAMES))
+    canvas.set_figwidth(own + max(0.0, widest - NAMES))
 
 
 def _log_ticks(axes: Axes, x: Sequence[float]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
@@ -19,44 +19,49 @@ from bench.judge.archive import Record
 from bench.judge.checks import matches
 from bench.judge.groups import differences
 from bench.judge.papers import Figure
+from bench.judge.shown import Numbered, numbers
+from bench.report.looks import MARKED, SIZE, WIDER, Line, Look, direct_labels, repeated, told_apart
 from bench.report.medians import median_interval
-from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, svg
+from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, shown, svg
 
-COLOURS = (
-    "#0077BB",
-    "#EE7733",
-    "#009988",
-    "#CC3311",
-    "#33BBEE",
-    "#EE3377",
-    "#AA8800",
-    "#7A5FBE",
-)  # after Paul Tol's "vibrant"
-MARKERS = "osD^vPX*"
-MARKED = 40  # points of a line, up to which each has its marker
+DASHED = ((0, (4, 3)), (0, (1, 1.5)))  # what stands beside a line
 APART = 0.13  # of the axis between two tick labels
-SIZE = (4.4, 3.0)  # inches; set at half a text width the labels are still 7 pt
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line: points x with the median over seeds and the ends of its interval (below 6 seeds the range; NaN with one)."""
-
-    label: str
-    x: list[float]
-    median: list[float]
-    low: list[float]
-    high: list[float]
-    seeds: int
+OPEN = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "markersize": 8}  # of published points
 
 
 def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
     """The lines of a figure from an experiment's runs; runs that have not ended, or diverged, are left out."""
+    if figure.numbered is not None:
+        return _numbered(figure, figure.numbered, runs)
     points: dict[str, dict[float, list[float]]] = {}
     for run, row in rows(figure, _relative(figure, list(runs)), figure.x, figure.y):
         mine = points.setdefault(group(figure, run, row), {})
         mine.setdefault(float(row[figure.x]), []).append(float(row[figure.y]))
     return [_line(name, mine) for name, mine in points.items()]
+
+
+def _numbered(figure: Figure, spec: Numbered, runs: Iterable[Record]) -> list[Line]:
+    """The lines of final metrics against the number in their names."""
+    members: dict[str, list[Record]] = {}
+    for run in shown(figure, runs):
+        members.setdefault(group(figure, run, {}), []).append(run)
+    found = []
+    for name, own in members.items():
+        beside = tuple(_by_number(label, pattern, spec.bins, own) for label, pattern in spec.beside.items())
+        found.append(replace(_by_number(name, figure.y, spec.bins, own), beside=beside))
+    return [line for line in found if line.x]
+
+
+def _by_number(name: str, pattern: str, bins: int | None, runs: Iterable[Record]) -> Line:
+    """The medians over the runs that have any such metric; bins that fewer than half of them have are left out."""
+    values: dict[float, list[float]] = {}
+    having = 0
+    for run in runs:
+        mine = {n: run.metrics[key] for n, key in numbers(pattern, run.metrics).items()}
+        having += bool(mine)
+        for n, value in mine.items():
+            values.setdefault(n if bins is None else (n - 0.5) / bins, []).append(float(value))
+    return _line(name, {x: v for x, v in values.items() if bins is None or 2 * len(v) >= having})
 
 
 def _relative(figure: Figure, runs: list[Record]) -> Iterator[Record]:
@@ -85,7 +90,7 @@ def _line(name: str, points: dict[float, list[float]]) -> Line:
     x = sorted(points)
     found = [median_interval(points[v]) for v in x]
     median, low, high = ([getattr(i, name) for i in found] for name in ("estimate", "low", "high"))
-    return Line(name, x, median, low, high, max(i.n for i in found))
+    return Line(name, x, median, low, high, max((i.n for i in found), default=0))
 
 
 def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> str:
@@ -100,34 +105,51 @@ def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str
 
 def canvas_of(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> Canvas:
     """The figure, open, to be drawn on and saved in any format; arguments as of `draw`."""
-    places = _places([line.label for line in found], palette)
-    colours = [COLOURS[k] for k in places]
+    looks = told_apart([line.label for line in found], palette)
+    many = repeated(looks)
     with matplotlib.rc_context(STYLE):
-        canvas, axes = plt.subplots(figsize=SIZE, layout="constrained")
+        canvas, axes = plt.subplots(figsize=(SIZE[0] + WIDER * many, SIZE[1]), layout="constrained")
         _scales(axes, figure, found)
-        _published(axes, figure, found, colours)
-        for line, colour, k in zip(found, colours, places):
-            marker = MARKERS[k] if len(line.x) <= MARKED else ""
-            axes.plot(line.x, line.median, color=colour, marker=marker, markersize=4, linewidth=1.6)
-            if not any(math.isnan(v) for v in line.low):
-                floor = min(line.median) / 10 if "y" in figure.log else -math.inf
-                axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=colour, alpha=0.18, linewidth=0)
+        _published(axes, figure, found, looks)
+        for line, look in zip(found, looks):
+            _draw(axes, line, look, "y" in figure.log)
         _theory(axes, figure, found)
-        axes.set_xlabel(axis_label(figure.x, task))
-        axes.set_ylabel(axis_label(figure.y, task) + (", ratio" if figure.relative_to else ""))
-        _direct_labels(axes, found, colours)
+        _labels_of_axes(axes, figure, task)
+        direct_labels(axes, found, looks, inside=many or figure.numbered is not None)
     return canvas
 
 
-def _places(labels: Sequence[str], palette: Sequence[str]) -> list[int]:
-    """A colour for each line: the one of its place in the palette, or the next that no other line of the figure has."""
-    places: list[int] = []
-    for name in labels:
-        k = (palette.index(name) if name in palette else len(places)) % len(COLOURS)
-        while k in places and len(places) < len(COLOURS):
-            k = (k + 1) % len(COLOURS)
-        places.append(k)
-    return places
+def _draw(axes: Axes, line: Line, look: Look, log: bool) -> None:
+    """A line with its band, and the medians beside it."""
+    marker = look.marker if len(line.x) <= MARKED else ""
+    more = {} if look.dashes == "-" else {"linestyle": look.dashes, "markerfacecolor": look.face}
+    axes.plot(line.x, line.median, color=look.colour, marker=marker, markersize=4, linewidth=1.6, **more)
+    if not any(math.isnan(v) for v in line.low):
+        floor = min(line.median) / 10 if log else -math.inf
+        axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=look.colour, alpha=0.18, linewidth=0)
+    for one, dashes in zip(line.beside, DASHED):
+        axes.plot(one.x, one.median, color=look.colour, linestyle=dashes, linewidth=1.2)
+
+
+def _labels_of_axes(axes: Axes, figure: Figure, task: str) -> None:
+    """The words at the axes; of numbered metrics also the diagonal, and what is dashed."""
+    spec = figure.numbered
+    if spec is None:
+        axes.set_xlabel(axis_label(figure.x, task))
+        axes.set_ylabel(axis_label(figure.y, task) + (", ratio" if figure.relative_to else ""))
+        return
+    axes.set_xlabel(literal(figure.x))
+    axes.set_ylabel(literal(spec.label))
+    handles = {literal(name): {"linestyle": dashes, "linewidth": 1.2} for name, dashes in zip(spec.beside, DASHED)}
+    if spec.diagonal is not None:
+        look = {"linestyle": "-", "linewidth": 0.8, "alpha": 0.75}
+        axes.plot([0, 1], [0, 1], color=INK, zorder=1, **look)
+        handles[literal(spec.diagonal)] = look
+    if figure.published is not None:
+        handles["published"] = OPEN
+    if handles:
+        drawn = [plt.Line2D([], [], color=INK, **look) for look in handles.values()]
+        axes.legend(drawn, list(handles), frameon=False, fontsize=9, loc="best")
 
 
 def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
@@ -155,15 +177,15 @@ def _legible(ticks: Sequence[float]) -> list[str]:
     return labels
 
 
-def _published(axes: Axes, figure: Figure, found: Sequence[Line], colours: Sequence[str]) -> None:
+def _published(axes: Axes, figure: Figure, found: Sequence[Line], looks: Sequence[Look]) -> None:
     """Open squares in the colour of the line that the points belong to."""
-    by_label = {line.label: colour for line, colour in zip(found, colours)}
+    by_label = {line.label: look.colour for line, look in zip(found, looks)}
     for name, points in (figure.published.points if figure.published else {}).items():
         x, y = zip(*points)
         look = {"color": by_label.get(name, INK), "markerfacecolor": "none", "markersize": 9, "markeredgewidth": 1}
         axes.plot(x, y, "s", alpha=0.75, **look)
-    if figure.published:
-        handle = plt.Line2D([], [], color=INK, marker="s", linestyle="none", markerfacecolor="none", markersize=8)
+    if figure.published and figure.numbered is None:
+        handle = plt.Line2D([], [], color=INK, **OPEN)
         axes.legend([handle], ["published"], frameon=False, fontsize=9, loc="upper right")
 
 
@@ -180,37 +202,3 @@ def _theory(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
         middle = float(np.exp(x.mean())), float(np.exp(y.mean()) * 0.86)
         raised = re.sub(r"([^\W_]+)\^(-?(?:[^\W_]|[/.])+)", r"$\1^{\2}$", literal(name))
         axes.annotate(raised, middle, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=9)
-
-
-def _direct_labels(axes: Axes, found: Sequence[Line], colours: Sequence[str]) -> None:
-    """Each line's name at its right end, moved apart where they would overlap."""
-    if not found:
-        return
-    height = SIZE[1] * 0.78 * 72  # points, nearly: the axes' share of the figure
-    axes.margins(x=0.03)
-    axes.autoscale_view()  # the limits, before anything is drawn
-    to_axes = axes.transData + axes.transAxes.inverted()
-    ends = [float(to_axes.transform((line.x[-1], line.median[-1]))[1]) for line in found]
-    gap = 11.5 / height
-    order = np.argsort(ends)
-    places = [ends[i] for i in order]
-    for _ in range(200):  # push neighbours apart until none overlap
-        moved = False
-        for i in range(len(places) - 1):
-            overlap = gap - (places[i + 1] - places[i])
-            if overlap > 1e-6:
-                places[i], places[i + 1], moved = places[i] - overlap / 2, places[i + 1] + overlap / 2, True
-        if not moved:
-            break
-    for i, place in zip(order, places):
-        axes.annotate(
-            literal(found[i].label),
-            (1.0, place),
-            xycoords="axes fraction",
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=colours[i],
-            fontweight="bold",
-        )

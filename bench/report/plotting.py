@@ -52,13 +52,16 @@ def rows(figure: Figure, runs: Iterable[Record], *columns: str) -> Iterator[tupl
     """
     keys = [name for name in columns if "." in name]
     final = keys and ("." in figure.by or figure.by in OPTIONS)
-    for run in runs:
-        if not run.ended or run.diverged or not _matches(run, figure.only):
-            continue
+    for run in shown(figure, runs):
         given = {name: run.get(name) for name in keys}
         for row in [run.metrics | given] if final else (own | given for own in run.curve):
             if _matches(row, figure.at) and all(isinstance(row.get(name), int | float) for name in columns):
                 yield run, row
+
+
+def shown(figure: Figure, runs: Iterable[Record]) -> Iterator[Record]:
+    """The runs that a figure is of; those that have not ended, or diverged, are left out."""
+    return (run for run in runs if run.ended and not run.diverged and _matches(run, figure.only))
 
 
 def group(figure: Figure, run: Record, row: Mapping[str, Any]) -> str:

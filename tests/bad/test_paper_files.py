@@ -88,6 +88,20 @@ def figure(**changes: Any) -> Callable[[dict], None]:
     return lambda content: content["figures"]["rate"].update(changes)
 
 
+FINAL = {
+    "experiment": DIGITS,
+    "caption": "c",
+    "x": "interpolations K",
+    "y": "gradient_variance_k*",
+    "numbered": {"label": "variance"},
+}
+
+
+def final(y: str, **numbered: Any) -> Callable[[dict], None]:
+    """An edit that makes the figure `each` one of final metrics."""
+    return put("figures", "each", to=FINAL | {"y": y, "numbered": {"label": "variance", **numbered}})
+
+
 def renamed(group: str, old: str, new: Any) -> Callable[[dict], None]:
     return lambda content: content[group].update({new: content[group].pop(old)})
 
@@ -408,6 +422,48 @@ EDITS: list[tuple[str, Callable[[dict], None], str]] = [
         r"6 seeds .6 more choose method.lr. cannot decide 3 parts",
     ),
     # figures and tables
+    (
+        "numbers of no star",
+        final("val_accuracy"),
+        r"figures.each: 'val_accuracy': expected a metric's name with one star",
+    ),
+    (
+        "numbers of nothing",
+        final("gradient_variance_q*"),
+        r"figures.each: y: the task of ssvr/digits computes no two metrics .*did you mean 'gradient_variance_k\*'",
+    ),
+    (
+        "numbers beside nothing",
+        final("gradient_variance_k*", beside={"predicted": "test_*"}),
+        r"figures.each: numbered.beside.predicted: the task of ssvr/digits computes no two metrics 'test_\*'",
+    ),
+    (
+        "numbers beside no star",
+        final("gradient_variance_k*", beside={"predicted": "test_nll"}),
+        r"figures.each.numbered.beside.predicted: 'test_nll': expected a metric's name with one star",
+    ),
+    (
+        "fewer bins than numbers",
+        final("reliability_accuracy_*", bins=10),
+        r"figures.each: numbered.bins: 10, but y counts from 1 to 15",
+    ),
+    ("a diagonal of no bins", final("reliability_accuracy_*", diagonal="d"), r"numbered: diagonal: only with bins"),
+    (
+        "numbers with rows",
+        put("figures", "each", to=FINAL | {"at": {"epoch": 1}}),
+        r"figures.each: numbered: shows final metrics as lines; leave out at",
+    ),
+    (
+        "numbers by a column",
+        put("figures", "each", to=FINAL | {"by": "epoch"}),
+        r"figures.each: by 'epoch': of final metrics lines are by an option or a key",
+    ),
+    (
+        "numbers by no key",
+        put("figures", "each", to=FINAL | {"by": "method.alph"}),
+        r"figures.each: by: none of the runs has the key method.alph",
+    ),
+    ("numbers without words", put("figures", "each", to=FINAL | {"numbered": {}}), r"numbered.label: field required"),
     ("figure with an unknown key", figure(colour="red"), r"figures.rate: unknown key 'colour'"),
     ("figure without x", put("figures", "rate", "x", to=GONE), r"figures.rate.x: field required"),
     ("no such x", figure(x="iteration"), r"figures.rate: x: 'iteration' is no column.*did you mean 'iterations'"),

@@ -87,6 +87,13 @@ def test_reports_of_all_rows_and_of_those_that_are_kept_are_the_same(part):
         assert verdicts.count(",reproduced,") == len(EVERYTHING["claims"]), verdicts
 
 
+def test_figures_of_final_metrics_read_no_row():
+    numbered = {"label": "accuracy", "bins": 15}
+    figure = {"experiment": "ssvr/digits", "caption": "c", "x": "confidence", "y": "reliability_accuracy_*"}
+    assert readers(paper(figures={"final": figure | {"numbered": numbered}}), "ssvr/digits") == []
+    assert readers(paper(figures={"curve": figure | {"x": "epoch", "y": "test_accuracy"}}), "ssvr/digits")
+
+
 def test_a_claim_on_final_metrics_needs_no_row():
     assert readers(paper(claims={"final": EVERYTHING["claims"]["final"]}), EXPERIMENT) == []
     found = readers(load_papers("ssvr")["ssvr"], "ssvr/rate_stochastic")

@@ -211,12 +211,6 @@ def test_figures_are_the_same_bytes_and_valid_svg():
     assert "1/4" in "".join("".join(e.itertext()) for e in ElementTree.fromstring(svg).iter())
 
 
-def test_lines_of_a_figure_have_colours_of_their_own():
-    methods = [f"m{k}" for k in range(20)]
-    assert figures._places(["m0", "m8", "m3"], methods) == [0, 1, 3]
-    assert sorted(figures._places(methods[:8], methods)) == list(range(8))
-
-
 def test_a_figure_takes_the_rows_and_runs_that_it_names():
     rows = [{"iterations": t, "cost": c, "mean_grad_l1": t * c} for t in (1, 2) for c in (1, 10)]
     made = [run(m, 0, {"mean_grad_l1": 1.0}, curve=rows) for m in "abc"]

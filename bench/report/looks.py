@@ -1,0 +1,150 @@
+"""How the lines of a figure are told apart: colours that colour-blind readers tell apart, markers, dashes, names at the lines' ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.offsetbox import AnnotationBbox, DrawingArea
+
+from bench.report.plotting import literal
+
+COLOURS = (
+    "#0077BB",
+    "#EE7733",
+    "#009988",
+    "#CC3311",
+    "#33BBEE",
+    "#EE3377",
+    "#AA8800",
+    "#7A5FBE",
+)  # after Paul Tol's "vibrant"
+MARKERS = "osD^vPX*"
+AGAIN = ("-", (0, (7, 2, 1.5, 2)), (0, (2.5, 1.5)))  # of the lines that have one colour
+MOST = len(COLOURS) * len(AGAIN)  # lines that can be told apart
+MARKED = 40  # points of a line, up to which each has its marker
+WIDER = 1.0  # inches more of a figure with more lines than colours
+SAMPLE = 22  # points of a line beside its name, where colours repeat
+SIZE = (4.4, 3.0)  # inches; set at half a text width the labels are still 7 pt
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: points x with the median over seeds and the ends of its interval (below 6 seeds the range; NaN with one).
+
+    beside: lines that belong to it, whose medians alone are drawn.
+    """
+
+    label: str
+    x: list[float]
+    median: list[float]
+    low: list[float]
+    high: list[float]
+    seeds: int
+    beside: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a line is told from the others of its figure; face: the colour that fills its markers."""
+
+    colour: str
+    marker: str
+    dashes: str | tuple[float, tuple[float, ...]]
+    face: str
+
+
+def told_apart(labels: Sequence[str], palette: Sequence[str]) -> list[Look]:
+    """Colours and markers by their places; lines of one colour differ in dashes, in markers and in how these are filled."""
+    places, looks = _places(labels, palette), []
+    for n, k in enumerate(places):
+        again = places[:n].count(k)
+        marker = MARKERS[(k + 3 * again) % len(MARKERS)]
+        looks.append(Look(COLOURS[k], marker, AGAIN[again % len(AGAIN)], "none" if again else COLOURS[k]))
+    return looks
+
+
+def _places(labels: Sequence[str], palette: Sequence[str]) -> list[int]:
+    """A colour for each line: the one of its place in the palette, or the next that fewer lines of the figure have."""
+    places: list[int] = []
+    for name in labels:
+        k = (palette.index(name) if name in palette else len(places)) % len(COLOURS)
+        while places.count(k) > min(map(places.count, range(len(COLOURS)))):
+            k = (k + 1) % len(COLOURS)
+        places.append(k)
+    return places
+
+
+def repeated(looks: Sequence[Look]) -> bool:
+    """Has a figure more lines than colours?"""
+    return any(look.dashes != "-" for look in looks)
+
+
+def direct_labels(axes: Axes, found: Sequence[Line], looks: Sequence[Look], inside: bool) -> None:
+    """Each line's name at its right end, moved apart where they would overlap; behind a piece of the line where colours repeat.
+
+    Args:
+        inside: none is moved beyond the axes' ends, as far as there is room.
+    """
+    if not found:
+        return
+    axes.margins(x=0.03)
+    axes.autoscale_view()  # the limits, before anything is drawn
+    to_axes = axes.transData + axes.transAxes.inverted()
+    ends = [float(to_axes.transform((line.x[-1], line.median[-1]))[1]) for line in found]
+    gap = 11.5 / (SIZE[1] * 0.78 * 72)  # points, nearly: the axes' share of the figure
+    order = np.argsort(ends)
+    places = _apart([ends[i] for i in order], gap)
+    if inside:
+        places = _inside(places, gap)
+    sampled = repeated(looks)
+    for i, place in zip(order, places):
+        if sampled:
+            _sample(axes, place, looks[i], len(found[i].x) <= MARKED)
+        axes.annotate(
+            literal(found[i].label),
+            (1.0, place),
+            xycoords="axes fraction",
+            xytext=(SAMPLE + 10 if sampled else 6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=looks[i].colour,
+            fontweight="bold",
+        )
+
+
+def _apart(places: list[float], gap: float) -> list[float]:
+    """Increasing places with neighbours pushed apart until none are nearer than the gap."""
+    for _ in range(200):
+        moved = False
+        for i in range(len(places) - 1):
+            overlap = gap - (places[i + 1] - places[i])
+            if overlap > 1e-6:
+                places[i], places[i + 1], moved = places[i] - overlap / 2, places[i + 1] + overlap / 2, True
+        if not moved:
+            break
+    return places
+
+
+def _inside(places: Sequence[float], gap: float) -> list[float]:
+    """Increasing places, the highest at most 1, then the lowest at least 0, the others moved along."""
+    found = list(places)
+    for i in reversed(range(len(found))):
+        found[i] = min([found[i], 1.0, *(above - gap for above in found[i + 1 : i + 2])])
+    for i in range(len(found)):
+        found[i] = max([found[i], 0.0, *(below + gap for below in found[:i][-1:])])
+    return found
+
+
+def _sample(axes: Axes, place: float, look: Look, marked: bool) -> None:
+    """A piece of a line, right of the axes at a height in their unit."""
+    area = DrawingArea(SAMPLE, 8)
+    marker = {"marker": look.marker, "markersize": 4, "markevery": [1], "markerfacecolor": look.face} if marked else {}
+    x = [0, SAMPLE / 2, SAMPLE]
+    area.add_artist(plt.Line2D(x, [4] * 3, color=look.colour, linestyle=look.dashes, linewidth=1.6, **marker))
+    box = {"xybox": (6, 0), "boxcoords": "offset points", "box_alignment": (0, 0.5), "frameon": False, "pad": 0}
+    axes.add_artist(AnnotationBbox(area, (1.0, place), xycoords="axes fraction", annotation_clip=False, **box))
