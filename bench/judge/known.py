@@ -70,7 +70,7 @@ def _of_figure(figure: Figure) -> Iterator[str]:
         yield from _axes(figure.experiment, {"x": figure.x, "y": figure.y})
     yield from _axes(figure.experiment, {"by": figure.by}, option=True)
     columns = {f"at {k}": k for k in figure.at} | {f"titles {k}": k for k in figure.titles}
-    columns |= {field: name for field in ("marks", "thumbnail") if (name := getattr(figure, field))}
+    columns |= {field: name for field in ("marks", "thumbnail", "rows") if (name := getattr(figure, field))}
     yield from _axes(figure.experiment, columns, key=False)
     for where in (figure.only, figure.each, figure.relative_to):
         yield from _options(where)

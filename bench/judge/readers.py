@@ -65,7 +65,8 @@ def _of_figure(figure: Figure) -> Iterator[Reader]:
         columns = frozenset(name for name in names if "." not in name and name not in OPTIONS)
         yield Reader(columns, _at(figure.at))
     if figure.thumbnail:
-        more = {figure.x, figure.y, figure.thumbnail, *figure.titles, *([figure.marks] if figure.marks else [])}
+        named = filter(None, (figure.marks, figure.rows))
+        more = {figure.x, figure.y, figure.thumbnail, *figure.titles, *named}
         yield Reader(frozenset(more), _at(figure.at))
     if figure.outline:
         yield Reader(frozenset(figure.outline), _at(figure.at))

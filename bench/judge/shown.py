@@ -152,7 +152,8 @@ class Figure(Entry):
     Scatter, where there is a `size`: points at the columns `x` and `y` on the unit disc, area and colour by that signed column, panels as
     above; rays through the rows that have the column `marks`.
     Sheet, where there is a `thumbnail`, the column of small images: those of one seed by their place `x` (1, 2, ... in a left block, -1, -2, ... in a
-    right one), above their texts at `titles`, framed where the column `marks` is 1; panels as above.
+    right one), above their texts at `titles`, framed where the column `marks` is 1; panels as above. With `rows` a row for each value of that
+    column, its images by their place.
     Cloud, where there is an `outline`: points at the columns `x` and `y`, panels as above; the two columns of `outline` are the line around.
 
     only: runs, by option or config key (a value or a list of them). at: rows of the curve, likewise, as {cost: 0.005}.
@@ -169,6 +170,7 @@ class Figure(Entry):
     marks: str | None = None
     outline: tuple[str, str] | None = Field(None, strict=False)
     thumbnail: str | None = None
+    rows: str | None = None
     titles: tuple[str, ...] = Field((), strict=False, max_length=2)
     numbered: Numbered | None = None
     by: str = "method"
@@ -207,9 +209,14 @@ class Figure(Entry):
             self.numbered.check(self.experiment, self.y)
         marked = self.size or self.thumbnail
         kinds = self.size, self.value, self.outline, self.thumbnail
-        if sum(map(bool, kinds)) > 1 or (self.marks and not marked) or (self.titles and not self.thumbnail):
+        if (
+            sum(map(bool, kinds)) > 1
+            or (self.marks and not marked)
+            or ((self.titles or self.rows) and not self.thumbnail)
+        ):
             raise ValueError(
-                "value makes a heat map, size (and marks) a scatter, outline a cloud, thumbnail (and titles, marks) a sheet: one of them"
+                "value makes a heat map, size (and marks) a scatter, outline a cloud, "
+                "thumbnail (and titles, marks, rows) a sheet: one of them"
             )
         self._named()
         return self

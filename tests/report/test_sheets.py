@@ -90,6 +90,52 @@ def test_the_archive_keeps_what_the_figure_reads_and_no_more():
     assert kept(rows, list(_of_figure(Figure(**FIGURE)))) == [{"step": 1, **row(1)}]
 
 
+PAIRS = FIGURE | {"experiment": "multimix/sheet", "y": "weight", "rows": "pair", "titles": ["label"]}
+del PAIRS["marks"]
+
+
+def pairs(methods=("multimix", "cutmix"), columns: int = 4) -> list:
+    places = [(pair, place) for pair in (2, 1) for place in (2, 0, 1, *range(3, columns))]
+    rows = [
+        row(10 * pair + place, pair=pair, weight=0.5, label=f"{pair}.{place}") | {"place": place}
+        for pair, place in places
+    ]
+    return [run(m, s, {}, curve=rows, task="mixed_images") for m in methods for s in (1, 0)]
+
+
+def test_rows_are_the_values_of_a_column_and_images_stand_by_place():
+    figure = Figure(**PAIRS)
+    first, second = sheets.panels(figure, pairs())
+    assert (first.label, second.label, first.seeds) == ("multimix", "cutmix", 1)
+    assert [[one.titles for one in own] for own in first.rows] == [[(f"{r}.{k}",) for k in range(4)] for r in (2, 1)]
+    assert [int(own[2].image[0, 0, 0]) for own in first.rows] == [122, 112]
+    assert first.low == first.high == []
+    svg = sheets.draw(figure, [first, second], "mixed_images")
+    assert svg == sheets.draw(figure, [first, second], "mixed_images")
+    root = ElementTree.fromstring(svg)
+    assert len(list(root.iter(f"{SVG}image"))) == 16
+    words = ["".join(e.itertext()).strip() for e in root.iter(f"{SVG}text")]
+    assert {"multimix", "cutmix", "1.0", "2.3"} <= set(words)
+    assert not any("lowest" in word for word in words)
+
+
+def test_as_many_blocks_stand_beside_each_other_as_there_is_room_for():
+    figure = Figure(**PAIRS)
+    for columns, across in ((3, 4), (7, 2), (16, 1)):
+        found = sheets.panels(figure, pairs([f"m{k}" for k in range(4)], columns))
+        root = ElementTree.fromstring(sheets.draw(figure, found, "mixed_images"))
+        names = [e for e in root.iter(f"{SVG}text") if "".join(e.itertext()).strip() in {"m0", "m1", "m2", "m3"}]
+        assert len({name.get("y") for name in names}) == 4 // across
+
+
+def test_rows_are_kept_and_are_of_a_sheet_alone():
+    rows = [{"step": 1, **row(1, pair=1, weight=0.5, label="a"), "other": 2}]
+    (found,) = kept(rows, list(_of_figure(Figure(**PAIRS))))
+    assert set(found) == {"step", "place", "pair", "weight", "label", "thumbnail"}
+    with pytest.raises(ValueError, match="one of them"):
+        Figure(**{k: v for k, v in PAIRS.items() if k not in ("thumbnail", "titles")})
+
+
 @pytest.mark.parametrize("more", [{"outline": ["place", "value"]}, {"thumbnail": None}])
 def test_a_figure_is_of_one_kind(more):
     with pytest.raises(ValueError, match="one of them"):

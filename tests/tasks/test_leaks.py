@@ -35,6 +35,7 @@ Context = Callable[[], AbstractContextManager[None]]
 NOTHING_HELD_OUT = {
     "curvature": "nothing is trained",
     "mixing": "nothing is trained",
+    "mixed_images": "no number is of other images than those that are mixed",
     "sampling": "nothing is trained; the exact law is looked at by metrics alone, which tests/tasks/sampling compares path by path",
     "teacher_recovery": "the teacher is what is trained on, and all metrics are closed forms of it",
 }

@@ -48,6 +48,10 @@ CASES = {
         ("method=resgld_lorenz", "dataset=lorenz"),
     ],
     "mixing": [("method=reflected_replica", "dataset=cosine_interval")],
+    "mixed_images": [
+        ("method=multimix_cutmix", "dataset=digits_pairs"),
+        ("method=multimix_puzzle", "dataset=digits_pairs", "task.epochs=1"),
+    ],
     "doubly_stochastic": [
         ("method=doubly_sgd", "dataset=gamma_quadratics", "task.splits=[1,2,4,8]"),
         ("method=doubly_sgd_rr", "dataset=random_quadratics", "method.rho=0.0", "task.lrs=[0.01,0.03]"),
@@ -97,7 +101,9 @@ def apart(one: dict, other: dict) -> float:
     return max((_apart(one[name], other[name]) for name in one), default=0.0)
 
 
-def _apart(a: float | None, b: float | None) -> float:
+def _apart(a: float | str | None, b: float | str | None) -> float:
+    if isinstance(a, str) or isinstance(b, str):
+        return 0.0 if a == b else math.inf
     if a == b or (a is not None and b is not None and math.isnan(a) and math.isnan(b)):
         return 0.0
     return math.inf if a is None or b is None else abs(a - b) / max(abs(a), abs(b), SMALL)
