@@ -25,6 +25,12 @@ def test_the_commands_compose(job, program):
             assert job(*words[2:]).names["task"] == "classification"
 
 
+def test_the_commands_that_show_images_compose(job):
+    (block,) = re.findall(r"```sh\n(.*?)```", PAGE, re.S)[1:]
+    for line in block.strip().splitlines():
+        assert job(*shlex.split(line, comments=True)[2:]).names["task"] == "mixed_images"
+
+
 def test_the_python_runs():
     found: dict = {}
     exec(re.search(r"```python\n(.*?)```", PAGE, re.S)[1], found)
