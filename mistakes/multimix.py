@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -159,6 +160,63 @@ def mixed_tests() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def summed_passes() -> Iterator[None]:
+    """The losses of K passes are added up and not averaged: a step size that is K times too large."""
+    from methods.mixing.interpolated import MultiMix
+
+    right = MultiMix.losses
+
+    def losses(self: Any, *args: Any) -> Any:
+        for part, images in right(self, *args):
+            yield part * (self.k if self.batch_norm == "passes" else 1), images
+
+    with patch.object(MultiMix, "losses", losses):
+        yield
+
+
+@contextmanager
+def drawn(change: Callable[[Any], Any], what: str = "lambdas") -> Iterator[None]:
+    """Lambdas [draws, pairs, K] of the gradient's variance, changed after they were drawn."""
+    from bench.tasks.classification.mixing_variance import Mixture
+
+    right = Mixture.lambdas
+    with patch.object(Mixture, what, lambda self, *shape, stream: change(right(self, *shape, stream=stream))):
+        yield
+
+
+@contextmanager
+def inverse_alpha() -> Iterator[None]:
+    """lambda ~ Beta(1 / alpha, 1 / alpha)."""
+    from bench.tasks.classification.mixing_variance import Mixture
+
+    right = Mixture._quantiles
+    with patch.object(Mixture, "_quantiles", lambda self, u: right(replace(self, alpha=1 / self.alpha), u)):
+        yield
+
+
+@contextmanager
+def batches(change: Callable[..., Any]) -> Iterator[None]:
+    """Variances of batches, measured otherwise: `change(measured, mixture, ks, draws, batch=, shared=)`."""
+    from bench.tasks.classification import gradient_probes
+
+    right = gradient_probes.measured
+
+    def measured(mixture: Any, ks: Any, draws: int, *, batch: int = 1, shared: bool = False) -> Any:
+        return change(right, mixture, ks, draws, batch, shared)
+
+    with patch.object(gradient_probes, "measured", measured):
+        yield
+
+
+def pairs_again(right: Callable[..., Any], mixture: Any, ks: Any, draws: int, batch: int, shared: bool) -> Any:
+    """In a batch that is five times as large every pair is there five times."""
+    if batch != 160:
+        return right(mixture, ks, draws, batch=batch, shared=shared)
+    (found,) = right(mixture, (1 if shared else 5,), draws, batch=32, shared=shared).values()
+    return {1: found}
+
+
 PLANTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "new-partners": new_partners,
     "in-place": in_place,
@@ -168,5 +226,63 @@ PLANTS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "one-lambda": one_lambda,
     "last-pass-alone": last_pass_alone,
     "mixed-tests": mixed_tests,
-}
-MISTAKES: list[Mistake] = []  # those of runs, of which claims judge: none before there are claims
+    "summed-passes": summed_passes,
+}  # tests of the rules notice each; claims judge runs, and so notice those that change a run's figures
+VARIANCE = ("multimix/variance", {"method.alpha": 1.0, "method.optimizer.lr": 1e-12})
+MISTAKES = [
+    Mistake(
+        "same-lambda",
+        "the K interpolations of a pair share one lambda",
+        *VARIANCE,
+        lambda: drawn(lambda lam: lam[..., :1].expand(lam.shape)),
+    ),
+    Mistake(
+        "each-lambda-twice",
+        "every second interpolation repeats the one before",
+        *VARIANCE,
+        lambda: drawn(lambda lam: lam.repeat_interleave(2, -1)[..., : lam.shape[-1]]),
+    ),
+    Mistake("no-strata", "strata are independent draws", *VARIANCE, lambda: drawn(lambda lam: lam, "strata")),
+    Mistake(
+        "inverse-alpha",
+        "lambda ~ Beta(1 / alpha, 1 / alpha)",
+        "multimix/variance",
+        {"method.alpha": 0.2, "method.optimizer.lr": 1e-12},
+        inverse_alpha,
+    ),
+    Mistake(
+        "own-lambdas",
+        "a batch that shares its lambdas has one for each pair",
+        *VARIANCE,
+        lambda: batches(lambda right, m, ks, n, batch, shared: right(m, ks, n, batch=batch)),
+    ),
+    Mistake("pairs-again", "more pairs are the same pairs again", *VARIANCE, lambda: batches(pairs_again)),
+    Mistake(
+        "sorted-images",
+        "lambda is sorted for the images and not for the labels",
+        "multimix/training",
+        {"method.k": 5},
+        sorted_images,
+    ),
+    Mistake(
+        "sorted-images-cifar100",
+        "lambda is sorted for the images and not for the labels",
+        "multimix/cifar100_k",
+        {"method.k": 5},
+        sorted_images,
+    ),
+    Mistake(
+        "summed-passes",
+        "losses of K passes are added up and not averaged",
+        "multimix/identities",
+        {"method.k": 5},
+        summed_passes,
+    ),
+    Mistake(
+        "large-step",
+        "a step size that is 20 times too large",
+        "multimix/cifar100_compute",
+        {"method.k": 1},
+        overrides=("method.optimizer.lr=2.0",),
+    ),
+]

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bench.errors import UserError
 from bench.judge.archive import FOLDER, archived_papers
-from bench.judge.papers import check_decidable, choose, load_papers
+from bench.judge.papers import check_decidable, choose, idle, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
 from bench.report.places import INDEX, page_path
 from bench.report.publish import SCALES, check_registry, outdated, publish, verdicts, write_report
@@ -59,7 +59,7 @@ def main() -> int:
         say(f"looking at the runs of {', '.join(chosen)}")
         check_decidable(chosen, jobs)
         names = [name for paper in chosen for name in experiments(paper)]
-        publish(root, papers, plan(names, SCALES, args.overrides), SCALES, say)
+        publish(root, papers, plan(names, SCALES, args.overrides, idle=idle(papers.values())), SCALES, say)
     screen.print(verdict_table(verdicts(root, chosen)))
     screen.print(
         str(root / (page_path(args.paper) if args.paper else INDEX)), soft_wrap=True, highlight=False, markup=False

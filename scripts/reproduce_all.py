@@ -19,7 +19,7 @@ from rich.console import Console
 from bench.errors import UserError, allowed_list, nearest
 from bench.judge.archive import read_all
 from bench.judge.cost import elsewhere
-from bench.judge.papers import check_decidable, choose, load_papers
+from bench.judge.papers import check_decidable, choose, idle, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
 from bench.judge.reproduce import committed_verdicts, regressions, reproduce
 from bench.judge.timing import time_missing, timings
@@ -72,7 +72,8 @@ def main() -> int:
     scales = [args.scale] if args.scale else list(REPORTED) if args.dry_run else [auto_scale()]
     screen = Console(width=None if sys.stdout.isatty() else 150)
     say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
-    runs = plan(names, scales, overrides)
+    nothing_judged = idle(everything.values())
+    runs = plan(names, scales, overrides, idle=nothing_judged)
     check_decidable(papers, jobs)
     archived = elsewhere(read_all(ROOT / "results"), speed())
     timed = time_missing(root, runs, archived, say) if args.time else timings(root)
@@ -86,7 +87,7 @@ def main() -> int:
     def report() -> list[Row]:
         latest.clear()
         shown = list(dict.fromkeys([*REPORTED, scale]))  # a run may serve several scales
-        latest.extend(publish(root, everything, plan(names, shown, overrides), scales))
+        latest.extend(publish(root, everything, plan(names, shown, overrides, idle=nothing_judged), scales))
         return latest
 
     chosen = [f"hydra/launcher={args.launcher}"] if args.launcher else []

@@ -158,4 +158,34 @@ def augmix() -> None:
     tests.test_the_loss_is_the_cross_entropy_and_twelve_times_the_divergence()
 
 
-REFERENCES = {f.__name__: f for f in (unmixed, mixup, cutmix, manifold_mixup, puzzle_mix, augmix)}
+def label_smoothing() -> None:
+    """torch's cross-entropy with label_smoothing."""
+    x, y = batch()
+    model = network()
+    found = look(given("label_smoothing", model, smoothing=0.3), model, x, y)[:2]
+    model.zero_grad()
+    loss = F.cross_entropy(model(x), y, label_smoothing=0.3)
+    loss.backward()
+    _same(found, (loss.detach().double(), torch.cat([p.grad.flatten() for p in model.parameters()])))
+
+
+def cutout() -> None:
+    """torchvision's erase at the squares that were drawn, a linear network and its loss in numpy."""
+    torchvision()
+    from torchvision.transforms.v2.functional import erase
+
+    x, y = batch()
+    model = network(torch.nn.Flatten(), torch.nn.Linear(192, CLASSES))
+    found, gradient, _ = look(given("cutout", model, size=3), model, x, y, seed=5)
+    generator = torch.Generator().manual_seed(5)
+    rows, columns = (torch.randint(n, (6, 1), generator=generator).flatten().tolist() for n in x.shape[-2:])
+    cut = x.clone()
+    for i, (row, column) in enumerate(zip(rows, columns)):
+        top, left = max(row - 1, 0), max(column - 1, 0)
+        cut[i] = erase(x[i], top, left, row + 2 - top, column + 2 - left, torch.zeros(()))
+    _same((found, gradient), _of(model, cut, F.one_hot(y, CLASSES).double()))
+
+
+REFERENCES = {
+    f.__name__: f for f in (label_smoothing, cutout, unmixed, mixup, cutmix, manifold_mixup, puzzle_mix, augmix)
+}

@@ -161,6 +161,18 @@ class Paper(Entry):
         yield from ((name, claim, True) for name, claim in self.audits.items())
 
 
+def idle(papers: Iterable[Paper]) -> set[tuple[str, str]]:
+    """(experiment, scale) of which nothing is judged although claims name the experiment: no claim has the scale, and no figure or table reads it."""
+    found: set[tuple[str, str]] = set()
+    for paper in papers:
+        read = {drawn.experiment for drawn in (*paper.figures.values(), *paper.tables.values())}
+        scales: dict[str, set[str]] = {}
+        for _, claim, _ in paper.judged():
+            scales.setdefault(claim.experiment, set()).update(claim.scales)
+        found |= {(e, s) for e, own in scales.items() if e not in read for s in {"mini", "paper"} - own}
+    return found
+
+
 def load_paper(path: Path) -> Paper:
     """Read and validate one file.
 

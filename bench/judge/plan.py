@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,14 +68,21 @@ def plan(
     scales: str | Iterable[str],
     overrides: Iterable[str] = (),
     *,
+    idle: Container[tuple[str, str]] = (),
     report: Report = complain,
 ) -> list[Planned]:
-    """Every run of the experiments `names` at one scale or several, with what is on disk of it."""
+    """Every run of the experiments `names` at one scale or several, with what is on disk of it.
+
+    Args:
+        idle: (experiment, scale) to leave out, as papers.idle gives them.
+    """
     names, overrides = list(names), list(overrides)
     states: dict[Path, tuple[str, dict[str, Any] | None]] = {}  # a run that serves several scales is looked at once
     found = []
     for scale in [scales] if isinstance(scales, str) else scales:
         for name in names:
+            if (name, scale) in idle:
+                continue
             for job in map(located, jobs(name, scale, overrides)):
                 base = job.folder
                 for seed in job.settings.seeds:

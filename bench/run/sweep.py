@@ -55,7 +55,8 @@ def _contents(experiment: str, arguments: tuple[str, ...]) -> list[tuple[dict[st
     if found is None:
         chosen = f"experiment={experiment}"
         with hydra():
-            lines = _lines(_composed((chosen,))[2], (chosen, *arguments))
+            scale = [text for text in arguments if text.startswith("scale=")]  # what is swept may depend on it
+            lines = _lines(_composed((chosen, *scale))[2], (chosen, *arguments))
             found = [(resolved(cfg, choices, values), choices) for cfg, choices, values in map(_config, lines)]
         if kept:
             memo.keep(name, key, found)

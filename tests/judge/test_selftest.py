@@ -61,6 +61,10 @@ SLOW = {  # for scripts/selftest.py alone; what it saw is committed: tests/judge
         f"r2sgld/{name}"
         for name in ("flower", "leakage", "diameter", "noisy_swaps", "normals", "spectrum", "swap_bias")
     ),
+    *(
+        f"multimix/{name}"
+        for name in ("variance", "training", "training_compute", "cifar100", "cifar100_k", "cifar100_compute")
+    ),
     *(f"r2sgld/{name}" for name in ("lorenz", "lorenz_released", "lorenz_mirror", "lorenz_audit", "cifar100")),
     *(f"sava/{name}" for name in ("gaussian", "batch_size", "outer", "converged", "cost", "lava_notebook")),
     *(f"sava/{name}" for name in ("cifar10_detection", "cifar10_prune", "outer_pixels", "frogs_shift", "digits_prune")),

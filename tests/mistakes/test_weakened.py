@@ -170,20 +170,6 @@ def _small(module: str, kind: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _half(module: str, kind: str) -> Iterator[None]:
-    """Half of the loss: half of the step."""
-    owner = getattr(import_module(f"methods.mixing.{module}"), kind)
-    losses = owner.losses
-
-    def half(self: Any, *arguments: Any) -> Iterator[Any]:
-        for loss, images in losses(self, *arguments):
-            yield loss / 2, images
-
-    with patch.object(owner, "losses", half):
-        yield
-
-
 INDEX: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "online_sgd": lambda: _small("feature_sgd", "FeatureSGD"),
     "same_batch_gd": lambda: _small("feature_sgd", "FeatureSGD"),
@@ -192,12 +178,6 @@ INDEX: dict[str, Callable[[], AbstractContextManager[None]]] = {
     "repeated_sgd": lambda: _small("reuse_sgd", "ReuseSGD"),
     "egd": lambda: _small("reuse_sgd", "LookaheadSGD"),
     "sam": lambda: _small("reuse_sgd", "LookaheadSGD"),
-    "unmixed": lambda: _half("composed", "Unmixed"),
-    "mixup": lambda: _half("interpolated", "MultiMix"),
-    "cutmix": lambda: _half("interpolated", "CutMix"),
-    "manifold_mixup": lambda: _half("manifold", "ManifoldMix"),
-    "puzzle_mix": lambda: _half("puzzle", "PuzzleMix"),
-    "augmix": lambda: _half("augmix", "AugMix"),
 }
 
 

@@ -182,6 +182,20 @@ def components(mixture: Mixture, draws: int, levels: int = LEVELS) -> Components
     return Components(*found)
 
 
+@torch.no_grad()
+def expected_loss(mixture: Mixture, model: nn.Module, most: int, levels: int = LEVELS) -> float:
+    """Mean cross-entropy of interpolations: over all ordered pairs, or `most` drawn ones where there are more, and quantiles of lambda."""
+    n, lam = len(mixture.y), mixture.levels(levels)
+    every = torch.cartesian_prod(*[torch.arange(n, device=mixture.x.device)] * 2).T if n * n <= most else None
+    pairs = mixture.pairs(most, PAIRS) if every is None else every
+    total = torch.zeros((), dtype=torch.float64, device=lam.device)
+    for part in mixture.parts(pairs.shape[1], 0, levels):
+        chosen = pairs[:, part, None].expand(2, -1, levels)
+        x, targets = mixture.mixed(chosen, lam.expand(chosen.shape[1:]))
+        total += F.cross_entropy(model(x.flatten(0, 1)), targets.flatten(0, 1), reduction="sum").double()
+    return (total / (pairs.shape[1] * levels)).item()
+
+
 class _Moments:
     """Sums over rows of vectors, on their device."""
 

@@ -59,6 +59,10 @@ NOTE = TaskNote(
         "gradient_variance_ratio_stratified_k5": Metric(
             "gradient variance of a mixed pair relative to K = 1, stratified K = 5", "lower"
         ),
+        "gradient_variance_rise": Metric(
+            "largest ratio of the gradient variance at one K to that at the K before", "lower"
+        ),
+        "gradient_variance_stratified_gain": Metric("gradient variance at K = 5, stratified over independent", "lower"),
         "gradient_variance_pairs": Metric("gradient variance of pairs"),
         "gradient_variance_lambda": Metric("gradient variance of lambda"),
         "gradient_variance_interaction": Metric("gradient variance of pairs with lambda"),
@@ -74,9 +78,16 @@ NOTE = TaskNote(
             for what, label, better in (
                 *((f"k{k}", f", K = {k}", "lower") for k in (1, 5)),
                 *((f"predicted_k{k}", f" as predicted, K = {k}", None) for k in (1, 5)),
+                ("ratio_k5", ", K = 5 over K = 1", "lower"),
                 ("equal_compute", ", five times the pairs at K = 1", "lower"),
+                ("equal_compute_ratio", ", five times the pairs at K = 1 over K = 5", "lower"),
             )
         },
+        "batch_variance_shared_gain": Metric("ratio of K = 5 to K = 1, shared lambdas over own ones", "lower"),
+        "batch_variance_off_law": Metric(
+            "largest relative distance of batches' gradient variances to the prediction", "lower"
+        ),
+        "mixup_loss": Metric("loss of mixup, expected", "lower"),
         "bma_models": Metric("networks averaged"),
         "swap_rate": Metric("exchanges made of those tried"),
         **{f"swap_rate_{pair}": Metric(f"the same, chains {pair} and {pair + 1}") for pair in (1, 2, 3)},

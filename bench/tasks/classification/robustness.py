@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,10 +13,12 @@ from torch import Tensor
 from bench.tasks.classification.corruptions import FAMILIES, SEVERITIES, STANDARD, corrupt, fitting
 from bench.tasks.classification.protocol import Trained
 
-BATCH = 1000  # images at a time
+BATCH = 250  # images at a time
+SMALL = 250  # test images of the small set
 ATTACKED = 250  # of those whose gradients are taken
 EPSILON = 8 / 255  # of a pixel's range
 SEED = 0  # of the corruptions: one corrupted set for all networks, as published
+KEPT = 1 << 28  # bytes of corrupted images that are kept for the next network on the same test images
 
 
 def corruption_error(trained: Trained) -> dict[str, float]:
@@ -24,9 +30,18 @@ def corruption_error(trained: Trained) -> dict[str, float]:
     Raises:
         UserError: images that cannot be corrupted, as points of a plane.
     """
+    return _errors(trained, len(trained.data.test_y))
+
+
+def small_corruption_error(trained: Trained) -> dict[str, float]:
+    """The same of the first 250 test images: what a CPU has time for."""
+    return _errors(trained, SMALL)
+
+
+def _errors(trained: Trained, images: int) -> dict[str, float]:
+    """`corruption_error` and those of the families, of the first test images."""
     channels = trained.data.test_x.shape[1]
-    names = fitting((*STANDARD, *FAMILIES["extra"]), channels)
-    errors = corrupted_errors(trained, names)
+    errors = corrupted_errors(trained, fitting((*STANDARD, *FAMILIES["extra"]), channels), images)
     found = {"corruption_error": _mean(errors, STANDARD)}
     for family, members in FAMILIES.items():
         found[f"corruption_error_{family}"] = _mean(errors, fitting(members, channels))
@@ -34,23 +49,42 @@ def corruption_error(trained: Trained) -> dict[str, float]:
 
 
 @torch.no_grad()
-def corrupted_errors(trained: Trained, names: tuple[str, ...]) -> dict[str, list[float]]:
-    """Share of the test images that is misclassified, by corruption; a number for each severity."""
-    data = trained.data
+def corrupted_errors(trained: Trained, names: tuple[str, ...], images: int | None = None) -> dict[str, list[float]]:
+    """Share of the first test images (None: of all) that is misclassified, by corruption; a number for each severity."""
+    test_x, test_y = (part[:images] for part in (trained.data.test_x, trained.data.test_y))
     trained.model.eval()
-    wrong = []
+    wrong, corrupted = [], _corrupted_set(test_x, len(names))
     for name in names:
         for severity in SEVERITIES:
-            images = corrupt(data.test_x, name, severity, seed=SEED)
-            total = torch.zeros((), dtype=torch.long, device=images.device)
-            for x, y in zip(images.split(BATCH), data.test_y.split(BATCH)):
+            total = torch.zeros((), dtype=torch.long, device=test_y.device)
+            for x, y in zip(corrupted(name, severity).split(BATCH), test_y.split(BATCH)):
                 with trained.autocast():
                     logits = trained.model(trained.images.normalise(x))
                 total += (logits.argmax(1) != y).sum()
             wrong.append(total)
     trained.model.train()
-    shares = (torch.stack(wrong).double() / len(data.test_y)).view(len(names), len(SEVERITIES)).tolist()
+    shares = (torch.stack(wrong).double() / len(test_y)).view(len(names), len(SEVERITIES)).tolist()
     return dict(zip(names, shares))
+
+
+def _corrupted_set(images: Tensor, names: int) -> Callable[[str, int], Tensor]:
+    """Corruptions of the images by name and severity; those of the same images as the last time are at hand, if they are few."""
+    if images.numel() * names * len(SEVERITIES) > KEPT:
+        return lambda name, severity: corrupt(images, name, severity, seed=SEED)
+    kept = _kept(hashlib.sha256(images.cpu().contiguous().numpy()).digest(), images.shape, images.device)
+
+    def corrupted(name: str, severity: int) -> Tensor:
+        if (name, severity) not in kept:
+            kept[name, severity] = corrupt(images, name, severity, seed=SEED)
+        return kept[name, severity]
+
+    return corrupted
+
+
+@lru_cache(maxsize=1)
+def _kept(content: bytes, shape: torch.Size, device: torch.device) -> dict[tuple[str, int], Tensor]:
+    """Where corruptions of these images are kept."""
+    return {}
 
 
 def _mean(errors: dict[str, list[float]], names: tuple[str, ...]) -> float:

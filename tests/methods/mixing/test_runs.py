@@ -21,6 +21,8 @@ def metrics(job, tmp_path, *line: str) -> dict[str, float]:
 
 COUNTS = {
     "unmixed": 1,
+    "label_smoothing": 1,
+    "cutout": 1,
     "mixup": 1,
     "multimix": 5,
     "multimix_manifold": 5,

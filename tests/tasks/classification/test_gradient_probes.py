@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_moons
@@ -10,7 +13,12 @@ from trained_networks import finished, images
 
 from bench.models.small import mlp, small_cnn
 from bench.tasks.classification import gradient_probes
-from bench.tasks.classification.gradient_probes import batch_gradient_variance, gradient_variance, off_line
+from bench.tasks.classification.gradient_probes import (
+    batch_gradient_variance,
+    gradient_variance,
+    mixup_loss,
+    off_line,
+)
 from bench.tasks.classification.note import NOTE
 
 
@@ -70,3 +78,51 @@ def test_a_straight_line_in_one_over_k_is_no_distance_off():
     line = {k: 2 + 3 / k for k in (1, 2, 5, 10, 20)}
     assert off_line(line) == pytest.approx(0, abs=1e-12)
     assert off_line(line | {2: 4.2}) > 0.05
+
+
+def test_ratios_are_those_of_the_variances_that_they_name(monkeypatch):
+    monkeypatch.setattr(gradient_probes, "DRAWS", 200)
+    monkeypatch.setattr(gradient_probes, "MOST", 512)
+    trained = on_moons(alpha=1.0)
+    row, batches = gradient_variance(trained), batch_gradient_variance(trained)
+    of_k = [row[f"gradient_variance_k{k}"] for k in (1, 2, 5, 10, 20)]
+    assert row["gradient_variance_rise"] == pytest.approx(max(b / a for a, b in pairwise(of_k)))
+    stratified = row["gradient_variance_ratio_stratified_k5"] * of_k[0]
+    assert row["gradient_variance_stratified_gain"] == pytest.approx(stratified / of_k[2])
+    ratios = []
+    for name in ("batch_variance", "batch_variance_shared"):
+        one, five = (batches[f"{name}_k{k}"] for k in (1, 5))
+        ratios.append(five / one)
+        assert batches[f"{name}_ratio_k5"] == pytest.approx(five / one)
+        assert batches[f"{name}_equal_compute_ratio"] == pytest.approx(batches[f"{name}_equal_compute"] / five)
+    assert batches["batch_variance_shared_gain"] == pytest.approx(ratios[1] / ratios[0])
+    off = [
+        abs(batches[f"{name}_k{k}"] / batches[f"{name}_predicted_k{k}"] - 1)
+        for name in ("batch_variance", "batch_variance_shared")
+        for k in (1, 5)
+    ]
+    assert batches["batch_variance_off_law"] == pytest.approx(max(off))
+
+
+@pytest.mark.parametrize("n", [20, 200])
+def test_the_expected_loss_is_that_of_all_pairs_and_lambdas(n):
+    """Against numpy: a linear network, all ordered pairs, lambda by Gauss-Legendre on [0, 1] (alpha = 1); of many images a sample of pairs."""
+    points, y = make_moons(n, noise=0.15, random_state=0)
+    x = torch.tensor((points + 2) * 50).clamp(0, 255).to(torch.uint8)[:, :, None, None]
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    trained = finished(model, x, torch.tensor(y), 2, alpha=1.0)
+    seen = trained.images.plain(torch.arange(n)).flatten(1).double().numpy()
+    weight, bias = (p.detach().double().numpy() for p in model[1].parameters())
+    logits, onehot = seen @ weight.T + bias, np.eye(2)[y]
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    total = 0.0
+    for t, w in zip((nodes + 1) / 2, weights / 2):
+        mixed = t * logits[:, None] + (1 - t) * logits[None]
+        targets = t * onehot[:, None] + (1 - t) * onehot[None]
+        logs = mixed - np.log(np.exp(mixed).sum(-1, keepdims=True))
+        total += w * -(targets * logs).sum(-1).mean()
+    found = mixup_loss(trained)
+    assert set(found) <= set(NOTE.metrics)
+    assert found["mixup_loss"] == pytest.approx(total, rel=2e-3 if n == 20 else 2e-2)
+    assert model.training
