@@ -5,24 +5,25 @@ from __future__ import annotations
 import pytest
 from conftest import DATA, result_of, seed_folders
 
-from bench.judge.plan import plan
+from bench.judge.plan import jobs, plan
 from bench.run.options import options, swept
 
 FRESH = {next(name for name in options("experiment") if name.startswith(f"{paper}/")) for paper in options("paper")}
+FOLDERS = {"cifar100": "cifar-100-*", "cifar10": "cifar-10-batches-*", "tiny_imagenet": "tiny-imagenet-200"}
 
 
 def ends(name: str) -> list[str]:
     """Overrides that keep every method of an experiment, and the first and last value of each other key that it sweeps."""
     lists = {key: str(values).split(",") for key, values in swept(name).items() if key != "method"}
-    return [f"{key}={v[0]},{v[-1]}" for key, v in lists.items() if len(v) > 2 and "[" not in "".join(v)]
+    return [f"{key}={v[0]},{v[-1]}" for key, v in lists.items() if len(v) > 2 and not set("[$") & set("".join(v))]
 
 
 @pytest.mark.parametrize("name", options("experiment"))
 def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
-    if ("cifar10" in name or "pixels" in name) and not list(
-        DATA.glob("cifar-100-*" if "cifar100" in name else "cifar-10-batches-*")
-    ):
-        pytest.skip(f"no CIFAR in {DATA.name}/")
+    for dataset in {job.names["dataset"] for job in jobs(name, "smoke")}:
+        folder = next((folder for word, folder in FOLDERS.items() if dataset.startswith(word)), None)
+        if folder is not None and not list(DATA.glob(folder)):
+            pytest.skip(f"no {folder} in {DATA.name}/")
     if name == "ngvi/uci" and not ((DATA / "uci").is_dir() and (DATA / "libsvm/mushrooms").is_file()):
         pytest.skip(f"no UCI tables in {DATA.name}/")
     chosen = [*ends(name), "seeds=[0,1]" if "rate" in name else "seeds=[0]"]

@@ -25,10 +25,12 @@ def test_the_commands_compose(job, program):
             assert job(*words[2:]).names["task"] == "classification"
 
 
-def test_the_commands_that_show_images_compose(job):
-    (block,) = re.findall(r"```sh\n(.*?)```", PAGE, re.S)[1:]
-    for line in block.strip().splitlines():
-        assert job(*shlex.split(line, comments=True)[2:]).names["task"] == "mixed_images"
+def test_the_commands_that_measure_and_that_show_images_compose(job):
+    for block, task in zip(
+        re.findall(r"```sh\n(.*?)```", PAGE, re.S)[1:], ("classification", "mixed_images"), strict=True
+    ):
+        for line in block.strip().splitlines():
+            assert job(*shlex.split(line, comments=True)[2:]).names["task"] == task
 
 
 def test_the_python_runs():
