@@ -110,7 +110,7 @@ def test_what_is_recorded_is_what_a_network_is_trained_on(name):
     keys = {"layers": [0]} if "manifold" in name else {"transport": True} if name == "puzzle_mix" else {}
     keys |= {"blocks": [4]} if "puzzle" in name else {}
     x, y = batch(6)
-    x = x / 3
+    x, y = x / 3, y.flip(0)  # labels that are no number of their image
     noted = Noted(convolutional())
     for loss, _ in given(name, noted, torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), **keys).losses(
         noted, x, y, F.cross_entropy, torch.Generator().manual_seed(7)
@@ -141,6 +141,7 @@ def test_a_partner_is_known_from_the_interpolations_that_have_any_of_it():
 
 def test_a_saliency_is_of_the_true_labels():
     model, (x, y) = network(nn.Flatten(), nn.Linear(192, 4)), batch(6)
+    y = y.flip(0)
     recorder = Recorder(model, y, 4)
     loss = recorder.loss(recorder.network(x), recorder.numbers)
     assert loss.item() == pytest.approx(F.cross_entropy(model(x), y).item(), rel=1e-12)
