@@ -77,7 +77,7 @@ class Recorder:
         """
         if any(one.targets is None for one in self.passes):
             raise UserError("method.loss: the partners of mixed images are read from the task's own loss; use ce")
-        mixed = [one for one in self.passes if one.targets.dim() == 2]
+        mixed = [one for one in self.passes if one.targets.dim() == 2 and one.targets.min() == 0]  # not merely smoothed
         size, device = len(x), x.device
         if not mixed:
             images = torch.cat([one.images for one in self.passes]).unflatten(0, (-1, size))

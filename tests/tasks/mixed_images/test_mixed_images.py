@@ -121,10 +121,13 @@ def test_what_is_recorded_is_what_a_network_is_trained_on(name):
     method = given(name, model, torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), **keys)
     found = mixes(method, model, x, y, 4, lambda: torch.Generator().manual_seed(7))
     assert torch.equal(found.images.flatten(0, 1), torch.cat(seen))
-    assert found.paired == (name not in ("unmixed", "augmix"))
+    assert found.paired == (name not in ("unmixed", "augmix", "label_smoothing", "cutout"))
     assert all(p.grad is None for p in model.parameters())
     if found.paired:
-        assert found.partners.tolist() == torch.randperm(6, generator=torch.Generator().manual_seed(7)).tolist()
+        partners = torch.randperm(6, generator=torch.Generator().manual_seed(7))
+        known = (found.weights < 1).any(0)  # one that has no pixel in any mix is not known
+        assert known.sum() >= 4
+        assert torch.equal(found.partners[known], partners[known])
 
 
 def test_a_partner_is_known_from_the_interpolations_that_have_any_of_it():
