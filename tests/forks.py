@@ -103,10 +103,10 @@ def run(arguments: list[str], env: dict[str, str], **more: Any) -> subprocess.Co
         return subprocess.CompletedProcess(arguments, process.wait(), process.stdout, process.stderr)
 
 
-def python(command: list[str | Path], env: dict[str, str], **more: Any) -> subprocess.CompletedProcess[str]:
-    """`python <command>` to its end: [file, arguments...] or ["-c", code, arguments...]."""
+def python(command: list[str | Path], env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """`python <command>` to its end: [file, arguments...] or ["-c", code, arguments...]. PYTHONPATH of `env` is for its own children alone."""
     program, *arguments = map(str, command)
-    return run(arguments, env, program=program, **more)
+    return run(arguments, env, cwd=cwd, program=program, timeout=1200)
 
 
 @cache
