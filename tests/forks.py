@@ -1,7 +1,8 @@
-"""run.py in processes that start at once: a server imports what every run imports and forks for each command line.
+"""run.py and other programs in processes that start at once: a server imports what they import and forks for each command line.
 
 A child is a process like any other: its own arguments, environment, folder, output and exit. What it does not pay for is the import of torch.
-Run as a program it is the server: for each JSON line on stdin a child, its id on stdout, and its exit code in a file.
+There are two servers: one for run.py of this checkout, which has imported its code as well, and one that knows libraries alone, for programs
+of any checkout. Run as a program this is a server: for each JSON line on stdin a child, its id on stdout, and its exit code in a file.
 """
 
 from __future__ import annotations
@@ -10,41 +11,57 @@ import atexit
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 import warnings
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL = 0.005  # seconds between looks at what is under way
-PRELOADED = (
+LIBRARIES = (
     "torch",
     "torch._dynamo",  # what the first optimizer imports
     "scipy.stats",
-    "bench.judge.plan",
-    "bench.run.attempt",
+    "pandas",
+    "sklearn.datasets",
+    "antlr4",
+    "hydra._internal.hydra",
+    "hydra._internal.utils",
+    "hydra.core.plugins",
 )
+DRAWING = ("jinja2", "matplotlib.pyplot", "rich.console", "rich.table", "tabulate")
+OWN = ("bench.judge.plan", "bench.run.attempt", "bench.run.cli", "bench.report.comparison")
 
 
 class Process:
     """`python run.py <arguments>` under way, with this environment, after the code `prelude`; SIGALRM ends it after `timeout` seconds.
-    Leaving the block kills it if it still runs."""
+    With `program`, another one: a file or "-c", which is followed by its code. Leaving the block kills it if it still runs."""
 
     def __init__(
-        self, arguments: list[str], env: dict[str, str], cwd: Path = ROOT, prelude: str = "", timeout: int = 300
+        self,
+        arguments: list[str],
+        env: dict[str, str],
+        cwd: Path = ROOT,
+        prelude: str = "",
+        timeout: int = 300,
+        program: str | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._code, self._out, self._err = (Path(self._folder.name, name) for name in ("code", "out", "err"))
         self._out.touch(), self._err.touch()
         request = {"arguments": arguments, "env": env, "cwd": str(cwd), "prelude": prelude, "timeout": timeout}
-        server = _server()
+        request["program"] = program
+        server = _server(own=program is None)
         server.stdin.write(json.dumps(request | {"folder": self._folder.name}) + "\n")
         server.stdin.flush()
         self.pid = int(server.stdout.readline())
@@ -86,17 +103,25 @@ def run(arguments: list[str], env: dict[str, str], **more: Any) -> subprocess.Co
         return subprocess.CompletedProcess(arguments, process.wait(), process.stdout, process.stderr)
 
 
+def python(command: list[str | Path], env: dict[str, str], cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """`python <command>` to its end: [file, arguments...] or ["-c", code, arguments...]. PYTHONPATH of `env` is for its own children alone."""
+    program, *arguments = map(str, command)
+    return run(arguments, env, cwd=cwd, program=program, timeout=1200)
+
+
 @cache
-def _server() -> subprocess.Popen[str]:
-    """This process's server; it ends when its stdin does."""
-    command = [sys.executable, __file__]
+def _server(own: bool) -> subprocess.Popen[str]:
+    """This process's server, for run.py of this checkout or for any program; it ends when its stdin does."""
+    command = [sys.executable, __file__, *(("own",) if own else ())]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _serve() -> None:
-    sys.path[0] = str(ROOT)
-    for name in PRELOADED:
+def _serve(own: bool) -> None:
+    if own:
+        sys.path[0] = str(ROOT)
+    for name in (*LIBRARIES, *(OWN if own else DRAWING)):
         __import__(name)
+    sys.modules["hydra.core.plugins"].Plugins.instance()  # looks through the folders of plugins
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # numpy's idle pool
     gc.freeze()  # children share these pages
     running: dict[int, Path] = {}
@@ -140,14 +165,19 @@ def _child(request: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
-    sys.argv = ["run.py", *request["arguments"]]
+    program = request["program"]
+    sys.argv = [program or "run.py", *request["arguments"]]
     code: Any = 1
     try:
-        code = _run_py(request["prelude"])
+        code = _run_py(request["prelude"]) if program is None else _run_program(program)
     except SystemExit as stop:
-        code = stop.code
+        code = 0 if stop.code is None else stop.code
     except BaseException:
         traceback.print_exc()
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # waits for threads, as an interpreter does that ends
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -162,5 +192,18 @@ def _run_py(prelude: str) -> int:
     return cli(entry.main, entry.compare)
 
 
+def _run_program(program: str) -> int:
+    """As an interpreter runs it that has just started."""
+    if program == "-c":
+        code = sys.argv.pop(1)
+        sys.path[0] = ""
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        exec(compile(code, "<string>", "exec"), vars(main))
+    else:
+        sys.path[0] = str(Path(program).resolve().parent)
+        runpy.run_path(program, run_name="__main__")
+    return 0
+
+
 if __name__ == "__main__":
-    _serve()
+    _serve(own="own" in sys.argv)

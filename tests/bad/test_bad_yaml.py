@@ -99,9 +99,9 @@ def copy(tmp_path_factory) -> Iterator[tuple[Path, ModuleType]]:
     processes = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(processes)
     yield root, processes
-    processes._server().stdin.close()
-    processes._server().stdout.close()
-    processes._server().wait()
+    processes._server(own=True).stdin.close()
+    processes._server(own=True).stdout.close()
+    processes._server(own=True).wait()
 
 
 def ending(copy: tuple[Path, ModuleType], file: str, content: str | bytes, results: Path) -> str:

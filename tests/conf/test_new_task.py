@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import forks
 from conftest import QUIET, ROOT, clean_env, copy_project, result_of, seed_folders
 
 from bench.run.notes import TaskNote, note
@@ -50,8 +51,7 @@ def test_a_task_in_a_folder_of_its_own_runs_and_is_explained(tmp_path):
         (tmp_path / name).write_text(text)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "run.py", *arguments, *QUIET]
-        return subprocess.run(command, cwd=tmp_path, env=clean_env(), capture_output=True, text=True, check=False)
+        return forks.python(["run.py", *arguments, *QUIET], clean_env(), cwd=tmp_path)
 
     done = run("method=counting", "dataset=seven", "task.guesses=4")
     assert done.returncode == 0, done.stderr
@@ -91,8 +91,8 @@ def test_the_task_that_the_text_shows_runs(tmp_path):
     for name, content in (shown | OF_THE_TEXT).items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
-    command = [sys.executable, "run.py", "method=plain", "dataset=counted", "task.samples=4", *QUIET]
-    done = subprocess.run(command, cwd=tmp_path, env=clean_env(), capture_output=True, text=True, check=False)
+    line = ["method=plain", "dataset=counted", "task.samples=4", *QUIET]
+    done = forks.python(["run.py", *line], clean_env(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert result_of(seed_folders(tmp_path)[0])["metrics"]["error"] == 2.5**2
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 from conftest import QUIET, ROOT, clean_env, copy_project, result_of, seed_folders
@@ -42,7 +41,6 @@ def test_the_readme_s_method_and_data_set_run(checkout):
     (checkout / "data").mkdir()
     np.savez(checkout / "data/mine.npz", x=x, y=y, test_x=x[:32], test_y=y[:32])
     command = [
-        sys.executable,
         "run.py",
         "-m",
         "method=lion,ssvr",
@@ -51,8 +49,7 @@ def test_the_readme_s_method_and_data_set_run(checkout):
         *QUIET,
         f"data_root={checkout / 'data'}",
     ]
-    options = {"capture_output": True, "text": True, "check": False}
-    done = subprocess.run(command, cwd=checkout, env=clean_env(), timeout=300, **options)
+    done = forks.python(command, clean_env(), cwd=checkout)
     assert done.returncode == 0, done.stderr
     folders = seed_folders(checkout)
     assert sorted("-".join(f.parent.name.split("-")[:2]) for f in folders) == [
@@ -62,7 +59,7 @@ def test_the_readme_s_method_and_data_set_run(checkout):
         "ssvr-mine",
     ]
     assert all(result_of(folder)["status"] == "finished" for folder in folders)
-    listing = subprocess.run([sys.executable, "run.py", "--help"], cwd=checkout, env=clean_env(), **options).stdout
+    listing = forks.python(["run.py", "--help"], clean_env(), cwd=checkout).stdout
     sentence = next(line for line in listing.splitlines() if line.split()[:1] == ["lion"])
     assert sentence.split(maxsplit=1)[1] == "Lion, the sign of an interpolated momentum."
 
@@ -72,19 +69,11 @@ def test_the_claim_of_the_documents_is_planned_and_its_mistake_is_known(checkout
     for name, text in CLAIM.items():
         (checkout / name).parent.mkdir(exist_ok=True)
         (checkout / name).write_text(text)
-    options = {
-        "cwd": checkout,
-        "env": clean_env(),
-        "capture_output": True,
-        "text": True,
-        "check": False,
-        "timeout": 120,
-    }
-    planned = subprocess.run([sys.executable, "scripts/reproduce_all.py", "--dry-run", "--paper", "mine"], **options)
+    planned = forks.python(["scripts/reproduce_all.py", "--dry-run", "--paper", "mine"], clean_env(), cwd=checkout)
     assert planned.returncode == 0, planned.stderr
     assert re.search(r"mini .*mine/digits .* 24 .* 24 ", planned.stdout)
     script = "from bench.judge.papers import load_papers as p; from bench.judge.selftest import check_named as c; c('mine', p()['mine'])"
-    known = subprocess.run([sys.executable, "-c", script], **options)
+    known = forks.python(["-c", script], clean_env(), cwd=checkout)
     assert known.returncode == 0, known.stderr
-    wrong = [sys.executable, "run.py", "method=lion", "method.lr=-1e-4", "dataset=digits", "scale=smoke", *QUIET]
-    assert subprocess.run(wrong, **options).returncode == 0
+    wrong = ["run.py", "method=lion", "method.lr=-1e-4", "dataset=digits", "scale=smoke", *QUIET]
+    assert forks.python(wrong, clean_env(), cwd=checkout).returncode == 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 from conftest import QUIET, ROOT, clean_env, copy_project, final, result_of, seed_folders
@@ -39,8 +39,7 @@ def run(checkout: Path, *changes: str, command: str = COMMAND) -> subprocess.Com
         for word in shlex.split(command.replace("\\\n", " "))
         if word.split("=")[0] not in {c.split("=")[0] for c in changes}
     ]
-    line = [sys.executable, *words[1:], *changes, "scale=smoke", *QUIET]
-    return subprocess.run(line, cwd=checkout, env=clean_env(), timeout=300, capture_output=True, text=True, check=False)
+    return forks.python([*words[1:], *changes, "scale=smoke", *QUIET], clean_env(), cwd=checkout)
 
 
 def test_the_lines_of_the_page_run(checkout):
@@ -57,9 +56,7 @@ def test_the_lines_of_the_page_run(checkout):
     assert [(row["rim_x"], row["rim_y"]) for row in rows if "rim_x" in row] == [
         tuple(v) for v in [*TRIANGLE, TRIANGLE[0]]
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", CLOUD], cwd=checkout, env=clean_env(), timeout=300, capture_output=True, text=True
-    )
+    done = forks.python(["-c", CLOUD], clean_env(), cwd=checkout)
     assert done.returncode == 0, done.stderr
     assert (checkout / "cloud.png").stat().st_size > 5000
     (checkout / "my_problem.py").write_text(FUNCTION.replace("4 *", "5 *"))

@@ -157,21 +157,23 @@ def test_bad_input_is_one_line():
 
 
 def test_make_plan_prints_each_scale(tmp_path):
-    command = [sys.executable, str(ROOT / "scripts/reproduce_all.py"), "--dry-run", f"results_root={tmp_path}"]
-    options = {"capture_output": True, "text": True, "check": False, "env": clean_env()}
-    both = subprocess.run([*command, "--paper", "ssvr"], **options)
+    def planned(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [ROOT / "scripts/reproduce_all.py", "--dry-run", f"results_root={tmp_path}", *arguments]
+        return forks.python(command, clean_env())
+
+    both = planned("--paper", "ssvr")
     assert both.returncode == 0, both.stderr
     assert {line.strip("│ ").split()[0] for line in both.stdout.splitlines() if "ssvr/" in line} == {"mini", "paper"}
-    one = subprocess.run([*command, "--paper", "ssvr", "--scale", "paper"], **options).stdout
+    one = planned("--paper", "ssvr", "--scale", "paper").stdout
     assert "mini" not in one
-    wrong = subprocess.run([*command, "--scale", "papr"], **options)
+    wrong = planned("--scale", "papr")
     assert (wrong.returncode, wrong.stderr) == (
         2,
         "error: --scale papr: allowed: mini, paper, smoke; did you mean 'paper'?\n",
     )
-    wrong = subprocess.run([*command, "--paper", "ssrv"], **options)
+    wrong = planned("--paper", "ssrv")
     assert wrong.returncode == 2
     assert "did you mean 'ssvr'" in wrong.stderr
-    wrong = subprocess.run([*command, "--paper", "ssvr", "hardwre=cpu"], **options)
+    wrong = planned("--paper", "ssvr", "hardwre=cpu")
     assert wrong.returncode == 2
     assert len(wrong.stderr.splitlines()) == 1

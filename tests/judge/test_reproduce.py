@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
 import yaml
 from conftest import QUIET, clean_env, copy_project
@@ -54,7 +55,9 @@ CLAIMS = {
         },
     },
 }
-OPTIONS = {"capture_output": True, "text": True, "check": False}
+BRAKE = """        if __import__("os").path.exists(__file__ + ".brake"):
+            __import__("time").sleep(0.2)
+"""  # a step takes long while there is such a file, and no CPU
 
 
 @pytest.fixture
@@ -77,9 +80,24 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def keep_one(project: Path, experiment: str, check: dict | None = None) -> None:
+    """Leave one experiment and a claim on it: its own, or beta-one's with `check` on top."""
+    for name in KEPT:
+        if name != experiment:
+            (project / f"conf/experiment/ssvr/{name}.yaml").unlink()
+    path = project / "conf/paper/ssvr.yaml"
+    paper = yaml.safe_load(path.read_text())
+    if check is not None:
+        claim = paper["claims"]["beta-one"]
+        paper["claims"] = {"one": claim | {"experiment": f"ssvr/{experiment}", "check": claim["check"] | check}}
+    else:
+        paper["claims"] = {k: c for k, c in paper["claims"].items() if c["experiment"] == f"ssvr/{experiment}"}
+    paper["figures"] = {k: f for k, f in paper["figures"].items() if k == experiment}
+    path.write_text(yaml.safe_dump(paper))
+
+
 def script(project: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(project / "scripts" / f"{name}.py"), *arguments]
-    return subprocess.run(command, cwd=project, env=clean_env(), timeout=300, **OPTIONS)
+    return forks.python([project / "scripts" / f"{name}.py", *arguments], clean_env(), cwd=project)
 
 
 def report_files(project: Path) -> dict[str, bytes]:
@@ -133,30 +151,27 @@ def test_a_crash_stops_no_other_experiment(project):
 @pytest.mark.parametrize("launcher", [[], ["--launcher", "joblib"], ["--jobs", "2"]])
 def test_stopped_and_started_again(project, launcher):
     """Ctrl-C: exit code 130, a report of what is done, a checkpoint of what is not; the second start finishes it."""
-    long = [*ALL, "task.epochs=400"] if "joblib" in launcher else [*ALL, "task.epochs=200"]
-    for name in KEPT[1:]:
-        (project / f"conf/experiment/ssvr/{name}.yaml").unlink()
-    path = project / "conf/paper/ssvr.yaml"
-    paper = yaml.safe_load(path.read_text())
-    claim = paper["claims"]["beta-one"]
-    claim["check"] |= {"metric": "test_accuracy", "tolerance": 1.0, "budget": "epoch"}
-    path.write_text(yaml.safe_dump(paper | {"claims": {"digits": claim | {"experiment": "ssvr/digits"}}}))
-    command = [sys.executable, str(project / "scripts/reproduce_all.py"), *launcher, *long, "checkpoint_every=0.5"]
-    child = subprocess.Popen(
-        command, cwd=project, env=clean_env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while child.poll() is None and not list((project / "results").rglob("checkpoint.pt")):
-        time.sleep(0.05)
-    assert child.poll() is None, child.communicate()[1]
-    os.kill(child.pid, signal.SIGINT)
-    _, errors = child.communicate(timeout=120)
-    assert child.returncode == 130, errors
+    long = [*ALL, "task.epochs=5"]  # 55 steps
+    keep_one(project, "digits", {"metric": "test_accuracy", "tolerance": 1.0, "budget": "epoch"})
+    methods = project / "methods/sign/base.py"
+    edit(methods, "        moves = self._estimate(closure)\n", f"{BRAKE}        moves = self._estimate(closure)\n")
+    brake = Path(f"{methods}.brake")
+    brake.touch()
+    words = [*launcher, *long, "checkpoint_every=0.5"]
+    with forks.Process(words, clean_env(), cwd=project, program=str(project / "scripts/reproduce_all.py")) as child:
+        while child.poll() is None and not list((project / "results").rglob("checkpoint.pt")):
+            time.sleep(0.05)
+        assert child.poll() is None, child.stderr
+        child.send_signal(signal.SIGINT)
+        code, errors = child.wait(), child.stderr
+    assert code == 130, errors
     assert "stopped; run the same command again to go on" in errors
     assert (project / "results/index.html").exists()
     left = list((project / "results").rglob("checkpoint.pt"))
     assert left
     plan = script(project, "reproduce_all", "--dry-run", *long).stdout
     assert "stopped" in plan
+    brake.unlink()
     again = script(project, "reproduce_all", *launcher, *long)
     assert again.returncode == 0, again.stderr
     assert "resuming" in again.stderr or "joblib" in launcher
@@ -179,6 +194,7 @@ def test_a_stop_reaches_every_experiment_under_way():
 
 
 def test_strict_notices_a_claim_that_is_lost(project):
+    keep_one(project, "identity_exact")
     assert script(project, "reproduce_all", *ALL).returncode == 0
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
     for command in (

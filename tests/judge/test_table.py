@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import numpy as np
 import pandas as pd
 import pytest
@@ -208,8 +210,7 @@ def test_diverged_runs_the_number_of_runs_and_the_border_are_said():
 
 
 def program(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts/judge.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return forks.python([ROOT / "scripts/judge.py", *arguments], dict(os.environ))
 
 
 CLAIMS = """metrics: {accuracy: higher}

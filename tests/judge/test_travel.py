@@ -6,9 +6,9 @@ import json
 import lzma
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 from conftest import ROOT, clean_env, edit_result, result_of, seed_folders
 
@@ -18,11 +18,10 @@ from bench.judge.plan import plan
 from bench.report.paper import machines
 
 NAME = "ssvr/identity_signsgd"
-OPTIONS = {"capture_output": True, "text": True, "check": False, "env": clean_env()}
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(ROOT / "scripts/archive.py"), *arguments], **OPTIONS)
+    return forks.python([ROOT / "scripts/archive.py", *arguments], clean_env())
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
+import forks
 import pytest
 import yaml
 from conftest import clean_env, copy_project
@@ -94,11 +92,11 @@ def test_the_script_exits_with_1_while_a_claim_was_not_seen_to_fail(tmp_path):
     only = "\nMISTAKES = [m for m in MISTAKES if m.name == 'stored-gradient']\n"
     mistakes = tmp_path / "mistakes/ssvr.py"
     mistakes.write_text(mistakes.read_text() + only)
-    command = [sys.executable, str(tmp_path / "scripts/selftest.py"), "--paper", "ssvr", "hardware=cpu"]
+    command = [tmp_path / "scripts/selftest.py", "--paper", "ssvr", "hardware=cpu"]
     command += ["hardware.threads=1", "task.horizons=[1000,4000]", "seeds=[0,1,2,3,4,5]"]
     for claims, code in ((kept, 1), ({"rate-ssvr-estimate": kept["rate-ssvr-estimate"]}, 0)):
         path.write_text(yaml.safe_dump(content | {"claims": claims, "figures": {}, "tables": {}, "audits": {}}))
-        done = subprocess.run(command, cwd=tmp_path, env=clean_env(), capture_output=True, text=True, check=False)
+        done = forks.python(command, clean_env(), cwd=tmp_path)
         assert done.returncode == code, done.stdout + done.stderr
         assert ("nothing turned it" in done.stdout) == (code == 1)
         table = (tmp_path / "results/selftest/ssvr.csv").read_text().splitlines()

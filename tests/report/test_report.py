@@ -12,6 +12,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import forks
 import pandas as pd
 import pytest
 from conftest import ROOT, clean_env
@@ -29,7 +30,7 @@ OPTIONS = {"capture_output": True, "text": True, "check": False, "env": clean_en
 
 
 def report(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(ROOT / "scripts/report.py"), *arguments], **OPTIONS)
+    return forks.python([ROOT / "scripts/report.py", *arguments], clean_env())
 
 
 def built(root: Path) -> dict[str, bytes]:
@@ -46,7 +47,8 @@ def test_it_is_rebuilt_byte_for_byte_from_the_archives_alone(tmp_path):
     for name in ("archive", "selftest"):
         if (RESULTS / name).exists():
             shutil.copytree(RESULTS / name, tmp_path / name, ignore=lambda _, names: [n for n in names if "." not in n])
-    done = report("--from-archive", "--paper", "ssvr", f"results_root={tmp_path}")
+    command = [sys.executable, str(ROOT / "scripts/report.py"), "--from-archive", "--paper", "ssvr"]
+    done = subprocess.run([*command, f"results_root={tmp_path}"], **OPTIONS)  # a hash seed of its own
     assert done.returncode == 0, done.stderr
     assert "rate-ssvr" in done.stdout
     assert "egab: judging, drawing" in done.stderr
@@ -58,13 +60,20 @@ def test_it_is_rebuilt_byte_for_byte_from_the_archives_alone(tmp_path):
     assert [name for name in differ if not name.startswith("manifests/")] == [], "manifests tell versions of libraries"
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory) -> Path:
     """A folder with the archive and report of one paper."""
-    (tmp_path / "archive").mkdir()
-    shutil.copy(RESULTS / "archive/doublysgd.jsonl.xz", tmp_path / "archive")
-    assert report("--from-archive", f"results_root={tmp_path}").returncode == 0
-    return tmp_path
+    root = tmp_path_factory.mktemp("reported")
+    (root / "archive").mkdir()
+    shutil.copy(RESULTS / "archive/doublysgd.jsonl.xz", root / "archive")
+    assert report("--from-archive", f"results_root={root}").returncode == 0
+    return root
+
+
+@pytest.fixture
+def small(reported: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    return shutil.copytree(reported, tmp_path, dirs_exist_ok=True)
 
 
 def test_only_what_changed_is_made_again_and_only_files_of_the_report_are_touched(small):

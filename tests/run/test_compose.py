@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import forks
 import pytest
 from conftest import QUIET, ROOT, clean_env, copy_project
 from hydra import compose as hydra_compose
@@ -59,7 +61,7 @@ def test_an_edit_between_two_jobs_is_read(tmp_path):
         "after = compose('method=signsgd')\n"
         "assert before.parts['method']['lr'] != after.parts['method']['lr']\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = forks.python(["-c", code], dict(os.environ), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

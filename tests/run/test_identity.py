@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 from conftest import DATA, QUIET, ROOT, clean_env, copy_project
@@ -68,10 +68,7 @@ class Person:
     ) -> subprocess.CompletedProcess[str]:
         sweep, more = [a for a in arguments if a == "-m"], [a for a in arguments if a != "-m"]
         line = [*sweep, "results_root=results", *QUIET, *training, f"data_root={self.data}", *more]
-        command = [sys.executable, "run.py", *line]
-        done = subprocess.run(
-            command, cwd=self.checkout, env=clean_env(), capture_output=True, text=True, timeout=300, check=False
-        )
+        done = forks.python(["run.py", *line], clean_env(), cwd=self.checkout)
         assert done.returncode == code, done.stderr
         return done
 
@@ -201,10 +198,8 @@ def test_runs_on_own_data_travel(person, tmp_path):
     person.run("dataset=mine_npz", "seeds=[0,1]")
     export, root = tmp_path / "runs.xz", tmp_path / "elsewhere"
     travel.export(person.checkout / "results", lambda result: True, export, print)
-    text = subprocess.run(
-        [sys.executable, "scripts/archive.py", "import", str(export), f"results_root={root}", f"data_root={person.data}"],
-        cwd=person.checkout, env=clean_env(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    words = ["scripts/archive.py", "import", export, f"results_root={root}", f"data_root={person.data}"]
+    text = forks.python(words, clean_env(), cwd=person.checkout)
     assert text.returncode == 0, text.stderr
     assert "taken from" in person.run("dataset=mine_npz", "seeds=[0,1]", f"results_root={root}").stdout
 

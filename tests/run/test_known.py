@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 from conftest import DATA, ROOT
 from data_layouts import put
@@ -136,14 +137,14 @@ def test_the_script_measures_what_stands_in_the_manifest(tmp_path):
     copy_project(tmp_path / "copy")
     data = tmp_path / "data"
     put(data / "libsvm/a9a", b"1 1:1\n0 2:1\n0 3:1\n")
-    command = [sys.executable, "scripts/known.py", str(data)]
-    done = subprocess.run(command, cwd=tmp_path / "copy", capture_output=True, text=True, check=False)
+    command = ["scripts/known.py", data]
+    done = forks.python(command, dict(os.environ), cwd=tmp_path / "copy")
     assert done.returncode == 0, done.stderr
     before, after = (root.joinpath("datasets/known.yaml").read_text() for root in (ROOT, tmp_path / "copy"))
     changed = [new for old, new in zip(before.splitlines(), after.splitlines(), strict=True) if old != new]
     assert [line.split(":")[0].strip() for line in changed] == ["shape", "labels", "counts", "digests"]
     assert changed[:3] == ["  shape: [3, 3]", "  labels: [0, 1]", "  counts: {0: 2, 1: 1}"]
-    bad = subprocess.run([*command, "libsvm/a9b"], cwd=tmp_path / "copy", capture_output=True, text=True, check=False)
+    bad = forks.python([*command, "libsvm/a9b"], dict(os.environ), cwd=tmp_path / "copy")
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
     assert "libsvm/a9b: no entry of known.yaml; did you mean 'libsvm/a" in bad.stderr
 
