@@ -279,10 +279,10 @@ MISTAKES = [
         summed_passes,
     ),
     Mistake(
-        "large-step",
-        "a step size that is 20 times too large",
+        "small-step",
+        "a step size that is 1,000 times too small",
         "multimix/cifar100_compute",
         {"method.k": 1},
-        overrides=("method.optimizer.lr=2.0",),
+        overrides=("method.optimizer.lr=1e-4",),
     ),
 ]
