@@ -172,3 +172,11 @@ def _halting_at(session, stop_at: int | None) -> None:
         raise Halted
 
     session.due, session.save = (lambda: next(asked) == stop_at), save_and_halt
+
+
+LONG = ("judge/test_selftest.py", "judge/test_reproduce.py", "report/test_report.py")  # minutes each, all together
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: not any(f"{name}::" in item.nodeid for name in LONG))

@@ -100,7 +100,7 @@ def selftest(
             _execute(wrong, False)
         others = [r for r in runs if not matches(r, mistake.of)]
         yield _finding(name, paper, mistake.name, mistake.says, runs, [*others, *_records(wrong)])
-    for claim in (claim for _, claim, _ in paper.judged()):
+    for claim in (claim for _, claim, _ in paper.judged() if SCALE in claim.scales):
         for swap in (swap for swap in claim.refuted_by if isinstance(swap, Swap)):
             runs = rightly(claim.experiment)
             yield _finding(name, paper, swap.name, swap.name, runs, swapped(swap, runs), only=claim)

@@ -192,11 +192,12 @@ def _swept_groups(parsed: Sequence[Override]) -> set[str]:
 
 def _in_sweep(override: Override, groups: set[str]) -> str:
     """`seeds=0,1` as `seeds=[0],[1]`, jobs of one seed each; `method.lr=1` of a sweep over methods as `method.lr=choice(1)`, which Hydra
-    sets in each job and not, before, in the default method, which may lack the key."""
+    sets in each job and not, before, in the default method, which may lack the key; so `method@method.optimizer=ssvr`."""
     text = str(override.input_line)
     key, _, value = text.partition("=")
     plain = not (override.is_sweep_override() or override.is_add() or override.is_force_add() or override.is_delete())
-    if plain and value.strip() and "." in key and key.split(".")[0] in groups:
+    inside = key.rpartition("@")[2]  # of a group, its package
+    if plain and value.strip() and "." in inside and inside.split(".")[0] in groups:
         return f"{key}=choice({value})"
     if override.key_or_group != "seeds" or not override.is_sweep_override() or isinstance(override.value(), Glob):
         return text

@@ -97,6 +97,9 @@ def test_the_task_that_the_text_shows_runs(tmp_path):
     assert result_of(seed_folders(tmp_path)[0])["metrics"]["error"] == 2.5**2
 
 
+SHOWN = {"mixed_images"}  # judges nothing
+
+
 def test_every_task_has_a_note_that_needs_no_torch():
     names = list(options("task"))
     code = (
@@ -107,4 +110,4 @@ def test_every_task_has_a_note_that_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
     for name in names:
         assert isinstance(note(name), TaskNote)
-        assert any(metric.better for metric in note(name).metrics.values())
+        assert name in SHOWN or any(metric.better for metric in note(name).metrics.values())

@@ -69,3 +69,9 @@ def test_a_sweep_goes_over_methods_and_what_they_hold(program):
         "-m", "method=mixup,unmixed", "method@method.optimizer=adamw,ssvr", *LINE[1:], "dataset.train_size=128"
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_methods_are_swept_under_another_optimizer(program):
+    """The default method of the command line holds no optimizer."""
+    done = program("-m", "method=mixup,unmixed", "method@method.optimizer=ssvr", *LINE[1:], "dataset.train_size=128")
+    assert done.returncode == 0, done.stderr

@@ -34,6 +34,9 @@ NOTICED = {  # mistake: tests of the files beside this one, with their arguments
             ("concatenated",),
         ),
     ],
+    "summed-passes": [
+        ("test_interpolated", "test_the_loss_is_the_mean_over_k_of_the_losses_of_the_interpolations", ("passes",)),
+    ],
     "one-lambda": [
         ("test_pairs", "test_all_k_points_of_a_pair_lie_on_one_segment_where_their_labels_say", ()),
         ("test_interpolated", "test_the_k_passes_have_lambdas_of_their_own", ()),

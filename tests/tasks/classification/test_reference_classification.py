@@ -54,6 +54,7 @@ def agrees(job, tmp_path):
 
 
 OF_PROBES = (
+    "mixup_loss",
     "test_top5",
     "test_adaptive",
     "fgsm_",
