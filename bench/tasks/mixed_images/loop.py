@@ -168,6 +168,7 @@ def _rows(
     """The rows of the first pairs."""
 
     def row(pair: int, place: int, image: Tensor, label: str, weight: float) -> dict[str, Any]:
+        """That of an image as the network sees it."""
         pixels = (image * scale["std"][0] + scale["mean"][0]) * 255
         return {
             "pair": pair + 1,
