@@ -51,7 +51,16 @@ class Plain:
 
     pretrained = False
 
-    def __init__(self, *, steps: int = 6, batch_size: int = 8, clip: float = 0.5, noise_multiplier: float = 1.0, secure: bool = False, lr: float = 0.5) -> None:
+    def __init__(
+        self,
+        *,
+        steps: int = 6,
+        batch_size: int = 8,
+        clip: float = 0.5,
+        noise_multiplier: float = 1.0,
+        secure: bool = False,
+        lr: float = 0.5,
+    ) -> None:
         self.steps, self.batch_size, self.clip, self.lr = steps, batch_size, clip, lr
         self.noise_multiplier, self.secure = noise_multiplier, secure
 
@@ -63,6 +72,7 @@ class Plain:
             rate=self.batch_size / len(problem.pair.private_y),
             noise_multiplier=self.noise_multiplier,
             clip=self.clip,
+            steps=self.steps,
             delta=1e-3,
             target_epsilon=None,
             secure=self.secure,
@@ -71,6 +81,8 @@ class Plain:
         return self.steps
 
     def advance(self, step: int) -> dict[str, float]:
+        if not self.ledger.left:
+            return {}
         chosen = self.ledger.batch(step)
         total = [torch.zeros_like(w) for w in self.weights]
         for i in chosen.tolist():

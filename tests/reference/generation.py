@@ -63,7 +63,9 @@ def train(net: nn.Module, pair: Pair, ledger: Any, seed: int, keys: Row, abar: l
 
 
 @torch.no_grad()
-def ddim(net: nn.Module, y: Tensor, shape: tuple[int, ...], draw: torch.Generator, keys: Row, abar: list[float]) -> Tensor:
+def ddim(
+    net: nn.Module, y: Tensor, shape: tuple[int, ...], draw: torch.Generator, keys: Row, abar: list[float]
+) -> Tensor:
     """Song et al. (2021), eq. 12 and 16, on `sampling_steps` evenly spaced times from the last one down; predicted images are clamped."""
     total, wanted = len(abar), keys["sampling_steps"]
     times = [round(total - k * total / wanted) - 1 for k in range(wanted)]
@@ -127,7 +129,12 @@ def attack(members: list[float], others: list[float]) -> Row:
 def small_cnn(channels: int, classes: int, width: int) -> nn.Module:
     layers: list[nn.Module] = []
     for fan_in, fan_out in ((channels, width), (width, 2 * width)):
-        layers += [nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [
+            nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(fan_out),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, classes))
 
 
@@ -135,7 +142,15 @@ def perceptron(pixels: int, classes: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(pixels, 100), nn.ReLU(), nn.Linear(100, classes))
 
 
-def classifier(build: Any, x: Tensor, y: Tensor, epochs: int, seed: int, stream: int, chosen_by: tuple[Tensor, Tensor] | None = None) -> nn.Module:
+def classifier(
+    build: Any,
+    x: Tensor,
+    y: Tensor,
+    epochs: int,
+    seed: int,
+    stream: int,
+    chosen_by: tuple[Tensor, Tensor] | None = None,
+) -> nn.Module:
     """Adam on cross-entropy in batches of 64; the epoch that finds most of `chosen_by`, or the last."""
     torch.manual_seed(stream_seed(seed, "init", stream))
     net, best, kept = build(), -1.0, None
@@ -205,7 +220,12 @@ def run(pair: Pair, net: nn.Module, ledger: Any, seed: int, keys: Row) -> tuple[
     x = as_bytes(ddim(net, y, tuple(like.shape), generator(seed, "noise", STREAMS["sampling"], 0), keys, abar))
     count = -(-len(pair.public_y) // 64)
     features = classifier(
-        lambda: small_cnn(len(like), pair.public_classes, 32), pair.public_x, pair.public_y, -(-keys["feature_steps"] // count), 0, STREAMS["features"]
+        lambda: small_cnn(len(like), pair.public_classes, 32),
+        pair.public_x,
+        pair.public_y,
+        -(-keys["feature_steps"] // count),
+        0,
+        STREAMS["features"],
     )[:-1]
     with torch.no_grad():
         real, fake = (features(as_float(images)) for images in (pair.private_x, x))

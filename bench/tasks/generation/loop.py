@@ -11,7 +11,7 @@ import math
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.errors import UserError
 from bench.run.build import build
@@ -21,14 +21,20 @@ from bench.tasks.generation.diffusion import Schedule
 from bench.tasks.generation.loop_grid import thumbnails as thumbnail_rows
 from bench.tasks.generation.loop_grid import write_grid
 from bench.tasks.generation.loop_measure import Yardstick, audited, fidelity, membership, usefulness
-from bench.tasks.generation.loop_setup import Ground, classifier
+from bench.tasks.generation.loop_setup import Ground, classifier, denoiser_of, prepared
 from bench.tasks.generation.pair import Pair, as_bytes
 from bench.tasks.generation.protocol import Method
-from bench.types import AtLeastTwo, Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from bench.types import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 BATCHES_SEEDS = False
+FEWEST = 10  # samples, and two of each class
 SAMPLED = 500  # samples at a time, between which a run can be stopped
 SAMPLING = 89  # stream
+
+
+class Pretraining:
+    def __init__(self, *a):
+        pass
 
 
 def run(
@@ -60,8 +66,8 @@ def run(
 ) -> None:
     """Learn, write samples.png and ledger.jsonl into the run's folder, log the loss on public images and finish with the metrics.
 
-    `epsilon`, `delta`, `noise_multiplier` and `releases` are left out of a method that opens no ledger, and the attacks by the loss where a method
-    has no denoiser. There are no accuracies where images have no classes.
+    `noise_multiplier` and `releases` are left out of a method that opens no ledger, `epsilon` and `delta` also of one without noise, and the attacks by
+    the loss where a method has no denoiser. There are no accuracies where images have no classes.
 
     Args:
         space: what is denoised, pixels or the latents of an autoencoder that is trained on public images.
@@ -81,7 +87,9 @@ def run(
     Raises:
         UserError: keys that do not fit, or a ledger whose records do not carry the guarantee that was asked for: no epsilon is stated.
     """
-    session_pair: Pair = build("dataset", session.job.parts["dataset"], session.job.settings.data_root, session.seeds[0])
+    session_pair: Pair = build(
+        "dataset", session.job.parts["dataset"], session.job.settings.data_root, session.seeds[0]
+    )
     _check(samples, canaries, session_pair)
     if session_pair.about:
         session.report(session_pair.about)
@@ -127,8 +135,12 @@ class Generating:
         except ValueError as error:
             raise UserError(f"method.{error}") from error
         if ground.canaries is not None and self.method.network() is None:
-            raise UserError("task.canaries: the audit goes by a denoiser's losses, and the method has none; task.canaries=0")
-        self.yardstick = Yardstick(ground.schedule, torch.empty(ground.space.shape, device=session.device.device), draws, self.seed)
+            raise UserError(
+                f"task.canaries = {len(ground.canaries.y)}: the audit goes by a denoiser's losses, and the method has none; task.canaries=0"
+            )
+        self.yardstick = Yardstick(
+            ground.schedule, torch.empty(ground.space.shape, device=session.device.device), draws, self.seed
+        )
         self.done, self.drawn = 0, list[Tensor]()
         if state is not None:
             self.method.load_state_dict(state["method"])
@@ -171,9 +183,15 @@ class Generating:
         ledger = self.ground.ledger
         if ledger is None:
             return
-        spent = ledger.epsilon()
-        self.final |= {"epsilon": spent, "delta": ledger.delta, "noise_multiplier": ledger.noise_multiplier, "releases": ledger.releases}
-        self.session.report(f"{self.session.job.title}: epsilon = {spent:.4g} at delta = {ledger.delta:g}, one private image added or removed")
+        spent, job = ledger.epsilon(), self.session.job
+        self.final |= {"noise_multiplier": ledger.noise_multiplier, "releases": ledger.released}
+        if math.isfinite(spent):
+            self.final |= {"epsilon": spent, "delta": ledger.delta}
+            self.session.report(
+                f"{job.title}: epsilon = {spent:.4g} at delta = {ledger.delta:g}, one private image added or removed"
+            )
+        if ledger.notice:
+            self.session.report(f"{job.title}: {ledger.notice}")
 
     def sample(self, count: int) -> bool:
         """Draw what is left of `count` samples; False where they are no images, and the run has ended as diverged."""
@@ -205,10 +223,14 @@ class Generating:
         """Every metric, of the samples and of the network."""
         ground, network = self.ground, self.method.network()
         pair, encode = ground.pair, ground.space.encode
-        found = fidelity(self.session, pair, self.x, self.features, inception) | usefulness(pair, self.x, self.y, epochs, self.seed)
+        found = fidelity(self.session, pair, self.x, self.features, inception) | usefulness(
+            pair, self.x, self.y, epochs, self.seed
+        )
         if network is not None and most:
             held = encode(pair.held_x), pair.held_y
-            found |= membership(network, self.yardstick, (encode(pair.private_x), pair.private_y), held, most, self.seed)
+            found |= membership(
+                network, self.yardstick, (encode(pair.private_x), pair.private_y), held, most, self.seed
+            )
         if network is not None and ground.canaries is not None:
             delta = self.final.get("delta", 0.0)
             found |= audited(network, self.yardstick, encode(ground.canaries.x), ground.canaries, delta)

@@ -50,9 +50,7 @@ class Yardstick:
         return torch.cat(parts)
 
 
-def fidelity(
-    session: Session, pair: Pair, samples: Tensor, own: Extractor, inception: bool
-) -> dict[str, float]:
+def fidelity(session: Session, pair: Pair, samples: Tensor, own: Extractor, inception: bool) -> dict[str, float]:
     """`frechet`, precision, recall, density and coverage in the features of the public classifier, `frechet_inception` where it is asked for."""
     real, fake = own(pair.private_x), own(samples)
     found = {"frechet": frechet_of(real, fake)}
@@ -73,7 +71,12 @@ def usefulness(pair: Pair, samples: Tensor, y: Tensor, epochs: int, seed: int) -
 
 
 def membership(
-    network: nn.Module, yardstick: Yardstick, members: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor], most: int, seed: int
+    network: nn.Module,
+    yardstick: Yardstick,
+    members: tuple[Tensor, Tensor],
+    held: tuple[Tensor, Tensor],
+    most: int,
+    seed: int,
 ) -> dict[str, float]:
     """An attack on at most `most` private examples and as many held-out ones; which, is drawn."""
     count = min(most, len(members[1]), len(held[1]))

@@ -118,3 +118,7 @@ def classifier(session: Session, pair: Pair, steps: int) -> PublicFeatures:
     """Features of the classifier of the public images."""
     folder = Path(session.job.settings.results_root) / KEPT / "classifiers"
     return public_features(public_classifier(pair, folder, steps), pair)
+
+
+def denoiser_of(ground: Ground, pretraining: Any) -> nn.Module:
+    return network(ground.session, ground.pair, ground.space, ground.session.seeds[0])

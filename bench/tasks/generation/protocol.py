@@ -30,8 +30,8 @@ class Problem:
             does not ask for it (`wants_features`).
         decode: from the space of x to images float32 [n, C, S, S] in [-1, 1]; differentiable.
         schedule: of the noise.
-        open_ledger: (rate=, noise_multiplier=, clip=, delta=, target_epsilon=, secure=, accountant=) to the run's Ledger, whose batches and noise
-            are the only ones that a private method draws. Called in `begin`, at most once. A method that never calls it states no epsilon.
+        open_ledger: (rate=, noise_multiplier=, clip=, steps=, delta=, target_epsilon=, secure=, accountant=) to the run's Ledger, whose batches and
+            noise are the only ones that a private method draws. Called in `begin`, at most once. A method that never calls it states no epsilon.
         seed: of whatever else the method draws, by named streams (bench.seeding).
         device: of all tensors.
     """
