@@ -165,7 +165,7 @@ class Generating:
             session.progress.step(self.done)
             if self.done % every == 0 or self.done == self.steps:
                 self._report(public, told)
-            if session.due() and self.done < self.steps:
+            if session.due():
                 self._save()
         self._state_spent()
 
@@ -190,8 +190,8 @@ class Generating:
             self.session.report(
                 f"{job.title}: epsilon = {spent:.4g} at delta = {ledger.delta:g}, one private image added or removed"
             )
-        if ledger.notice:
-            self.session.report(f"{job.title}: {ledger.notice}")
+        if notice := getattr(self.method, "notice", None) or ledger.notice:
+            self.session.report(f"{job.title}: {notice}")
 
     def sample(self, count: int) -> bool:
         """Draw what is left of `count` samples; False where they are no images, and the run has ended as diverged."""

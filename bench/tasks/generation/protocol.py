@@ -51,7 +51,7 @@ class Problem:
 class Method(Protocol):
     """Learns from the private examples in steps, between which a run can be stopped and resumed. The task samples, measures and states epsilon.
 
-    A method may also have `wants_features = True`, and `sample(y [n], generator) -> [n, ...]`, images in the space of x, if it has no denoiser.
+    A method may also have `notice`, a line for a person, `wants_features = True`, and `sample(y [n], generator) -> [n, ...]`, images in the space of x, if it has no denoiser.
     """
 
     pretrained: bool
