@@ -97,7 +97,7 @@ class Tuning:
         self._optimizer = torch.optim.AdamW(self._trained.values(), lr=self.lr, weight_decay=self.weight_decay)
         self._average = {name: p.detach().clone() for name, p in self._trained.items()} if self.ema else {}
         self._updates = 0
-        self.ledger = problem.open_ledger(
+        self.ledger = problem.ledger(
             rate=rate,
             noise_multiplier=0.0 if self.epsilon is None else self._calibrated(rate, steps),
             clip=self.clip,
