@@ -89,7 +89,7 @@ def test_inception_is_the_package_s_own(monkeypatch):
         assert found.shape == (1, 2048)
         assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
     grey = torch.full((1, 1, 8, 8), 77, dtype=torch.uint8)
-    assert torch.equal(features.as_inception(grey), torch.full((1, 3, 299, 299), 77 / 128 - 1))
+    torch.testing.assert_close(features.as_inception(grey), torch.full((1, 3, 299, 299), 77 / 128 - 1))
 
 
 def test_without_the_package_or_with_another_file_there_is_one_line(pair, tmp_path, monkeypatch):
