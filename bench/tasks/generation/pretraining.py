@@ -101,6 +101,7 @@ def trained_once(
         own.mkdir(parents=True, exist_ok=True)
         weights = _alone(own, what, network, data, loss, training, seed, report)
     network.load_state_dict(weights)
+    network.zero_grad()
     return network.eval().requires_grad_(True)
 
 
