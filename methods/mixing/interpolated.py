@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from methods.mixing.composed import Composed, Criterion, Network, Parts
+from bench.errors import UserError
+from methods.mixing.composed import Composed, Criterion, Network, Parts, need_images
 from methods.mixing.cutmix import draw_boxes, paste
-from methods.mixing.pairs import draw_order, draw_weights, mix, one_hot
+from methods.mixing.pairs import check_law, draw_order, draw_weights, mix, one_hot
 
 if TYPE_CHECKING:
-    from bench.types import PositiveFloat, PositiveInt
+    from bench.types import PositiveFloat, UpTo1000
 
 
 class MultiMix(Composed):
@@ -37,7 +38,7 @@ class MultiMix(Composed):
         self, params: Any, model: nn.Module | None = None, mean: Tensor | None = None, std: Tensor | None = None,
         num_examples: int = 1, seed: int = 0, total_steps: int | None = None,
         *,
-        k: PositiveInt = 5,
+        k: UpTo1000 = 5,
         alpha: PositiveFloat = 1.0,
         shared_lambda: bool = False,
         stratified: bool = False,
@@ -46,8 +47,7 @@ class MultiMix(Composed):
     ) -> None:  # fmt: skip
         if batch_norm not in ("passes", "concatenated"):
             raise ValueError(f"batch_norm = '{batch_norm}': passes or concatenated")
-        if k < 1 or not alpha > 0:
-            raise ValueError(f"k = {k}, alpha = {alpha}: at least one interpolation, and a positive alpha")
+        check_law(k, alpha)
         self.k, self.alpha, self.shared_lambda, self.stratified = k, alpha, shared_lambda, stratified
         self.batch_norm = batch_norm
         super().__init__(params, model, mean, std, num_examples, seed, total_steps, **shared)
@@ -55,6 +55,8 @@ class MultiMix(Composed):
     def losses(self, network: Network, x: Tensor, y: Tensor, loss: Criterion, generator: torch.Generator) -> Parts:
         """K parts, or one."""
         n, criterion = len(y), self._criterion(loss)
+        if n < 2:
+            raise UserError("method: mixes pairs, and a minibatch has one image; task.batch_size of at least 2")
         order, plan = self._drawn(network, x, y, loss, generator)
         extra = self._extra(n)
         for ks in self._turns():
@@ -101,6 +103,7 @@ class CutMix(MultiMix):
     """
 
     def _plan(self, x: Tensor, order: Tensor, weights: Tensor, generator: torch.Generator) -> Any:
+        need_images(x, "CutMix")
         return draw_boxes(weights, *x.shape[-2:], shared=self.shared_lambda, generator=generator)
 
     def _forward(self, network: Network, x: Tensor, order: Tensor, plan: Any, ks: slice) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ def stages(model: nn.Module) -> list[nn.Module]:
     for kind in (nn.MaxPool2d, nn.ReLU):
         if found := [m for m in row if isinstance(m, kind)]:
             return found
-    raise ValueError(f"layers: {type(model).__name__} has no stages that are known; name them layer1, layer2, ...")
+    raise ValueError("layers: this network has no stages that are known; name its modules layer1, layer2, ...")
 
 
 def _guard_hooks() -> None:
@@ -111,7 +111,7 @@ class ManifoldMix(MultiMix):
         self.layers = list(layers)
         known = stages(model) if model is not None and max(layers) else []
         if model is not None and max(layers) > len(known):
-            raise ValueError(f"layers = {layers}: {type(model).__name__} has stages up to {len(known)}; at most that")
+            raise ValueError(f"layers = {layers}: 0 is the input, and this network has stages up to {len(known)}")
         super().__init__(params, model, mean, std, num_examples, seed, total_steps, **shared)
         self.places = {layer: Place(known[layer - 1]) for layer in self.layers if layer and known}
 

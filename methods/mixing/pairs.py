@@ -13,6 +13,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+MOST = 1000  # interpolations of a pair
+EXTREME = 1e300  # of alpha, and one over it
+
+
+def check_law(k: int, alpha: float) -> None:
+    """ValueError where there are no k interpolations, or no Beta(alpha, alpha) in double precision."""
+    if not 1 <= k <= MOST:
+        raise ValueError(f"k = {k}: from 1 to {MOST} interpolations of a pair")
+    if not 1 / EXTREME <= alpha <= EXTREME:
+        raise ValueError(f"alpha = {alpha}: a number from {1 / EXTREME:g} to {EXTREME:g}")
+
+
+def check_batch(x: Tensor, y: Tensor) -> None:
+    """ValueError where images and labels are not as many."""
+    if len(x) != len(y):
+        raise ValueError(f"x of {len(x)} and y of {len(y)}: one label, or row of probabilities, for each image")
+
 
 def draw_weights(
     pairs: int,
@@ -30,8 +47,7 @@ def draw_weights(
         shared: one lambda_k for all pairs.
         stratified: lambda_k out of the k-th of k equally likely intervals; each alone has the law Beta(alpha, alpha) mixed over k.
     """
-    if k < 1 or not alpha > 0:
-        raise ValueError(f"k = {k}, alpha = {alpha}: at least one interpolation, and a positive alpha")
+    check_law(k, alpha)
     columns = 1 if shared else pairs
     if alpha == 1 or stratified:
         weights = torch.rand(k, columns, generator=generator, device=device, dtype=torch.float64)
@@ -69,10 +85,14 @@ def one_hot(y: Tensor, num_classes: int | None = None) -> Tensor:
     """Labels [B] as rows [B, C]; rows of probabilities stay as they are.
 
     Raises:
-        ValueError: labels without their number of classes.
+        ValueError: labels without their number of classes; neither labels nor rows of probabilities.
     """
+    if y.dim() not in (1, 2) or (y.dim() == 2 and y.shape[1] < 2):
+        raise ValueError(f"y of shape {list(y.shape)}: labels [B], or probabilities [B, C] of two classes or more")
     if y.dim() == 2:
         return y if y.is_floating_point() else y.float()
+    if y.is_floating_point():
+        raise ValueError(f"y of {y.dtype}: labels [B] are integers")
     if num_classes is None:
         raise ValueError("num_classes: needed where y holds labels [B] and no rows of probabilities [B, C]")
     return F.one_hot(y.long(), num_classes).float()
@@ -107,24 +127,32 @@ def multimix(
         x: [B, ...], floating point.
         y: probabilities [B, C], or labels [B] with `num_classes`.
         k, alpha, shared_lambda, stratified: how lambda is drawn, as draw_weights.
-        weights: lambda itself, of shape [k, B], [k] or [], in place of what would be drawn.
+        weights: lambda itself, from 0 to 1, of shape [k, B], [k] or [], in place of what would be drawn.
         order: pi [B] in place of what would be drawn.
     Returns:
         x~ [k B, ...] and y~ [k B, C].
+    Raises:
+        ValueError: shapes that do not fit, a lambda outside [0, 1], a k or alpha without a law.
     """
+    check_batch(x, y)
     n, device = len(x), x.device
     order = draw_order(n, generator, device) if order is None else order
     if weights is None:
         keys = {"shared": shared_lambda, "stratified": stratified, "generator": generator, "device": device}
         weights = draw_weights(n, k, alpha, **keys)
-    weights = given_weights(weights, n, device)
+    else:
+        weights = given_weights(weights, n, device)
     return mix(x, order, weights), mix(one_hot(y, num_classes), order, weights)
 
 
 def given_weights(weights: float | Sequence[float] | Tensor, pairs: int, device: torch.device) -> Tensor:
-    """lambda of shape [], [k] or [k, pairs] as float64 [k, pairs]."""
+    """lambda of shape [], [k] or [k, pairs] as float64 [k, pairs]; ValueError for other shapes, and for numbers outside [0, 1]."""
     found = torch.as_tensor(weights, dtype=torch.float64, device=device)
     found = found.reshape(-1, 1) if found.dim() < 2 else found
+    if found.dim() != 2 or not found.numel() or found.shape[1] not in (1, pairs):
+        raise ValueError(f"weights of shape {list(found.shape)}: [], [k] or [k, {pairs}]")
+    if not bool(((found >= 0) & (found <= 1)).all()):
+        raise ValueError("weights: shares from 0 to 1")
     return found.expand(len(found), pairs)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from bench.errors import UserError
 from methods.mixing.composed import Composed, Criterion, Network, Parts
 from methods.mixing.pairs import one_hot
 
@@ -61,6 +62,10 @@ class Cutout(Composed):
 
     def losses(self, network: Network, x: Tensor, y: Tensor, loss: Criterion, generator: torch.Generator) -> Parts:
         """One part, of all images."""
+        if self.size > min(x.shape[-2:]):
+            raise UserError(
+                f"method.size = {self.size}: more than the images' {min(x.shape[-2:])} pixels; at most that"
+            )
         logits = network(blanked(x, self.size, generator))
         targets = one_hot(y, logits.shape[1]) if self.loss == "bce" else y
         yield self._criterion(loss)(logits, targets), len(y)

@@ -21,16 +21,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import UserError
 from methods.mixing.composed import Criterion, Network, Parts
 from methods.mixing.interpolated import MultiMix
 from methods.mixing.masks import Problem, cut, icm
-from methods.mixing.pairs import draw_order, one_hot
+from methods.mixing.pairs import draw_order
 
 if TYPE_CHECKING:
-    from bench.types import AtLeastTwo, NonNegativeFloat, PositiveInt
+    from bench.types import Levels, NonNegativeFloat, PositiveInt
 
 SOLVERS = {"icm": icm, "cut": cut}
 
@@ -115,7 +116,8 @@ class PuzzleMix(MultiMix):
         levels: m + 1 shares of a block.
         beta, gamma, eta: weights of smoothness, of colours in it, and of the prior.
         solver: cut (exact, on the CPU) or icm (where the images are).
-        clean: weight of the loss of the images as they are, from whose gradient the saliency then is, in training mode; 0: none.
+        clean: weight of the loss of the images as they are, from whose gradient the saliency then is, in training mode; 0: none. Under
+            bce it is 2 / C of their cross-entropy, as in the released code.
         transport: move blocks.
         t_eps: the price of moving.
     """
@@ -125,7 +127,7 @@ class PuzzleMix(MultiMix):
         num_examples: int = 1, seed: int = 0, total_steps: int | None = None,
         *,
         blocks: list[PositiveInt],
-        levels: AtLeastTwo = 3,
+        levels: Levels = 3,
         beta: NonNegativeFloat = 1.2,
         gamma: NonNegativeFloat = 0.5,
         eta: NonNegativeFloat = 0.2,
@@ -157,8 +159,8 @@ class PuzzleMix(MultiMix):
         if self.clean:
             at = x.detach().requires_grad_()
             logits = network(at)
-            targets = one_hot(y, logits.shape[1]) if self.loss == "bce" else y
-            yield self._criterion(loss)(logits, targets) * self.clean, len(y)
+            scaled = F.cross_entropy(logits, y) * (2 / logits.shape[1]) if self.loss == "bce" else loss(logits, y)
+            yield scaled * self.clean, len(y)
             self._gradient = at.grad
         yield from super().losses(network, x, y, loss, generator)
         self._gradient = None

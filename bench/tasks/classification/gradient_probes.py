@@ -27,6 +27,7 @@ FEW = (1, 5)  # of the costlier probe
 BATCH = 32  # pairs of a batch
 MOST, LEAST, WORK = 8192, 256, 1 << 36  # pairs; multiplications of forward passes, roughly
 DRAWS, FEWEST = 1024, 128  # batches
+ALL_PAIRS = 16_384  # of 128 images: the expected loss goes over as many
 SUBSET = 10_000  # training images at most that pairs are of, the first ones
 EACH = 20 + 5 + 32  # interpolations of a pair: the largest K, strata, and the quantiles of the components
 
@@ -93,10 +94,10 @@ def batch_gradient_variance(trained: Trained) -> dict[str, float]:
 
 def mixup_loss(trained: Trained) -> dict[str, float]:
     """`mixup_loss`: the cross-entropy of mixup of the training images, which training draws one sample a step of: its mean over pairs and over
-    quantiles of lambda. 8192 pairs at most, all of them where that is as many.
+    quantiles of lambda. All ordered pairs of up to 128 images, of more images 16,384 drawn ones.
     """
     with _frozen(trained) as mixture:
-        return {"mixup_loss": expected_loss(mixture, trained.model, MOST)}
+        return {"mixup_loss": expected_loss(mixture, trained.model, ALL_PAIRS)}
 
 
 def off_line(variances: dict[int, float]) -> float:

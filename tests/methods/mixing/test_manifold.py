@@ -86,7 +86,7 @@ def test_layers_are_drawn_uniformly_and_alike_at_each_look():
 
 def test_a_layer_that_is_not_there_and_a_module_that_does_not_run_are_refused():
     model = network()
-    with pytest.raises(UserError, match=r"layers = \[0, 3\]: Sequential has stages up to 1"):
+    with pytest.raises(UserError, match=r"layers = \[0, 3\]: 0 is the input, and this network has stages up to 1"):
         given("manifold_mixup", model, layers=[0, 3])
     with pytest.raises(UserError, match="did not run"):
         Place(nn.ReLU()).run(model, batch()[0], torch.arange(6), torch.ones(1, 6))

@@ -201,6 +201,21 @@ def test_the_clean_images_loss_is_added_and_gives_the_saliency():
     assert counts == [6, 6]
 
 
+def test_under_bce_the_clean_images_loss_is_the_released_code_s():
+    """2 / C of their cross-entropy: twice bce's scale where the network is sure of nothing."""
+    x, y = batch()
+    model = network()
+    keys = {"blocks": [4], "loss": "bce"}
+    both = look(given("puzzle_mix", model, clean=1.0, **keys), model, x, y)
+    masks = look(given("puzzle_mix", model, **keys), model, x, y)
+    model.zero_grad()
+    clean = F.cross_entropy(model(x), y) * 2 / 4
+    clean.backward()
+    own = torch.cat([p.grad.flatten() for p in model.parameters()])
+    torch.testing.assert_close(both[1], masks[1] + own, rtol=1e-5, atol=1e-8)
+    assert float(both[0] - masks[0]) == pytest.approx(clean.item(), rel=1e-6)
+
+
 def test_images_that_no_grid_divides_are_refused():
     x, y = batch(size=7)
     model = network(torch.nn.Flatten(), torch.nn.Linear(147, 4))
