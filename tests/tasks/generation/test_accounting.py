@@ -102,7 +102,7 @@ def test_a_budget_below_what_an_accountant_can_state_is_refused(accountant):
     """PRV states no less than its error, Renyi's orders end; privacy loss distributions have neither limit."""
     with pytest.raises(UserError, match=rf"epsilon = 0\.005: less than accountant = {accountant} can state"):
         noise_multiplier(0.005, 0.5, 2, 1e-3, accountant)
-    assert 0.00499 < epsilon(0.5, noise_multiplier(0.005, 0.5, 2, 1e-3, "pld"), 2, 1e-3, "pld") <= 0.005
+    assert 0.00499 < epsilon(1.0, noise_multiplier(0.005, 1.0, 2, 1e-3, "pld"), 2, 1e-3, "pld") <= 0.005
 
 
 def test_a_budget_of_0_is_refused():
