@@ -79,7 +79,7 @@ CASES = {
             "dataset=private_digits",
             "task.pretraining_steps=4",
             "task.feature_steps=4",
-            "task.sampling_steps=3",
+            "task.sampling_steps=4",
         )
         for m in ("dplora", "public_only")
     ],
