@@ -87,7 +87,11 @@ def test_a_method_without_noise_or_ledger_states_no_epsilon(tmp_path):
         ("Plain", {"samples": 9}, r"^task\.samples = 9: too few to measure anything by; at least 10$"),
         ("Plain", {"canaries": 1}, r"^task\.canaries = 1: an audit needs two"),
         ("Prototypes", {"canaries": 8}, r"^task\.canaries = 8: the audit goes by a denoiser's losses"),
-        ("Plain", {"sampling_steps": 30, "timesteps": 20}, r"sampling_steps = 30: there are 20 times"),
+        (
+            "Plain",
+            {"sampling_steps": 30, "timesteps": 20},
+            r"sampling_steps = 30: no divisor of timesteps = 20; type sampling_steps=20",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_line_and_no_epsilon(method, keys, line, tmp_path):
