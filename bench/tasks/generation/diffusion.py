@@ -140,5 +140,7 @@ class Schedule:
         for time in scheduler.timesteps.tolist():
             noise = denoiser(x, torch.full((shape[0],), time, device=device), y)
             fresh = drawn() if self.eta > 0 else None
-            x = scheduler.step(noise, time, x, eta=self.eta, use_clipped_model_output=True, variance_noise=fresh).prev_sample
+            x = scheduler.step(
+                noise, time, x, eta=self.eta, use_clipped_model_output=True, variance_noise=fresh
+            ).prev_sample
         return x

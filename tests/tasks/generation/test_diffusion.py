@@ -93,7 +93,10 @@ def test_with_all_steps_and_eta_1_sampling_is_the_reverse_of_the_noising():
 def test_samples_are_those_of_the_generator():
     schedule = Schedule(sampling_steps=5)
     draw = lambda seed: schedule.sample(  # noqa: E731
-        exact(schedule, torch.zeros(1), 0.5), torch.zeros(3, dtype=torch.long), (3, 1, 2, 2), torch.Generator().manual_seed(seed)
+        exact(schedule, torch.zeros(1), 0.5),
+        torch.zeros(3, dtype=torch.long),
+        (3, 1, 2, 2),
+        torch.Generator().manual_seed(seed),
     )
     assert torch.equal(draw(7), draw(7))
     assert not torch.equal(draw(7), draw(8))
@@ -102,7 +105,9 @@ def test_samples_are_those_of_the_generator():
 def test_settings_that_do_not_fit():
     with pytest.raises(UserError, match=r"sampling_steps = 50: no divisor of timesteps = 20; type sampling_steps=20"):
         Schedule(timesteps=20, sampling_steps=50)
-    with pytest.raises(UserError, match=r"sampling_steps = 300: no divisor of timesteps = 1000; type sampling_steps=250"):
+    with pytest.raises(
+        UserError, match=r"sampling_steps = 300: no divisor of timesteps = 1000; type sampling_steps=250"
+    ):
         Schedule(sampling_steps=300)
     with pytest.raises(UserError, match=r"beta_end = 0.001"):
         Schedule(beta_start=0.01, beta_end=0.001)

@@ -25,7 +25,9 @@ def start(seed: int = 0) -> torch.nn.Module:
 
 
 def trained(folder: Path, network: torch.nn.Module | None = None, x=X, training=TRAINING, seed=0, said=None) -> dict:
-    made = pretrained(network or start(), x, Y, Schedule(), training, folder, seed, (said if said is not None else []).append)
+    made = pretrained(
+        network or start(), x, Y, Schedule(), training, folder, seed, (said if said is not None else []).append
+    )
     return {name: tensor.clone() for name, tensor in made.state_dict().items()}
 
 
@@ -64,7 +66,8 @@ def test_a_killed_training_is_gone_on_from(tmp_path, monkeypatch):
     monkeypatch.setattr(schedule, "loss_per_example", loss_per_example)
     with pytest.raises(Killed):
         pretrained(start(), X, Y, schedule, TRAINING, tmp_path / "killed", 0)
-    assert same(whole, {k: v for k, v in pretrained(start(), X, Y, schedule, TRAINING, tmp_path / "killed", 0).state_dict().items()})
+    resumed = pretrained(start(), X, Y, schedule, TRAINING, tmp_path / "killed", 0)
+    assert same(whole, resumed.state_dict())
     assert len(steps) == 20 + TRAINING.steps - 19
     assert [path.name for path in sorted((tmp_path / "killed").rglob("*")) if path.is_file()] == ["lock", "weights"]
 
