@@ -135,10 +135,12 @@ class Denoiser(nn.Module):
 
 
 def attention_blocks(net: nn.Module) -> dict[str, nn.Module]:
-    """The attention blocks of a U-Net of diffusers with all that is in them (norm, projections; of a spatial transformer everything), by name."""
-    return {
-        name: module for name, module in net.named_modules() if name.rpartition(".")[0].rpartition(".")[2] == "attentions"
-    }
+    """The attention blocks of a U-Net of diffusers with all that is in them (norm, projections; of a spatial transformer everything), by name.
+
+    They come in the order in which the network goes through them: down, middle, up.
+    """
+    found = {name: one for name, one in net.named_modules() if name.rpartition(".")[0].endswith(".attentions")}
+    return dict(sorted(found.items()))
 
 
 @torch.no_grad()
@@ -195,5 +197,7 @@ def _conditioned(
         **shared,
     )
     nn.init.normal_(net.encoder_hid_proj.weight)
-    nn.init.zeros_(net.encoder_hid_proj.bias).requires_grad_(False)
+    bias = net.encoder_hid_proj.bias.detach().zero_()
+    del net.encoder_hid_proj.bias
+    net.encoder_hid_proj.register_buffer("bias", bias)
     return net
