@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import UserError, in_one_line
+from bench.errors import UserError
 from bench.seeding import generator
 from bench.tasks.valuation.points import Points
 from bench.types import NonNegativeInt, PositiveInt
+from datasets.images.cropping import cropped
 from datasets.reading import contents, damaged
 
 NAMES = (
@@ -152,19 +153,6 @@ def _images(folder: Path, keys: list[str], size: int) -> Tensor:
 
 def read_image(path: Path, size: int) -> np.ndarray:
     """An image's centre, uint8 [3, size, size], after the shorter side was resized to 256/224 of it. UserError: no file, or no image."""
-    from PIL import Image, UnidentifiedImageError
-
-    shorter = round(RESIZED * size)
-    try:
-        with Image.open(path) as file:
-            file.draft("RGB", (2 * shorter, 2 * shorter))
-            image = file.convert("RGB")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such image, and a list of data set 'clothing1m' names it") from None
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path}: no image that can be read ({in_one_line(error)})") from None
-    width, height = image.size
-    scale = shorter / min(width, height)
-    image = image.resize((max(size, round(width * scale)), max(size, round(height * scale))), Image.Resampling.BILINEAR)
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return np.asarray(image.crop((left, top, left + size, top + size))).transpose(2, 0, 1)
+    if not path.is_file():
+        raise UserError(f"{path}: no such image, and a list of data set 'clothing1m' names it")
+    return cropped(path, size, round(RESIZED * size))
