@@ -68,7 +68,7 @@ class Plain:
         self.problem, self.net = problem, problem.denoiser.train()
         self.weights = list(self.net.parameters())
         self.trainable_parameters = sum(w.numel() for w in self.weights)
-        self.ledger = problem.open_ledger(
+        self.ledger = problem.ledger(
             rate=self.batch_size / len(problem.pair.private_y),
             noise_multiplier=self.noise_multiplier,
             clip=self.clip,

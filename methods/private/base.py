@@ -85,7 +85,7 @@ class Tuning:
         if self.batch_size > n:
             raise ValueError(f"batch_size = {self.batch_size}: more than the {n} private images; at most {n}")
         self.problem, rate = problem, self.batch_size / n
-        steps = self.steps or int(self.epochs / rate)
+        steps = self.steps or int(self.epochs / rate + 1e-9)
         if steps < 1:
             raise ValueError(
                 f"epochs = {self.epochs}: less than a step of batch_size = {self.batch_size}; at least {rate:.4g}"
@@ -133,15 +133,19 @@ class Tuning:
         gradient = private_gradient(self._parts(batch, step), parameters, self.ledger, step)
         self._update(gradient)
         norm = torch.stack([one.norm() for one in gradient]).norm()
-        return {"gradient_norm": float(norm), "released": float(self.ledger.released)}
+        return {"gradient_norm": float(norm), "released": float(self.ledger.released), **self._cost(batch)}
+
+    def _cost(self, batch: Tensor) -> dict[str, float]:
+        """`gradient_evaluations`, which says no more of the data than its size."""
+        return {"gradient_evaluations": float(self.noise_multiplicity * len(batch))}
 
     def _losses(self, batch: Tensor, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Indices [b] and losses [b] of one physical batch after another; the draws do not depend on how a batch is split."""
         problem, copies = self.problem, self.noise_multiplicity
-        stream = generator(problem.seed, "augment", step, device=problem.device)
+        streams = [generator(problem.seed, "augment", step, part, device=problem.device) for part in (0, 1)]
         timesteps, size = len(problem.schedule.alphas_bar), (len(batch), copies)
-        t = torch.randint(timesteps, size, generator=stream, device=problem.device)
-        noise = torch.randn(*size, *problem.x.shape[1:], generator=stream, device=problem.device)
+        t = torch.randint(timesteps, size, generator=streams[0], device=problem.device)
+        noise = torch.randn(*size, *problem.x.shape[1:], generator=streams[1], device=problem.device)
         split = zip(
             batch.split(self.physical_batch_size),
             t.split(self.physical_batch_size),
@@ -167,7 +171,7 @@ class Tuning:
             total += float(loss.detach())
         if len(batch):
             self._update([p.new_zeros(p.shape) if p.grad is None else p.grad for p in self._trained.values()])
-        return {"loss": total} if len(batch) else {}
+        return {"loss": total, **self._cost(batch)} if len(batch) else {}
 
     def _update(self, gradient: list[Tensor]) -> None:
         for parameter, part in zip(self._trained.values(), gradient):

@@ -87,7 +87,7 @@ class MEPF:
         self._generator = made.to(problem.device)
         self._optimizer = torch.optim.Adam(self._generator.parameters(), lr=self.lr)
         self._released: Tensor | None = None
-        self._ledger = problem.open_ledger(
+        self._ledger = problem.ledger(
             rate=1.0,
             noise_multiplier=self._calibrated(),
             clip=self.sensitivity,

@@ -14,7 +14,6 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -236,11 +235,12 @@ def per_example(network: nn.Module, copies: int = 1) -> Iterator[Gradients]:
     with ExitStack() as stack:
         for name, layer in network.named_modules():
             if any(parameter.requires_grad for parameter in layer.parameters(recurse=False)):
-                kind = next((kind for kind in LAYERS if type(layer).forward is kind.forward), None)
+                kind = next((kind for kind in LAYERS if layer.forward == kind.forward.__get__(layer)), None)
                 if kind is None:
                     known = ", ".join(kind.__name__ for kind in LAYERS)
                     raise UserError(
                         f"method: trains {name or 'the network'}, a {type(layer).__name__}; gradients of single examples are known of {known}"
                     )
-                stack.enter_context(patch.object(layer, "forward", LAYERS[kind](layer, gradients)))
+                layer.forward = LAYERS[kind](layer, gradients)
+                stack.callback(delattr, layer, "forward")
         yield gradients

@@ -89,7 +89,8 @@ def noise_multiplier(budget: float, q: float, steps: int, delta: float, accounta
     if not budget > 0:
         raise UserError(f"epsilon = {budget}: above 0, or null for no privacy")
     excess = lambda sigma: math.log(epsilon(q, sigma, steps, delta, accountant) / (budget * (1 - AIM)) + 1e-300)  # noqa: E731
-    sigma = 1.0 if accountant == "rdp" else noise_multiplier(budget, q, steps, delta, "rdp")
+    start = max(budget, 1.0)  # Renyi orders end too early for less
+    sigma = 1.0 if accountant == "rdp" else noise_multiplier(start, q, steps, delta, "rdp") * start / budget
     below, above, slope, found = 0.0, math.inf, -1.0, excess(sigma)
     while abs(found) > AIM:
         below, above = (sigma, above) if found > 0 else (below, sigma)

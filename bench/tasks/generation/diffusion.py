@@ -18,7 +18,9 @@ from bench.libraries import diffusers
 from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
 
 ROWS = 1024  # sampled at a time
-Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]  # (x [B, C, S, S], t [B], y [B] or None) -> noise [B, C, S, S]
+Network = Callable[
+    [Tensor, Tensor, Tensor | None], Tensor
+]  # (x [B, C, S, S], t [B], y [B] or None) -> noise [B, C, S, S]
 
 
 class Schedule:
@@ -141,7 +143,5 @@ class Schedule:
         for time in scheduler.timesteps.tolist():
             noise = denoiser(x, torch.full((shape[0],), time, device=device), y)
             fresh = drawn() if eta > 0 else None
-            x = scheduler.step(
-                noise, time, x, eta=eta, use_clipped_model_output=True, variance_noise=fresh
-            ).prev_sample
+            x = scheduler.step(noise, time, x, eta=eta, use_clipped_model_output=True, variance_noise=fresh).prev_sample
         return x

@@ -23,6 +23,7 @@ from bench.tasks.generation.loop_grid import write_grid
 from bench.tasks.generation.loop_measure import Yardstick, audited, fidelity, membership, usefulness
 from bench.tasks.generation.loop_setup import Ground, classifier, denoiser_of, prepared
 from bench.tasks.generation.pair import Pair, as_bytes
+from bench.tasks.generation.pretraining import Training
 from bench.tasks.generation.protocol import Method
 from bench.types import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -30,11 +31,6 @@ BATCHES_SEEDS = False
 FEWEST = 10  # samples, and two of each class
 SAMPLED = 500  # samples at a time, between which a run can be stopped
 SAMPLING = 89  # stream
-
-
-class Pretraining:
-    def __init__(self, *a):
-        pass
 
 
 def run(
@@ -73,7 +69,7 @@ def run(
         space: what is denoised, pixels or the latents of an autoencoder that is trained on public images.
         timesteps, beta_start, beta_end: of the noise (diffusion.Schedule); sampling_steps, eta: of DDIM.
         pretraining_steps, pretraining_batch_size, pretraining_lr, pretraining_ema: of the network on public images, for pretrained methods.
-        autoencoder_steps: of the latent space's training.
+        autoencoder_steps: of the latent space's training, which is else as that network's.
         samples: drawn, with equal shares of the classes.
         reports: about so many rows of the curve.
         public_images: whose denoising loss is logged.
@@ -87,16 +83,15 @@ def run(
     Raises:
         UserError: keys that do not fit, or a ledger whose records do not carry the guarantee that was asked for: no epsilon is stated.
     """
-    session_pair: Pair = build(
-        "dataset", session.job.parts["dataset"], session.job.settings.data_root, session.seeds[0]
-    )
-    _check(samples, canaries, session_pair)
-    if session_pair.about:
-        session.report(session_pair.about)
+    pair: Pair = build("dataset", session.job.parts["dataset"], session.job.settings.data_root, session.seeds[0])
+    _check(samples, canaries, pair)
+    if pair.about:
+        session.report(pair.about)
     noise = {"timesteps": timesteps, "beta_start": beta_start, "beta_end": beta_end}
     schedule = Schedule(**noise, sampling_steps=sampling_steps, eta=eta, clip=space == "pixel")
-    pretraining = Pretraining(pretraining_steps, pretraining_batch_size, pretraining_lr, pretraining_ema)
-    ground = prepared(session, session_pair, space, autoencoder_steps, schedule, canaries, state is None)
+    how = pretraining_batch_size, pretraining_lr, pretraining_ema
+    ground = prepared(session, pair, space, Training(autoencoder_steps, *how), schedule, canaries, state is None)
+    pretraining = Training(pretraining_steps, *how)
     generating = Generating(session, ground, pretraining, feature_steps, membership_draws, state)
     generating.train(reports, public_images)
     if not generating.sample(samples):
@@ -120,7 +115,7 @@ class Generating:
         self,
         session: Session,
         ground: Ground,
-        pretraining: Pretraining,
+        pretraining: Training,
         feature_steps: int,
         draws: int,
         state: dict[str, Any] | None,
@@ -165,7 +160,7 @@ class Generating:
             session.progress.step(self.done)
             if self.done % every == 0 or self.done == self.steps:
                 self._report(public, told)
-            if session.due() and self.done < self.steps:
+            if session.due():
                 self._save()
         self._state_spent()
 
@@ -190,8 +185,8 @@ class Generating:
             self.session.report(
                 f"{job.title}: epsilon = {spent:.4g} at delta = {ledger.delta:g}, one private image added or removed"
             )
-        if ledger.notice:
-            self.session.report(f"{job.title}: {ledger.notice}")
+        if notice := getattr(self.method, "notice", None) or ledger.notice:
+            self.session.report(f"{job.title}: {notice}")
 
     def sample(self, count: int) -> bool:
         """Draw what is left of `count` samples; False where they are no images, and the run has ended as diverged."""

@@ -36,16 +36,14 @@ def thumbnails(pair: Pair, x: Tensor, y: Tensor, most: int) -> Iterator[dict[str
 
 def write_grid(folder: Path, pair: Pair, x: Tensor, y: Tensor, columns: int) -> Path:
     """samples.png: a row a class, its name at the left, of its first `columns` samples; of one class they fill a square. Its path."""
-    if pair.num_classes == 1:
-        rows = list(x[: columns * columns].split(columns))
-    else:
-        rows = rows_of(x, y, pair.num_classes, columns)
-    margin = MARGIN if pair.num_classes > 1 else GAP
+    named = pair.num_classes > 1
+    rows = rows_of(x, y, pair.num_classes, columns) if named else x[: columns * columns].split(columns)
+    margin = MARGIN if named else GAP
     grid = Image.new("RGB", (margin + columns * (SIDE + GAP), GAP + len(rows) * (SIDE + GAP)), "white")
     draw = ImageDraw.Draw(grid)
     for k, images in enumerate(rows):
         top = GAP + k * (SIDE + GAP)
-        if pair.num_classes > 1:
+        if named:
             middle = top + (SIDE - LINE) // 2
             draw.text((GAP, middle), shown(name_of(pair, k)), fill=INK, font=ImageFont.load_default())
         for column, image in enumerate(images):

@@ -15,17 +15,19 @@ from bench.run.build import build
 from bench.run.files import LEDGER, beside
 from bench.run.session import Session
 from bench.seeding import stream_seed
+from bench.tasks.generation.autoencoder import autoencoder
 from bench.tasks.generation.canary import Canaries, plant
 from bench.tasks.generation.diffusion import Schedule
 from bench.tasks.generation.embedding import public_classifier
 from bench.tasks.generation.features import PublicFeatures, public_features
 from bench.tasks.generation.ledger import Ledger
 from bench.tasks.generation.pair import Pair, as_float
+from bench.tasks.generation.pretraining import Training, pretrained
 from bench.tasks.generation.protocol import Problem
 
 PUBLIC_SEED = 0  # of what is trained on public images, whatever the run's: the model that everyone starts from
 START = 88  # stream of a network's first weights
-KEPT = Path(".cache")  # below results_root
+PRETRAINED, CLASSIFIERS = Path(".cache", "pretrained"), Path(".cache", "classifiers")  # below results_root
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,18 @@ class Ground:
 
 
 def prepared(
-    session: Session, pair: Pair, space: str, steps: int, schedule: Schedule, canaries: int, fresh: bool
+    session: Session, pair: Pair, space: str, training: Training, schedule: Schedule, canaries: int, fresh: bool
 ) -> Ground:
     """Everything but the network: the data on the device, the space that is denoised in, planted canaries.
 
     Args:
-        space: pixel, latent; steps: of the autoencoder's training.
+        space: pixel, latent; training: of the autoencoder.
         fresh: does the run start, and not go on?
     """
     pair = pair.to(session.device.device)
-    planted, kept = plant(pair, canaries, session.seeds[0]) if canaries else (pair, None)
-    chosen = Space(as_float, lambda x: x, pair.shape) if space == "pixel" else latents(session, pair, steps)
-    return Ground(session, pair, planted, kept, chosen, schedule, fresh)
+    planted, audited = plant(pair, canaries, session.seeds[0]) if canaries else (pair, None)
+    chosen = Space(as_float, lambda x: x, pair.shape) if space == "pixel" else latents(session, pair, training)
+    return Ground(session, pair, planted, audited, chosen, schedule, fresh)
 
 
 def network(session: Session, pair: Pair, space: Space, seed: int) -> nn.Module:
@@ -114,11 +116,29 @@ def network(session: Session, pair: Pair, space: Space, seed: int) -> nn.Module:
     return made.to(session.device.device).eval()
 
 
+def kept(session: Session, folder: Path) -> Path:
+    """Where networks of public data are kept."""
+    return Path(session.job.settings.results_root) / folder
+
+
 def classifier(session: Session, pair: Pair, steps: int) -> PublicFeatures:
     """Features of the classifier of the public images."""
-    folder = Path(session.job.settings.results_root) / KEPT / "classifiers"
-    return public_features(public_classifier(pair, folder, steps), pair)
+    return public_features(public_classifier(pair, kept(session, CLASSIFIERS), steps), pair)
 
 
-def denoiser_of(ground: Ground, pretraining: Any) -> nn.Module:
-    return network(ground.session, ground.pair, ground.space, ground.session.seeds[0])
+def denoiser_of(ground: Ground, training: Training | None) -> nn.Module:
+    """What a method starts from, a network of its own: trained on public images, or where `training` is None as the run's seed makes it."""
+    session, pair, space = ground.session, ground.pair, ground.space
+    if training is None:
+        return network(session, pair, space, session.seeds[0])
+    fresh, x = network(session, pair, space, PUBLIC_SEED), space.encode(pair.public_x)
+    return pretrained(
+        fresh, x, pair.public_y, ground.schedule, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report
+    )
+
+
+def latents(session: Session, pair: Pair, training: Training) -> Space:
+    """The latents of an autoencoder that is trained on the public images."""
+    x = as_float(pair.public_x)
+    network = autoencoder(x, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report)
+    return Space(lambda x: network.encode(as_float(x)), network.decode, tuple(network.encode(x[:1]).shape[1:]))

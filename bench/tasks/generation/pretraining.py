@@ -101,11 +101,19 @@ def trained_once(
         own.mkdir(parents=True, exist_ok=True)
         weights = _alone(own, what, network, data, loss, training, seed, report)
     network.load_state_dict(weights)
+    network.zero_grad()
     return network.eval().requires_grad_(True)
 
 
 def _alone(
-    own: Path, what: str, network: nn.Module, data: Sequence[Tensor], loss: Loss, training: Training, seed: int, report: Report
+    own: Path,
+    what: str,
+    network: nn.Module,
+    data: Sequence[Tensor],
+    loss: Loss,
+    training: Training,
+    seed: int,
+    report: Report,
 ) -> dict[str, Tensor]:
     """Trains while no other process does, or waits for one that does and reads what it has kept."""
     said = False
@@ -114,7 +122,9 @@ def _alone(
             if (weights := read_tensors(own / WEIGHTS, data[0].device)) is not None:
                 return weights
             if mine:
-                report(f"training the {what} on {len(data[0]):,} public images, {training.steps:,} steps, kept in {own}")
+                report(
+                    f"training the {what} on {len(data[0]):,} public images, {training.steps:,} steps, kept in {own}"
+                )
                 weights = _trained(own / UNFINISHED, network, data, loss, training, seed, report)
                 write_tensors(own / WEIGHTS, weights)
                 (own / UNFINISHED).unlink(missing_ok=True)
@@ -126,7 +136,13 @@ def _alone(
 
 
 def _trained(
-    unfinished: Path, network: nn.Module, data: Sequence[Tensor], loss: Loss, training: Training, seed: int, report: Report
+    unfinished: Path,
+    network: nn.Module,
+    data: Sequence[Tensor],
+    loss: Loss,
+    training: Training,
+    seed: int,
+    report: Report,
 ) -> dict[str, Tensor]:
     """Weights after all steps; what another process saved is gone on from."""
     device = data[0].device
@@ -154,7 +170,11 @@ def _trained(
         if (step + 1) % max(1, training.steps // 5) == 0:
             report(f"  step {step + 1:,} of {training.steps:,}: loss {total / (step + 1 - first):.4f}")
         if time.monotonic() - last > SAVE_EVERY:
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "cosine": cosine.state_dict()}
+            state = {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "cosine": cosine.state_dict(),
+            }
             write_tensors(unfinished, state | {"average": average, "step": step + 1})
             last = time.monotonic()
     return average

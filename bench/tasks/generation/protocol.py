@@ -30,7 +30,7 @@ class Problem:
             does not ask for it (`wants_features`).
         decode: from the space of x to images float32 [n, C, S, S] in [-1, 1]; differentiable.
         schedule: of the noise.
-        open_ledger: (rate=, noise_multiplier=, clip=, steps=, delta=, target_epsilon=, secure=, accountant=) to the run's Ledger, whose batches and
+        ledger: (rate=, noise_multiplier=, clip=, steps=, delta=, target_epsilon=, secure=, accountant=) to the run's Ledger, whose batches and
             noise are the only ones that a private method draws. Called in `begin`, at most once. A method that never calls it states no epsilon.
         seed: of whatever else the method draws, by named streams (bench.seeding).
         device: of all tensors.
@@ -43,7 +43,7 @@ class Problem:
     features: nn.Module | None
     decode: Callable[[Tensor], Tensor]
     schedule: Schedule
-    open_ledger: Callable[..., Ledger]
+    ledger: Callable[..., Ledger]
     seed: int
     device: torch.device
 
@@ -51,7 +51,8 @@ class Problem:
 class Method(Protocol):
     """Learns from the private examples in steps, between which a run can be stopped and resumed. The task samples, measures and states epsilon.
 
-    A method may also have `wants_features = True`, and `sample(y [n], generator) -> [n, ...]`, images in the space of x, if it has no denoiser.
+    A method may also have `notice`, a line for a person, `wants_features = True`, and, if it has no denoiser, `sample(y [n], generator) -> [n, ...]`,
+    images in the space of x.
     """
 
     pretrained: bool

@@ -50,6 +50,15 @@ def test_all_right_is_the_closed_form_and_chance_is_nothing():
     assert epsilon_lower_bound(0, 500, 500, DELTA) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("right", "guesses", "canaries", "delta", "published"),
+    [(75, 100, 1000, 1e-4, 0.673), (1439, 1510, 100_000, 1e-5, 2.675)],
+)
+def test_bounds_are_those_that_the_paper_prints(right, guesses, canaries, delta, published):
+    """Steinke et al., 2023, arXiv 2305.08846v1, Appendix D (p. 46) and section 7 (p. 28), as others quote them; the second is cut, not rounded."""
+    assert epsilon_lower_bound(right, guesses, canaries, delta) == pytest.approx(published, abs=1e-3)
+
+
 def coins(draw: np.random.Generator, m: int) -> np.ndarray:
     return draw.random(m) < 0.5
 

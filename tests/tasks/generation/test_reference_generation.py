@@ -33,6 +33,9 @@ APART = (
     "label",
     "place",
     "thumbnail",
+    "gradient_norm",
+    "released",
+    "loss",
 )
 
 

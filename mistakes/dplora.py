@@ -1,0 +1,148 @@
+"""Classic mistakes in differentially private training, planted one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from bench.judge.selftest import Mistake
+
+
+@contextmanager
+def copies_as_examples() -> Iterator[None]:
+    """Each noised copy is clipped by itself: an image can move the sum by K C."""
+    from methods.private import base, dpsgd
+
+    right, right_sum = base.per_example, dpsgd.clipped_sum
+
+    @contextmanager
+    def apart(network: Any, copies: int) -> Iterator[Any]:
+        with right(network, 1) as gradients:
+            take = gradients.take  # each copy's loss was divided by K
+            gradients.take = lambda examples: [
+                copies * g.unflatten(0, (examples, copies)) for g in take(examples * copies)
+            ]
+            yield gradients
+
+    def of_copies(gradients: Any, clip: float) -> Any:
+        return right_sum([g.flatten(0, 1) for g in gradients], clip)
+
+    with patch.object(base, "per_example", apart), patch.object(dpsgd, "clipped_sum", of_copies):
+        yield
+
+
+@contextmanager
+def per_layer() -> Iterator[None]:
+    """Each parameter is clipped to C by itself, and the noise is that of one norm over all of them."""
+    from methods.private import dpsgd
+
+    right = dpsgd.clipped_sum
+    with patch.object(dpsgd, "clipped_sum", lambda gradients, clip: [right([g], clip)[0] for g in gradients]):
+        yield
+
+
+@contextmanager
+def clipped_after_sum() -> Iterator[None]:
+    """The sum is clipped in place of what is summed."""
+    from methods.private import dpsgd
+
+    right = dpsgd.clipped_sum
+    with patch.object(dpsgd, "clipped_sum", lambda gradients, clip: right([g.sum(0)[None] for g in gradients], clip)):
+        yield
+
+
+@contextmanager
+def noise_before_averaging() -> Iterator[None]:
+    """Noise is added before the average over K copies is taken, and divided by K with them."""
+    from methods.private import dpsgd
+    from methods.private.base import Tuning
+
+    right, right_advance = dpsgd.averaged, Tuning.advance
+
+    def advance(self: Any, step: int) -> Any:
+        def averaged(sums: Any, noise: Any, ledger: Any) -> Any:
+            return right(sums, [xi / self.noise_multiplicity for xi in noise], ledger)
+
+        with patch.object(dpsgd, "averaged", averaged):
+            return right_advance(self, step)
+
+    with patch.object(Tuning, "advance", advance):
+        yield
+
+
+@contextmanager
+def clip_twice() -> Iterator[None]:
+    """The noise is multiplied by C again."""
+    from methods.private import dpsgd
+
+    right = dpsgd.averaged
+
+    def averaged(sums: Any, noise: Any, ledger: Any) -> Any:
+        return right(sums, [xi * ledger.clip for xi in noise], ledger)
+
+    with patch.object(dpsgd, "averaged", averaged):
+        yield
+
+
+@contextmanager
+def realised_batch() -> Iterator[None]:
+    """The sum is divided by the number of examples that were drawn, which tells it."""
+    from methods.private import base
+
+    right = base.private_gradient
+
+    def divided(parts: Any, like: Any, ledger: Any, step: int) -> Any:
+        size = max(1, len(ledger.batch(step)))
+        return [g * (ledger.expected_batch / size) for g in right(parts, like, ledger, step)]
+
+    with patch.object(base, "private_gradient", divided):
+        yield
+
+
+@contextmanager
+def accountant_told(share: Callable[[Any], float]) -> Iterator[None]:
+    """The accountant is told a share of the rate, when the noise is calibrated and when what was spent is stated."""
+    from bench.tasks.generation import ledger
+    from methods.private.base import Tuning
+
+    right, right_epsilon, told = Tuning._calibrated, ledger.epsilon, [1.0]
+
+    def calibrated(self: Any, rate: float, steps: int) -> float:
+        told[0] = share(self)
+        return right(self, rate * told[0], steps)
+
+    def epsilon(q: float, *others: Any) -> float:
+        return right_epsilon(q * told[0], *others)
+
+    with patch.object(Tuning, "_calibrated", calibrated), patch.object(ledger, "epsilon", epsilon):
+        yield
+
+
+def physical_rate() -> AbstractContextManager[None]:
+    """q of the physical batch for that of the batch."""
+    return accountant_told(lambda method: min(1.0, method.physical_batch_size / method.batch_size))
+
+
+def public_counted() -> AbstractContextManager[None]:
+    """Public images are counted as private ones: a smaller q than that of sampling."""
+
+    def share(method: Any) -> float:
+        private, public = len(method.problem.x), len(method.problem.pair.public_x)
+        return private / (private + public)
+
+    return accountant_told(share)
+
+
+DIGITS = ("dplora/digits", {"method": "dplora"})
+MISTAKES = [
+    Mistake("copies-as-examples", "each noised copy is clipped by itself", *DIGITS, copies_as_examples),
+    Mistake("per-layer", "each parameter is clipped by itself", *DIGITS, per_layer),
+    Mistake("noise-before-averaging", "noise is divided by the number of copies", *DIGITS, noise_before_averaging),
+    Mistake("realised-batch", "the sum over the batch's own size", *DIGITS, realised_batch),
+    Mistake("clipped-after-sum", "the sum is clipped", *DIGITS, clipped_after_sum),
+    Mistake("clip-twice", "noise of sigma C^2", *DIGITS, clip_twice),
+    Mistake("physical-rate", "the accountant is told the physical batch", *DIGITS, physical_rate),
+    Mistake("public-counted", "public images among the private ones", *DIGITS, public_counted),
+]
