@@ -28,12 +28,12 @@ class ReleasedLoRA(LoRA):
     def begin(self, problem: Problem) -> int:
         """As `Tuning.begin`, on other terms."""
 
-        def open_ledger(**terms: Any) -> Any:
+        def ledger(**terms: Any) -> Any:
             copies = self.noise_multiplicity
             told = {"clip": copies * terms["clip"], "noise_multiplier": terms["noise_multiplier"] / copies}
-            return problem.open_ledger(**terms | told)
+            return problem.ledger(**terms | told)
 
-        return super().begin(replace(problem, open_ledger=open_ledger))
+        return super().begin(replace(problem, ledger=ledger))
 
     def _parts(self, batch: Tensor, step: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """Of each example the sum of its copies' clipped gradients, whose norm is at most K C."""

@@ -32,57 +32,53 @@ def run(session: Session, state: dict[str, Any] | None) -> None:
 
     `adapter_parameters`: those trained ones that the public network has not. `adapted_projections`, `adapted_outputs`: shares of the linear layers
     of attention that have such parameters. Of the ledger that the method opens: `noise_multiplier`, of the noise over what one example can add to a
-    sum; `rate`, `steps`, `delta_times_n`; `epsilon`, what these releases cost by PLD, whatever was aimed at; `noise_norm`, the norm of one release's
-    noise over C. `noise_multiplier_rdp`: what RDP would ask for the budget aimed at, and `rdp_excess`, that over what PLD would.
+    sum; `rate`, `steps`, `delta_times_n`; `epsilon`, what these releases cost by PLD, whatever was aimed at, and `budget_share`, that over what was; `noise_norm`, the norm of one release's
+    noise over sigma C. `noise_multiplier_rdp`: what RDP would ask for the budget aimed at, and `rdp_excess`, that over what the method's accountant
+    asks for it.
     """
-    parts = session.job.parts
+    parts, opened = session.job.parts, []
     shape: PrivateShape = build("dataset", parts["dataset"])
     if parts.get("model") is None:
         raise UserError("model: missing value; name a denoiser, as model=unet_celeba64")
-    session.begin(len(session.runs))
-    for k, seed_run in enumerate(session.runs, start=1):
-        with META:
-            network = build("model", parts["model"], shape.channels, shape.classes, shape.size)
-        method: Method = build("method", parts["method"])
-        seed_run.finish(**spent(method, network, shape, seed_run.seed))
-        session.progress.step(k)
-
-
-def spent(method: Method, network: nn.Module, shape: PrivateShape, seed: int) -> dict[str, float]:
-    """The metrics of one run.
-
-    Raises:
-        UserError: the method opens no ledger, or one without noise.
-    """
-    opened: list[Ledger] = []
-
-    def open_ledger(**terms: Any) -> Ledger:
-        opened.append(Ledger(n=shape.examples, seed=seed, **terms))
-        return opened[-1]
-
-    public = {name: parameter for name, parameter in network.named_parameters()}
+    with META:
+        network = build("model", parts["model"], shape.channels, shape.classes, shape.size)
+    method: Method = build("method", parts["method"])
+    public = {id(parameter): parameter for parameter in network.parameters()}
     layers = projections(network)
-    steps = method.begin(problem_of(network, shape, seed, open_ledger))
-    if not opened or not opened[0].noise_multiplier:
+    problem = problem_of(network, shape, session.seeds[0], lambda **terms: opened.append(terms))
+    steps = method.begin(problem)
+    if not opened or not opened[0]["noise_multiplier"]:
         raise UserError("method.epsilon: null, which has no budget to spend; a number")
-    (ledger,), tuned = opened, method.network()
-    known = {id(parameter) for parameter in public.values()}
-    added = {name: p.numel() for name, p in tuned.named_parameters() if p.requires_grad and id(p) not in known}
-    terms = ledger.rate, ledger.steps, ledger.delta
-    asked = {by: noise_multiplier(ledger.target_epsilon, *terms, by) for by in ("pld", "rdp")}
-    return {
+    session.begin(len(session.runs))
+    trained = {name: p for name, p in method.network().named_parameters() if p.requires_grad}
+    added = {name: p.numel() for name, p in trained.items() if id(p) not in public}
+    final = {
         "trainable_parameters": method.trainable_parameters,
         "adapter_parameters": sum(added.values()),
         "adapted_projections": adapted(layers, added),
         "adapted_outputs": adapted([name for name in layers if f".{OUT}." in name], added),
-        "noise_multiplier": ledger.noise_multiplier,
-        "noise_multiplier_rdp": asked["rdp"],
-        "rdp_excess": asked["rdp"] / asked["pld"],
-        "epsilon": epsilon(ledger.rate, ledger.noise_multiplier, ledger.steps, ledger.delta, "pld"),
         "steps": steps,
-        "rate": ledger.rate,
-        "delta_times_n": ledger.delta * ledger.n,
-        "noise_norm": noise_norm(ledger, [p.shape for p in tuned.parameters() if p.requires_grad]),
+        **spent(opened[0], shape.examples),
+    }
+    for k, seed_run in enumerate(session.runs, start=1):
+        ledger = Ledger(n=shape.examples, seed=seed_run.seed, **opened[0])
+        seed_run.finish(**final, noise_norm=noise_norm(ledger, [p.shape for p in trained.values()]))
+        session.progress.step(k)
+
+
+def spent(terms: dict[str, Any], examples: int) -> dict[str, float]:
+    """Of a ledger's terms: the noise, and what it costs."""
+    rate, steps, delta, budget = (terms[name] for name in ("rate", "steps", "delta", "target_epsilon"))
+    rdp, asked = (noise_multiplier(budget, rate, steps, delta, by) for by in ("rdp", terms["accountant"]))
+    cost = epsilon(rate, terms["noise_multiplier"], steps, delta, "pld")
+    return {
+        "noise_multiplier": terms["noise_multiplier"],
+        "noise_multiplier_rdp": rdp,
+        "rdp_excess": rdp / asked,
+        "epsilon": cost,
+        "budget_share": cost / budget,
+        "rate": rate,
+        "delta_times_n": delta * examples,
     }
 
 
@@ -115,7 +111,8 @@ def adapted(layers: list[str], added: dict[str, int]) -> float:
 
 
 def noise_norm(ledger: Ledger, shapes: list[torch.Size]) -> float:
-    """Of the noise that the ledger hands out for one release of these shapes, over C."""
+    """Of the noise that the ledger hands out for one release of these shapes, over sigma C."""
     ledger.batch(0)
     noise: list[Tensor] = ledger.noise(0, [torch.empty(shape) for shape in shapes])
-    return math.sqrt(sum(float(part.double().square().sum()) for part in noise)) / ledger.clip
+    size = ledger.noise_multiplier * ledger.clip
+    return math.sqrt(sum(float(part.double().square().sum()) for part in noise)) / size

@@ -13,6 +13,7 @@ NOTE = TaskNote(
         "start_difference": Metric("largest difference from the public network before the first step", "lower"),
         "tuned_difference": Metric("the same after the first steps"),
         "merged_difference": Metric("largest difference of the merged network from that with adapters", "lower"),
+        "releases": Metric("releases that were looked at"),
         "trainable_parameters": Metric("trainable parameters", "lower"),
     },
     container="bench.tasks.generation.pair.Pair",
