@@ -19,6 +19,7 @@ from rich.table import Table
 from speed_batches import PEERS, features, paths, portfolios
 from speed_chains import chains
 from speed_mixing import mixing
+from speed_private import private
 from speed_valuation import valuation
 from stopwatch import Row, interleaved, timed
 from torch import Tensor
@@ -181,6 +182,7 @@ BENCHMARKS = {
     "chains": chains,
     "valuation": valuation,
     "mixing": mixing,
+    "private": private,
 }
 
 

@@ -58,11 +58,12 @@ class Plain:
         batch_size: int = 8,
         clip: float = 0.5,
         noise_multiplier: float = 1.0,
+        budget: float | None = None,
         secure: bool = False,
         lr: float = 0.5,
     ) -> None:
         self.steps, self.batch_size, self.clip, self.lr = steps, batch_size, clip, lr
-        self.noise_multiplier, self.secure = noise_multiplier, secure
+        self.noise_multiplier, self.budget, self.secure = noise_multiplier, budget, secure
 
     def begin(self, problem: Problem) -> int:
         self.problem, self.net = problem, problem.denoiser.train()
@@ -74,7 +75,7 @@ class Plain:
             clip=self.clip,
             steps=self.steps,
             delta=1e-3,
-            target_epsilon=None,
+            target_epsilon=self.budget,
             secure=self.secure,
             accountant="rdp",
         )

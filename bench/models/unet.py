@@ -126,6 +126,13 @@ class Denoiser(nn.Module):
             return None
         return "class_embedding" if self.context is None else "encoder_hid_proj"
 
+    def attention_blocks(self) -> dict[str, nn.Module]:
+        """The attention blocks with all that is in them (norm, projections; of a spatial transformer everything), by name in `net`.
+
+        They come in the order in which the network goes through them: down, middle, up.
+        """
+        return dict(sorted(_attention(self.net).items()))
+
     @torch.no_grad()
     def renew_classes(self, generator: torch.Generator) -> None:
         """Draw the classes' embeddings anew, N(0, 1)."""
@@ -134,20 +141,15 @@ class Denoiser(nn.Module):
             weight.copy_(torch.randn(weight.shape, generator=generator))
 
 
-def attention_blocks(net: nn.Module) -> dict[str, nn.Module]:
-    """The attention blocks of a U-Net of diffusers with all that is in them (norm, projections; of a spatial transformer everything), by name.
-
-    They come in the order in which the network goes through them: down, middle, up.
-    """
-    found = {name: one for name, one in net.named_modules() if name.rpartition(".")[0].endswith(".attentions")}
-    return dict(sorted(found.items()))
+def _attention(net: nn.Module) -> dict[str, nn.Module]:
+    return {name: one for name, one in net.named_modules() if name.rpartition(".")[0].endswith(".attentions")}
 
 
 @torch.no_grad()
-def fuse(net: nn.Module) -> nn.Module:
+def _fused(net: nn.Module) -> nn.Module:
     """The same network with one projection to queries, keys and values in each attention block, in place of three."""
     processor = diffusers().models.attention_processor.FusedAttnProcessor2_0
-    for block in attention_blocks(net).values():
+    for block in _attention(net).values():
         block.fuse_projections()
         for name in QUERY_KEY_VALUE:
             delattr(block, name)
@@ -178,7 +180,7 @@ def _plain(
         num_class_embeds=num_classes or None,
         **shared,
     )
-    return fuse(net)
+    return _fused(net)
 
 
 def _conditioned(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from bench.models.unet import Denoiser, attention_blocks
 from bench.seeding import generator
+from bench.tasks.generation.denoiser import Denoiser
 from bench.types import PositiveInt
 from methods.private.base import Tuning
 from methods.private.lora import CLASSES, train_classes
@@ -36,7 +36,7 @@ class AttentionOnly(Tuning):
         """
         if self.classes == "renewed":
             denoiser.renew_classes(generator(self.problem.seed, "init", CLASSES))
-        blocks = [*attention_blocks(denoiser.net).values()]
+        blocks = [*denoiser.attention_blocks().values()]
         if self.first_block > len(blocks):
             raise ValueError(f"first_block = {self.first_block}: the network has {len(blocks)} attention blocks")
         denoiser.requires_grad_(False)

@@ -133,11 +133,11 @@ class Tuning:
         gradient = private_gradient(self._parts(batch, step), parameters, self.ledger, step)
         self._update(gradient)
         norm = torch.stack([one.norm() for one in gradient]).norm()
-        return {"gradient_norm": float(norm), "released": float(self.ledger.released), **self._cost(batch)}
+        return {"gradient_norm": float(norm), "released": float(self.ledger.released), **self._cost()}
 
-    def _cost(self, batch: Tensor) -> dict[str, float]:
-        """`gradient_evaluations`, which says no more of the data than its size."""
-        return {"gradient_evaluations": float(self.noise_multiplicity * len(batch))}
+    def _cost(self) -> dict[str, float]:
+        """`gradient_evaluations` of the batch that is expected: how large one was tells whether an image is in the data."""
+        return {"gradient_evaluations": float(self.noise_multiplicity * self.batch_size)}
 
     def _losses(self, batch: Tensor, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Indices [b] and losses [b] of one physical batch after another; the draws do not depend on how a batch is split."""
@@ -171,7 +171,7 @@ class Tuning:
             total += float(loss.detach())
         if len(batch):
             self._update([p.new_zeros(p.shape) if p.grad is None else p.grad for p in self._trained.values()])
-        return {"loss": total, **self._cost(batch)} if len(batch) else {}
+        return {"loss": total, **self._cost()} if len(batch) else {}
 
     def _update(self, gradient: list[Tensor]) -> None:
         for parameter, part in zip(self._trained.values(), gradient):

@@ -2,7 +2,7 @@ r"""Private training of all parameters: tuning of a pre-trained network, and tra
 
 from __future__ import annotations
 
-from bench.models.unet import Denoiser
+from bench.tasks.generation.denoiser import Denoiser
 from methods.private.base import Tuning
 
 

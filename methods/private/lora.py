@@ -7,8 +7,8 @@ from typing import Any, Literal
 from torch import nn
 
 from bench.libraries import peft
-from bench.models.unet import Denoiser
 from bench.seeding import generator
+from bench.tasks.generation.denoiser import Denoiser
 from bench.types import PositiveInt
 from methods.private.base import Tuning
 
@@ -55,9 +55,7 @@ class LoRA(Tuning):
         return adapted(denoiser, self.rank, self.targets, self.unmatched)
 
 
-def adapted(
-    denoiser: Denoiser, rank: int, targets: Targets = "attention", unmatched: str = "refuse"
-) -> Denoiser:
+def adapted(denoiser: Denoiser, rank: int, targets: Targets = "attention", unmatched: str = "refuse") -> Denoiser:
     """The denoiser with peft's adapters in its targeted layers: they and the classes' embeddings have `requires_grad`, nothing else has.
 
     Raises:

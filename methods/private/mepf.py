@@ -3,7 +3,6 @@ r"""DP-MEPF-like: one release of mean features, and a generator that is trained 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -192,20 +191,19 @@ class Generator(nn.Module):
         bounded: pixels, from -1 to 1 by tanh; else latents, unbounded.
     """
 
-    def __init__(
-        self, classes: int, noise_width: int, width: int, shape: tuple[int, ...], bounded: bool
-    ) -> None:
+    def __init__(self, classes: int, noise_width: int, width: int, shape: tuple[int, ...], bounded: bool) -> None:
         super().__init__()
         channels, side, _ = shape
         self.classes, self.small = classes, (2 * width, -(-side // 4), -(-side // 4))
         self.first = nn.Linear(noise_width + classes, math.prod(self.small))
-        grow: Callable[[int], list[nn.Module]] = lambda size: [nn.SiLU(), nn.Upsample(size=(size, size))]
         last: list[nn.Module] = [nn.Conv2d(width, channels, 3, padding=1), *([nn.Tanh()] if bounded else [])]
         self.rest = nn.Sequential(
-            *grow(-(-side // 2)),
+            nn.SiLU(),
+            nn.Upsample(size=(-(-side // 2),) * 2),
             nn.Conv2d(2 * width, width, 3, padding=1),
             nn.GroupNorm(1, width),
-            *grow(side),
+            nn.SiLU(),
+            nn.Upsample(size=(side, side)),
             nn.Conv2d(width, width, 3, padding=1),
             nn.GroupNorm(1, width),
             nn.SiLU(),

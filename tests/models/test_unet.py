@@ -12,14 +12,21 @@ from torch import nn
 
 from bench.errors import UserError
 from bench.libraries import diffusers
-from bench.models.unet import Denoiser, attention_blocks, unfused
+from bench.models.unet import Denoiser, unfused
 from bench.run.compose import compose
 from methods.private.lora import adapted
 
 TINY: dict[str, Any] = {
     "widths": [16], "attention": [True], "blocks": 1, "middle": False, "head_width": 8, "groups": 4, "time_width": 16, "context": None, "patch": 2,
 }  # fmt: skip
-TOKEN = TINY | {"widths": [8, 16], "attention": [False, True], "head_width": [4, 8], "middle": True, "context": 6, "patch": 1}
+TOKEN = TINY | {
+    "widths": [8, 16],
+    "attention": [False, True],
+    "head_width": [4, 8],
+    "middle": True,
+    "context": 6,
+    "patch": 1,
+}
 
 
 def tiny(classes: int = 3, **keys: Any) -> Denoiser:
@@ -29,7 +36,9 @@ def tiny(classes: int = 3, **keys: Any) -> Denoiser:
 
 def configured(name: str, channels: int, classes: int, size: int, scale: str = "paper") -> Denoiser:
     """The network of a config, on the meta device."""
-    node = dict(compose(f"model={name}", "method=public_only", "dataset=private_digits", f"scale={scale}").parts["model"])
+    node = dict(
+        compose(f"model={name}", "method=public_only", "dataset=private_digits", f"scale={scale}").parts["model"]
+    )
     with torch.device("meta"):
         return get_class(node.pop("_target_"))(channels, classes, size, **node)
 
@@ -52,7 +61,7 @@ PAPER = {
 def test_adapters_are_as_many_as_in_the_paper_s_networks(name):
     size, classes, blocks, widths, rank, count = PAPER[name]
     denoiser = configured(name, 3, classes, size)
-    found = attention_blocks(denoiser.net)
+    found = denoiser.attention_blocks()
     norms = [next(m for m in block.modules() if isinstance(m, nn.GroupNorm)) for block in found.values()]
     assert len(found) == blocks
     assert sum(norm.num_channels for norm in norms) == widths
@@ -65,8 +74,13 @@ def test_counts_at_other_ranks_and_targets_and_of_attention_alone():
     celeba = lambda: configured("unet_celeba64", 3, 0, 32)  # noqa: E731
     assert low_rank(adapted(celeba(), 64)) == 4 * 479_232
     assert low_rank(adapted(celeba(), 16, "qkv")) == 319_488
-    assert sum(p.numel() for b in attention_blocks(celeba().net).values() for p in b.parameters()) == 7_959_808
-    released = ["to_q", "to_k", "to_v", "to_out.Linear"]  # of MNIST: 10 r c + 2 r ctx a block, the output projection is not matched
+    assert sum(p.numel() for b in celeba().attention_blocks().values() for p in b.parameters()) == 7_959_808
+    released = [
+        "to_q",
+        "to_k",
+        "to_v",
+        "to_out.Linear",
+    ]  # of MNIST: 10 r c + 2 r ctx a block, the output projection is not matched
     assert low_rank(adapted(configured("unet_mnist", 3, 26, 4), 8, released, "ignore")) == 80 * 704 + 16 * 5 * 7
 
 
@@ -78,19 +92,25 @@ def test_a_class_is_embedded_in_as_many_numbers_as_in_the_paper():
 
 
 def test_attention_blocks_come_in_the_order_of_the_network():
-    order = [name.split("_")[0] for name in attention_blocks(tiny(middle=True).net)]
+    order = [name.split("_")[0] for name in tiny(middle=True).attention_blocks()]
     assert order == ["down", "mid", "up", "up"]
 
 
 @pytest.mark.parametrize("scale", ["smoke", "mini"])
 def test_networks_below_paper_scale_fit_their_images(scale):
-    sides = {"unet_digits": (8, 8), "unet_mnist": (16, 28), "unet_cifar10": (16, 32), "unet_celeba32": (8, 16), "unet_celeba64": (16, 32)}
+    sides = {
+        "unet_digits": (8, 8),
+        "unet_mnist": (16, 28),
+        "unet_cifar10": (16, 32),
+        "unet_celeba32": (8, 16),
+        "unet_celeba64": (16, 32),
+    }
     for name, (smoke, mini) in (sides | {"unet_celebahq": (16, 32)}).items():
         side = smoke if scale == "smoke" else mini
         denoiser = configured(name, 3, 4, side, scale)
         x, t = torch.empty(2, 3, side, side, device="meta"), torch.empty(2, dtype=torch.long, device="meta")
         assert denoiser(x, t, t).shape == x.shape
-        assert attention_blocks(denoiser.net)
+        assert denoiser.attention_blocks()
     digits = configured("unet_digits", 1, 5, 8)
     assert sum(p.numel() for p in digits.parameters()) == 106_692  # its config says so
 
@@ -102,7 +122,10 @@ def test_it_is_diffusers_network_by_another_name(keys):
     theirs = getattr(diffusers(), type(denoiser.net).__name__).from_config(denoiser.net.config).eval()
     theirs.load_state_dict(unfused(denoiser.net.state_dict()))
     x, t, y = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 500, 999]), torch.tensor([2, 0, 1, 2])
-    folded, known = F.pixel_unshuffle(x, keys["patch"]), y if keys["context"] is None else F.one_hot(y, 3)[:, None].float()
+    folded, known = (
+        F.pixel_unshuffle(x, keys["patch"]),
+        y if keys["context"] is None else F.one_hot(y, 3)[:, None].float(),
+    )
     with torch.no_grad():
         expected = F.pixel_shuffle(theirs(folded, t, known).sample, keys["patch"])
         ours = denoiser(x, t, y)

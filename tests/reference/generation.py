@@ -66,9 +66,9 @@ def train(net: nn.Module, pair: Pair, ledger: Any, seed: int, keys: Row, abar: l
 def ddim(
     net: nn.Module, y: Tensor, shape: tuple[int, ...], draw: torch.Generator, keys: Row, abar: list[float]
 ) -> Tensor:
-    """Song et al. (2021), eq. 12 and 16, on `sampling_steps` evenly spaced times from the last one down; predicted images are clamped."""
+    """Song et al. (2021), eq. 12 and 16, on `sampling_steps` evenly spaced times down to 0; predicted images are clamped."""
     total, wanted = len(abar), keys["sampling_steps"]
-    times = [round(total - k * total / wanted) - 1 for k in range(wanted)]
+    times = [(wanted - 1 - k) * (total // wanted) for k in range(wanted)]
     x = torch.randn(len(y), *shape, generator=draw)
     for time in times:
         before = time - total // wanted

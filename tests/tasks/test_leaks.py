@@ -21,6 +21,8 @@ from bench.tasks.doubly_stochastic import loop as doubly_stochastic
 from bench.tasks.feature_learning.cells import RIDGE, TEST, Cell
 from bench.tasks.feature_learning.index_models import IndexModel
 from bench.tasks.finite_sum import loop as finite_sum
+from bench.tasks.generation import loop as generation
+from bench.tasks.generation.loop_setup import Ground
 from bench.tasks.inference.bayes import BayesianModel
 from bench.tasks.inference.gaussian import Gaussian
 from bench.tasks.inference.loop import Inference
@@ -164,6 +166,15 @@ def _flags_and_tests() -> AbstractContextManager[None]:
     return _built(valuation, lambda points: replace(points, corrupted=points.corrupted.flip(0), test_x=-points.test_x))
 
 
+def _other_people() -> AbstractContextManager[None]:
+    """Other held-out images of other classes."""
+
+    def change(pair: Any) -> Any:
+        return replace(pair, held_x=255 - pair.held_x, held_y=(pair.held_y + 1) % pair.num_classes)
+
+    return _built(generation, change)
+
+
 TRAINING = ("train_loss", "grad_l1", "lr", "epoch")
 IMAGES = Held(lambda: _images(val=True), ("test_accuracy", "test_nll", "val_accuracy"), TRAINING)
 TEST_IMAGES = Held(lambda: _images(val=False), ("test_accuracy", "test_nll"), (*TRAINING, "val_accuracy"))
@@ -177,6 +188,12 @@ EXACT = Held(
     lambda: _built(finite_sum, _OtherGradient), ("mean_grad_l1", "tracking_mse"), ("gradient_evaluations", "iterations")
 )
 VALUES = Held(_flags_and_tests, ("auc", "detected", "pruned_accuracy"), ("value_sum", "lowest_value", "spearman"))
+SAMPLES = Held(
+    _other_people,
+    ("accuracy_logreg", "accuracy_mlp", "membership_auc"),
+    ("frechet", "precision", "coverage", "steps", "trainable_parameters", "samples"),
+)
+RELEASED = replace(SAMPLES, tells=("accuracy_logreg", "accuracy_mlp"))
 
 DIGITS = ("dataset=digits", "model=small_cnn", "dataset.train_size=128", "dataset.val_size=64", "task.epochs=2")
 DJIA = ("dataset=djia", "task.costs=[0.005]")
@@ -191,6 +208,7 @@ FEATURES = (
 LOGISTIC = ("dataset=logistic_breast_cancer", "task.steps=71", "task.replicates=2", "task.draws=0")
 NOISY = ("dataset=gaussian_noisy", "dataset.test_size=100", "task.compare=random")
 PRUNED = ("task.network=mlp", "task.prune=[0.0,0.3]", "task.retrain_epochs=2")
+DRAWN = ("dataset=private_digits", "task.pretraining_steps=4", "task.feature_steps=4", "task.sampling_steps=4")
 BAYES = ("dataset=logistic_regression", "dataset.n=100", "task.reports=[5,20]")
 CASES = {
     "classification": [
@@ -215,6 +233,10 @@ CASES = {
         for m in ("doubly_sgd", "doubly_sgd_rr", "doubly_adam", "singly_sgd", "full_batch_sgd")
     ],
     "valuation": [(VALUES, (f"method={m}", *NOISY, *PRUNED)) for m in ("knn_shapley", "el2n", "tracin", "influence")],
+    "generation": [
+        *((SAMPLES, (f"method={m}", *DRAWN)) for m in ("dplora", "dp_attention", "dp_scratch", "lora", "public_only")),
+        (RELEASED, ("method=dp_mepf", *DRAWN)),
+    ],
     "finite_sum": [
         (EXACT, (f"method={m}", "dataset=sine_quadratic", "task.horizons=[30,60]"))
         for m in ("ssvr", "signsgd", "signsgd_sim", "sgd")
@@ -356,6 +378,19 @@ def _exact_gradient() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _held_among_private() -> Iterator[None]:
+    """The method's private images are the held-out ones."""
+    problem = Ground.problem
+
+    def wrong(self: Any, *arguments: Any) -> Any:
+        self.planted = replace(self.pair, private_x=self.pair.held_x, private_y=self.pair.held_y)
+        return problem(self, *arguments)
+
+    with patch.object(Ground, "problem", wrong):
+        yield
+
+
 OLMAR = ("method=olmar2", "method.epsilon=1.01", *DJIA)  # small steps, that end in no corner
 LEAKS = {
     "normalised-by-all": (IMAGES, ("method=sgd", *DIGITS), _normalised_by_all, {"training"}),
@@ -395,6 +430,12 @@ LEAKS = {
         ("method=signsgd_sim", "dataset=sine_quadratic", "task.horizons=[30]"),
         _exact_gradient,
         {"training"},
+    ),
+    "held-out-trained-on": (
+        SAMPLES,
+        ("method=dplora", *DRAWN),
+        _held_among_private,
+        {"training", "frechet"},
     ),
 }
 

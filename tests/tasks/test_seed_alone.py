@@ -73,6 +73,16 @@ CASES = {
         ("method=tracin", "dataset=gaussian_noisy"),
         ("method=nearest_cost", "dataset=gaussian_noisy"),
     ],
+    "generation": [
+        (
+            f"method={m}",
+            "dataset=private_digits",
+            "task.pretraining_steps=4",
+            "task.feature_steps=4",
+            "task.sampling_steps=4",
+        )
+        for m in ("dplora", "public_only")
+    ],
     "teacher_recovery": [
         ("method=regularised_gd", "dataset=teacher_student", "task.width=8"),
         ("method=regularised_sgd", "dataset=teacher_student", "task.width=8"),

@@ -20,7 +20,7 @@ from bench.errors import UserError
 from bench.libraries import dp_accounting, opacus_accountants
 
 Accountant = Literal["prv", "pld", "rdp"]
-LARGEST = 1e6  # noise multiplier that is tried
+LARGEST = 1e6  # noise multiplier; what epsilon it has is the least that an accountant can state
 AIM = 5e-4  # by which a calibrated budget stays below the given one, relative; it is met to as much
 
 
@@ -88,6 +88,11 @@ def noise_multiplier(budget: float, q: float, steps: int, delta: float, accounta
     """
     if not budget > 0:
         raise UserError(f"epsilon = {budget}: above 0, or null for no privacy")
+    refusal = UserError(
+        f"epsilon = {budget}: less than accountant = {accountant} can state; larger, or accountant = pld"
+    )
+    if epsilon(q, LARGEST, steps, delta, accountant) >= budget:
+        raise refusal
     excess = lambda sigma: math.log(epsilon(q, sigma, steps, delta, accountant) / (budget * (1 - AIM)) + 1e-300)  # noqa: E731
     start = max(budget, 1.0)  # Renyi orders end too early for less
     sigma = 1.0 if accountant == "rdp" else noise_multiplier(start, q, steps, delta, "rdp") * start / budget
@@ -98,9 +103,7 @@ def noise_multiplier(budget: float, q: float, steps: int, delta: float, accounta
         if not below < tried < above:
             tried = math.sqrt(below * above) if below and above < math.inf else sigma * (2.0 if found > 0 else 0.5)
         if tried > LARGEST or above - below < 1e-9 * above:
-            raise UserError(
-                f"epsilon = {budget}: less than accountant = {accountant} can state; larger, or accountant = pld"
-            )
+            raise refusal
         last, sigma, before = found, tried, sigma
         found = excess(sigma)
         if last != found:

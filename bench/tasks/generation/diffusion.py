@@ -29,12 +29,12 @@ class Schedule:
     Args:
         timesteps: T.
         beta_start, beta_end: b_0 and b_1, variances of the first and last step.
-        sampling_steps: of DDIM, spread evenly over the times, at most T.
+        sampling_steps: of DDIM, spread evenly over the times from 0 on: a divisor of T.
         eta: of DDIM; 0: deterministic, 1: as noisy as the reverse of the noising.
         clip: keep predicted data in [-1, 1] as it is sampled (pixels; not for latents).
 
     Raises:
-        UserError: variances that do not rise, or more sampling steps than times.
+        UserError: variances that do not rise, or sampling steps that do not divide the times.
     """
 
     def __init__(
@@ -49,9 +49,10 @@ class Schedule:
     ) -> None:
         if not beta_start <= beta_end < 1:
             raise UserError(f"beta_end = {beta_end}: it must lie between beta_start = {beta_start} and 1")
-        if sampling_steps > timesteps:
+        if timesteps % sampling_steps:
+            fits = max(n for n in range(1, min(sampling_steps, timesteps) + 1) if timesteps % n == 0)
             raise UserError(
-                f"sampling_steps = {sampling_steps}: there are {timesteps} times; type sampling_steps={timesteps}"
+                f"sampling_steps = {sampling_steps}: no divisor of timesteps = {timesteps}; type sampling_steps={fits}"
             )
         self.timesteps, self.sampling_steps, self.eta = timesteps, sampling_steps, eta
         self._settings: dict[str, Any] = {
@@ -60,8 +61,9 @@ class Schedule:
             "beta_end": beta_end,
             "beta_schedule": "scaled_linear",
             "clip_sample": clip,
-            "timestep_spacing": "trailing",  # sampling begins at the last time, whose data is all but noise
-            "set_alpha_to_one": True,  # and ends without noise
+            "timestep_spacing": "leading",  # the last step starts at time 0, whose data is all but clean,
+            "steps_offset": 0,
+            "set_alpha_to_one": True,  # and leaves no noise
         }
         self.alphas_bar: Tensor = self.scheduler().alphas_cumprod  # [T]
 
@@ -105,15 +107,12 @@ class Schedule:
         y: Tensor | None,
         shape: Sequence[int],
         generator: torch.Generator,
-        steps: int | None = None,
-        eta: float | None = None,
     ) -> Tensor:
         """DDIM (Song et al., 2021): data [n, C, S, S] for classes y [n]; they depend on the generator's state, whose device need not be the network's.
 
         Args:
             y: classes on the network's device, or None of an unconditional network.
             shape: n, C, S, S.
-            steps, eta: in place of the schedule's own.
         """
         n, *image = shape
         device = next(p.device for p in denoiser.parameters()) if isinstance(denoiser, torch.nn.Module) else "cpu"
@@ -121,7 +120,7 @@ class Schedule:
         for start in range(0, n, ROWS):
             rows = min(ROWS, n - start)
             labels = None if y is None else y[start : start + rows]
-            parts.append(self._sampled(denoiser, labels, (rows, *image), generator, device, steps, eta))
+            parts.append(self._sampled(denoiser, labels, (rows, *image), generator, device))
         return torch.cat(parts) if parts else torch.empty(0, *image, device=device)
 
     def _sampled(
@@ -131,17 +130,17 @@ class Schedule:
         shape: tuple[int, ...],
         generator: torch.Generator,
         device: torch.device | str,
-        steps: int | None,
-        eta: float | None,
     ) -> Tensor:
         def drawn() -> Tensor:
             return torch.randn(shape, generator=generator, device=generator.device).to(device)
 
-        scheduler, eta = self.scheduler(), self.eta if eta is None else eta
-        scheduler.set_timesteps(steps or self.sampling_steps)
+        scheduler = self.scheduler()
+        scheduler.set_timesteps(self.sampling_steps)
         x = drawn()
         for time in scheduler.timesteps.tolist():
             noise = denoiser(x, torch.full((shape[0],), time, device=device), y)
-            fresh = drawn() if eta > 0 else None
-            x = scheduler.step(noise, time, x, eta=eta, use_clipped_model_output=True, variance_noise=fresh).prev_sample
+            fresh = drawn() if self.eta > 0 else None
+            x = scheduler.step(
+                noise, time, x, eta=self.eta, use_clipped_model_output=True, variance_noise=fresh
+            ).prev_sample
         return x

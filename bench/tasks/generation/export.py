@@ -38,9 +38,7 @@ def save_adapters(denoiser: Denoiser, folder: Path | str) -> None:
     if config is None:
         raise ValueError("the denoiser has no adapters; save_network saves a network without them")
     own = config["default"]
-    targets = sorted(
-        {one for name in own.target_modules for one in (QUERY_KEY_VALUE if name == "to_qkv" else (name,))}
-    )
+    targets = sorted({one for name in own.target_modules for one in (QUERY_KEY_VALUE if name == "to_qkv" else (name,))})
     classes = denoiser.class_layer
     theirs = peft().LoraConfig(
         r=own.r,

@@ -33,6 +33,7 @@ NOTE = TaskNote(
         "gradient_norm": Metric("norm of the released gradient"),
         "released": Metric("private releases so far"),
         "loss": Metric("denoising loss on private images, of a method without privacy", "lower"),
+        "distance": Metric("squared distance from the released means, of a method that matches them", "lower"),
         "label": Metric("class of a sample"),
         "place": Metric("place in the class's row"),
         "thumbnail": Metric("small image, PNG as base64"),

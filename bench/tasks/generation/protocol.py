@@ -68,7 +68,7 @@ class Method(Protocol):
     def advance(self, step: int) -> dict[str, float]:
         """One step; they come in order, 0, 1, ... What it returns is logged, so it may tell nothing of private data that was not released with noise.
 
-        `gradient_evaluations`, of examples times noise draws, is counted and not logged.
+        `gradient_evaluations`, of examples times noise draws, is counted and not logged; of a private method those that are expected.
         """
 
     def network(self) -> nn.Module | None:

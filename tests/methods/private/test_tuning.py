@@ -152,7 +152,7 @@ def test_what_a_private_run_shows_is_a_function_of_what_it_released(monkeypatch)
     monkeypatch.setattr(Whole, "_update", lambda self, gradient: release.append(gradient[0]))
     shown = [begun(small_problem(seed=seed)).advance(0) for seed in (0, 1)]
     assert shown[0] == shown[1]
-    assert set(shown[0]) == {"gradient_norm", "released"}
+    assert set(shown[0]) == {"gradient_norm", "released", "gradient_evaluations"}
 
 
 def test_without_privacy_it_is_adamw_on_the_mean_loss_of_the_same_batches():

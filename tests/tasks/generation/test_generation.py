@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import whole_and_resumed
-from generation_pairs import bars, generation_job
+from generation_pairs import Plain, Prototypes, bars, generation_job
 from PIL import Image
 
 from bench.errors import UserError
@@ -25,7 +25,7 @@ from bench.run.hardware import open_device
 from bench.run.progress import Display
 from bench.run.session import Run, Session
 from bench.run.stopping import StopSignal
-from bench.tasks.generation import ledger, loop, loop_setup
+from bench.tasks.generation import ledger, loop, loop_measure, loop_setup
 from bench.tasks.generation.accounting import epsilon
 from bench.tasks.generation.canary import plant
 from bench.tasks.generation.gaussian_noise import gaussian
@@ -82,12 +82,21 @@ def test_a_method_without_noise_or_ledger_states_no_epsilon(tmp_path):
     ("method", "keys", "line"),
     [
         ("Shuffled", {}, r"step 0: a release without a Poisson batch of its own, which has no epsilon"),
+        (
+            "Plain",
+            {"method_budget": 1.0},
+            r"^epsilon = 1: 6 releases at rate 0\.2 with noise_multiplier = 1 cost 3\.119",
+        ),
         ("Twice", {}, r"method: it opens a second ledger"),
         ("Plain", {"method_clip": 0.0}, r"^(method\.)?clip = 0\.0"),
         ("Plain", {"samples": 9}, r"^task\.samples = 9: too few to measure anything by; at least 10$"),
         ("Plain", {"canaries": 1}, r"^task\.canaries = 1: an audit needs two"),
         ("Prototypes", {"canaries": 8}, r"^task\.canaries = 8: the audit goes by a denoiser's losses"),
-        ("Plain", {"sampling_steps": 30, "timesteps": 20}, r"sampling_steps = 30: there are 20 times"),
+        (
+            "Plain",
+            {"sampling_steps": 30, "timesteps": 20},
+            r"sampling_steps = 30: no divisor of timesteps = 20; type sampling_steps=20",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_line_and_no_epsilon(method, keys, line, tmp_path):
@@ -251,3 +260,53 @@ def test_a_method_sees_no_held_out_image(tmp_path, monkeypatch):
     monkeypatch.setattr(loop_setup, "Problem", lambda *fields: (seen.append(problem(*fields)), seen[-1])[1])
     ran(tmp_path, "Plain", **SMALL)
     assert torch.equal(seen[0].pair.held_x, bars("", 0).private_x[:1])
+
+
+@pytest.mark.parametrize("method", ["Plain", "Prototypes"])
+def test_latents_are_denoised_and_images_come_out(method, tmp_path, monkeypatch):
+    seen, problem = [], loop_setup.Problem
+    monkeypatch.setattr(loop_setup, "Problem", lambda *fields: (seen.append(problem(*fields)), seen[-1])[1])
+    monkeypatch.setattr(
+        Prototypes, "sample", lambda self, y, draw: torch.randn(len(y), *self.problem.x.shape[1:], generator=draw)
+    )
+    final, _, said, run = ran(
+        tmp_path, method, space="latent", autoencoder_steps=2, canaries=4 * (method == "Plain"), **SMALL
+    )
+    (given,) = seen
+    assert given.x.shape[1:] == (4, 4, 4)
+    assert given.decode(given.x[:3]).shape == (3, 1, 8, 8)
+    assert given.ledger is not None
+    assert any("autoencoder" in line for line in said)
+    assert np.isfinite(final["frechet"])
+    assert ("membership_auc" in final) == (method == "Plain")
+    assert (run.folder / "samples.png").exists()
+
+
+def test_inception_is_a_metric_of_its_own(tmp_path, monkeypatch):
+    """Other features beside those of the public classifier, which stay what they are."""
+
+    class Sides:
+        name = "two halves"
+
+        def __init__(self, device) -> None:
+            pass
+
+        def __call__(self, x):
+            return torch.stack([x[..., :4, :].float().mean((1, 2, 3)), x[..., 4:, :].float().mean((1, 2, 3))], 1)
+
+    monkeypatch.setattr(loop_measure, "InceptionFeatures", Sides)
+    plain, _, _, _ = ran(tmp_path / "plain", "Prototypes", **SMALL)
+    final, _, said, _ = ran(tmp_path / "both", "Prototypes", inception=True, **SMALL)
+    assert "frechet_inception: two halves; 20 samples against 40 images" in said
+    assert final.pop("frechet_inception") > 0
+    assert final == plain
+
+
+def test_the_network_of_the_same_public_images_is_trained_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(Plain, "pretrained", True)
+    keys = {"pretraining_steps": 3, "method_steps": 1, **SMALL}
+    told = [
+        ran(tmp_path, method, seeds=seed, **keys)[2]
+        for method, seed in (("Plain", "[0]"), ("Broken", "[0]"), ("Plain", "[1]"))
+    ]
+    assert [sum("training the denoiser" in line for line in lines) for lines in told] == [1, 0, 1]

@@ -36,6 +36,7 @@ APART = (
     "gradient_norm",
     "released",
     "loss",
+    "distance",
 )
 
 
