@@ -49,6 +49,7 @@ def run(
     def look() -> None:
         found = {name: outputs(network, images[name][0]).argmax(1) == images[name][1] for name in PARTS}
         rows.append({f"{name}_accuracy": right.double().mean().item() for name, right in found.items()})
+        session.gradient_evaluations[0] += len(data.train[1])
         seed_run.log(len(rows), epoch=len(rows), **rows[-1])
         session.progress.step(len(rows))
 

@@ -1,6 +1,6 @@
 """What error lines and reports say of the choice of an epoch."""
 
-from bench.run.notes import Metric, TaskNote
+from bench.run.notes import COST, Metric, TaskNote
 
 NOTE = TaskNote(
     "chooses an epoch of a classifier",
@@ -12,6 +12,7 @@ NOTE = TaskNote(
         "chosen_epoch": Metric("epoch that is chosen"),
         "validation_accuracy": Metric("validation accuracy", "higher"),
         "epoch": Metric("epoch"),
+        **COST,
     },
     ("epochs",),
     container="bench.tasks.epoch_choice.split.FourParts",

@@ -40,7 +40,8 @@ def run(session: Session, state: dict[str, Any] | None, *, reports: PositiveInt)
     session.begin(steps)
     every = max(1, steps // reports)
     for step in range(steps):
-        method.advance(step)
+        told = method.advance(step)
+        session.gradient_evaluations[0] += int(told["gradient_evaluations"])
         if (step + 1) % every == 0 or step + 1 == steps:
             seed_run.log(step + 1, excess=_excess(data, method))
         session.progress.step(step + 1)

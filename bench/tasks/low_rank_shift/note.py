@@ -1,6 +1,6 @@
 """What error lines and reports say of low-rank shifts."""
 
-from bench.run.notes import Metric, TaskNote
+from bench.run.notes import COST, Metric, TaskNote
 
 NOTE = TaskNote(
     "tunes a denoiser privately",
@@ -12,6 +12,7 @@ NOTE = TaskNote(
         "noise_multiplier": Metric("noise multiplier"),
         "steps": Metric("steps"),
         "trainable_parameters": Metric("trainable parameters", "lower"),
+        **COST,
     },
     container="bench.tasks.low_rank_shift.shift.LowRankShift",
 )

@@ -18,7 +18,7 @@ class Method(Protocol):
         """The number of steps; opens the ledger."""
 
     def advance(self, step: int) -> dict[str, float]:
-        """One step; they come in order, 0, 1, ..."""
+        """One step; they come in order, 0, 1, ...; `gradient_evaluations` of it."""
 
     def network(self) -> nn.Module:
         """The denoiser after the steps so far."""

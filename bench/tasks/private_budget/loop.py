@@ -32,9 +32,9 @@ def run(session: Session, state: dict[str, Any] | None) -> None:
 
     `adapter_parameters`: those trained ones that the public network has not. `adapted_projections`, `adapted_outputs`: shares of the linear layers
     of attention that have such parameters. Of the ledger that the method opens: `noise_multiplier`, of the noise over what one example can add to a
-    sum; `rate`, `steps`, `delta_times_n`; `epsilon`, what these releases cost by PLD, whatever was aimed at, and `budget_share`, that over what was; `noise_norm`, the norm of one release's
-    noise over sigma C. `noise_multiplier_rdp`: what RDP would ask for the budget aimed at, and `rdp_excess`, that over what the method's accountant
-    asks for it.
+    sum; `rate`, `steps`, `delta_times_n`; `epsilon`, what these releases cost by PLD, whatever was aimed at, and `budget_share`, that over what was;
+    `noise_norm`, the norm of one release's noise over sigma C. `noise_multiplier_rdp`: what RDP would ask for the budget aimed at, and `rdp_excess`,
+    that over what the method's accountant asks for it.
     """
     parts, opened = session.job.parts, []
     shape: PrivateShape = build("dataset", parts["dataset"])

@@ -1,6 +1,6 @@
 """What error lines and reports say of private budgets."""
 
-from bench.run.notes import Metric, TaskNote
+from bench.run.notes import COST, Metric, TaskNote
 
 NOTE = TaskNote(
     "tunes a denoiser privately",
@@ -18,6 +18,7 @@ NOTE = TaskNote(
         "steps": Metric("steps"),
         "rate": Metric("sampling rate q"),
         "delta_times_n": Metric("delta times the private examples", "lower"),
+        **COST,
         "noise_norm": Metric("norm of a release's noise over sigma C", "lower"),
     },
     container="bench.tasks.private_budget.shape.PrivateShape",

@@ -61,7 +61,7 @@ def run(
     session.progress.step(3)
     found |= look.repeated(repetitions, reference_draws) if repetitions else {}
     (seed_run,) = session.runs
-    seed_run.finish(**found, trainable_parameters=look.method.trainable_parameters)
+    seed_run.finish(**found, releases=look.releases, trainable_parameters=look.method.trainable_parameters)
     session.progress.step(4)
 
 
@@ -79,6 +79,7 @@ class Look:
             raise UserError("model: missing value; name a denoiser, as model=unet_digits")
         if images > len(pair.private_y):
             raise UserError(f"task.images = {images}: more than the {len(pair.private_y)} private images; at most that")
+        self.releases = 0
         self.images, self.x, self.y = images, as_float(pair.private_x), pair.private_y
         self.public, denoiser = (self._network(session, pair) for _ in range(2))
         stream = generator(self.seed, "noise", START, device=device)
@@ -113,11 +114,15 @@ class Look:
         order = torch.randperm(len(self.y), generator=generator(self.seed, "data", CHOICE, k))
         return order[:count].sort().values
 
+    def _advance(self, step: int) -> dict[str, float]:
+        self.releases += 1
+        return self.method.advance(step)
+
     def _sums(self, rows: Tensor, step: int) -> tuple[Tensor, float]:
         """The clipped sum over a batch [p], and the norm of the gradient that is released; the network stays as it is."""
         before = self.method.state_dict()
         self.ledger.chosen = rows
-        said = self.method.advance(step)
+        said = self._advance(step)
         self.ledger.chosen = None
         self.method.load_state_dict(before)
         return flat(self.ledger.sums), said["gradient_norm"]
@@ -128,7 +133,7 @@ class Look:
         t = self.tied.schedule.draw_times((len(self.y),), stream)
         start = self._apart(self.public, self.method.network(), t)
         for step in range(warm_up):
-            self.method.advance(step)
+            self._advance(step)
         tuned = self.method.network()
         return {
             "start_difference": start,

@@ -1,6 +1,6 @@
 """What error lines and reports say of private steps."""
 
-from bench.run.notes import Metric, TaskNote
+from bench.run.notes import COST, Metric, TaskNote
 
 NOTE = TaskNote(
     "tunes a denoiser privately",
@@ -15,6 +15,7 @@ NOTE = TaskNote(
         "merged_difference": Metric("largest difference of the merged network from that with adapters", "lower"),
         "releases": Metric("releases that were looked at"),
         "trainable_parameters": Metric("trainable parameters", "lower"),
+        **COST,
     },
     container="bench.tasks.generation.pair.Pair",
 )
