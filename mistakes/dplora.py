@@ -135,14 +135,129 @@ def public_counted() -> AbstractContextManager[None]:
     return accountant_told(share)
 
 
-DIGITS = ("dplora/digits", {"method": "dplora"})
+def public_as_many() -> AbstractContextManager[None]:
+    """As many public images as private ones are counted among the latter, where there are none to count."""
+    return accountant_told(lambda method: 0.5)
+
+
+@contextmanager
+def one_draw() -> Iterator[None]:
+    """An image's K copies are one draw of time and noise, K times."""
+    from bench.tasks.generation.diffusion import Schedule
+
+    right = Schedule.loss_per_example
+
+    def same(self: Any, denoiser: Any, x0: Any, y: Any, t: Any, noise: Any) -> Any:
+        return right(self, denoiser, x0, y, t[:, :1].expand_as(t), noise[:, :1].expand_as(noise))
+
+    with patch.object(Schedule, "loss_per_example", same):
+        yield
+
+
+@contextmanager
+def random_adapters() -> Iterator[None]:
+    """B starts from random numbers, as A does."""
+    import torch
+
+    from methods.private import lora
+
+    right = lora.adapted
+
+    def adapted(*arguments: Any, **more: Any) -> Any:
+        denoiser = right(*arguments, **more)
+        with torch.no_grad():
+            for name, parameter in denoiser.named_parameters():
+                if ".lora_B." in name:
+                    parameter.normal_(std=0.01)
+        return denoiser
+
+    with patch.object(lora, "adapted", adapted):
+        yield
+
+
+@contextmanager
+def both_zero() -> Iterator[None]:
+    """A starts from zero as B does: neither has a gradient, and noise alone moves them at first."""
+    import torch
+
+    from methods.private import lora
+
+    right = lora.adapted
+
+    def adapted(*arguments: Any, **more: Any) -> Any:
+        denoiser = right(*arguments, **more)
+        with torch.no_grad():
+            for name, parameter in denoiser.named_parameters():
+                if ".lora_A." in name:
+                    parameter.zero_()
+        return denoiser
+
+    with patch.object(lora, "adapted", adapted):
+        yield
+
+
+@contextmanager
+def adapters_dropped() -> Iterator[None]:
+    """Layers are taken from under their adapters without B A."""
+    from bench.tasks.private_step import loop
+
+    right = loop.merged
+
+    def merged(denoiser: Any) -> Any:
+        import torch
+
+        with torch.no_grad():
+            kept = {n: p.clone() for n, p in denoiser.named_parameters() if ".lora_B." in n}
+            for name in kept:
+                denoiser.get_parameter(name).zero_()
+            found = right(denoiser)
+            for name, value in kept.items():
+                denoiser.get_parameter(name).copy_(value)
+        return found
+
+    with patch.object(loop, "merged", merged):
+        yield
+
+
+@contextmanager
+def one_noise() -> Iterator[None]:
+    """The noise is that of epsilon = 0.5, whatever the budget."""
+    from bench.tasks.generation.accounting import noise_multiplier
+    from methods.private.base import Tuning
+
+    def calibrated(self: Any, rate: float, steps: int) -> float:
+        return noise_multiplier(0.5, rate, steps, self.delta, self.accountant)
+
+    with patch.object(Tuning, "_calibrated", calibrated):
+        yield
+
+
+OURS = {"method": "dplora"}
+STEP = ("dplora/step", OURS)
+BUDGET = ("dplora/budget", OURS)
+TRAINED = ("dplora/budget_trained", OURS)
+SHIFT = ("dplora/low_rank_shift", OURS)
+DRAWS = ("dplora/multiplicity", OURS)
 MISTAKES = [
-    Mistake("copies-as-examples", "each noised copy is clipped by itself", *DIGITS, copies_as_examples),
-    Mistake("per-layer", "each parameter is clipped by itself", *DIGITS, per_layer),
-    Mistake("noise-before-averaging", "noise is divided by the number of copies", *DIGITS, noise_before_averaging),
-    Mistake("realised-batch", "the sum over the batch's own size", *DIGITS, realised_batch),
-    Mistake("clipped-after-sum", "the sum is clipped", *DIGITS, clipped_after_sum),
-    Mistake("clip-twice", "noise of sigma C^2", *DIGITS, clip_twice),
-    Mistake("physical-rate", "the accountant is told the physical batch", *DIGITS, physical_rate),
-    Mistake("public-counted", "public images among the private ones", *DIGITS, public_counted),
+    Mistake("copies-as-examples", "each noised copy is clipped by itself", *STEP, copies_as_examples),
+    Mistake("per-layer", "each parameter is clipped by itself", *STEP, per_layer),
+    Mistake("noise-before-averaging", "noise is divided by the number of copies", *STEP, noise_before_averaging),
+    Mistake("realised-batch", "the sum over the batch's own size", *STEP, realised_batch),
+    Mistake("clipped-after-sum", "the sum is clipped", *STEP, clipped_after_sum),
+    Mistake("clip-twice", "noise of sigma C^2", *STEP, clip_twice),
+    Mistake("physical-rate", "the accountant is told the physical batch", *BUDGET, physical_rate),
+    Mistake("public-counted", "public images among the private ones", *BUDGET, public_as_many),
+    Mistake(
+        "no-projection-out", "adapters on queries, keys and values alone", *BUDGET, overrides=("method.targets=qkv",)
+    ),
+    Mistake("rdp-for-prv", "noise by the looser accountant", *BUDGET, overrides=("method.accountant=rdp",)),
+    Mistake("smaller-delta", "delta below one over the images", *BUDGET, overrides=("method.delta=1e-6",)),
+    Mistake("rank-64", "adapters of four times the rank", *TRAINED, overrides=("method.rank=64",)),
+    Mistake("random-adapters", "both matrices of an adapter start at random", *STEP, random_adapters),
+    Mistake("adapters-dropped", "merged networks without their adapters", *STEP, adapters_dropped),
+    Mistake("one-draw", "an image's copies have one draw", *DRAWS, one_draw),
+    Mistake("copies-summed", "each noised copy is clipped by itself, and they are summed", *DRAWS, copies_as_examples),
+    Mistake("rank-one", "adapters of a smaller rank than the shift", *SHIFT, overrides=("method.rank=1",)),
+    Mistake("both-zero", "both matrices of an adapter start at zero", *SHIFT, both_zero),
+    Mistake("one-noise", "one noise multiplier for all budgets", *SHIFT, one_noise),
 ]

@@ -158,7 +158,7 @@ def resolved(cfg: DictConfig, choices: Mapping[str, str], values: Mapping[str, A
         cfg.choices = {group: choices.get(group) for group in (*PARTS, "experiment")}
     try:
         content = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-        return {key: value for key, value in content.items() if key not in ("choices", "per_method")}
+        return {key: value for key, value in content.items() if key not in ("choices", "per_method", "per_dataset")}
     except MissingMandatoryValue as error:
         raise UserError(
             f"{error.full_key or error}: missing value; set it on the command line or in its file"
