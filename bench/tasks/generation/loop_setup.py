@@ -133,12 +133,20 @@ def denoiser_of(ground: Ground, training: Training | None) -> nn.Module:
         return network(session, pair, space, session.seeds[0])
     fresh, x = network(session, pair, space, PUBLIC_SEED), space.encode(pair.public_x)
     return pretrained(
-        fresh, x, pair.public_y, ground.schedule, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report
+        fresh,
+        x,
+        pair.public_y,
+        ground.schedule,
+        training,
+        kept(session, PRETRAINED),
+        PUBLIC_SEED,
+        session.report,
+        session.pause,
     )
 
 
 def latents(session: Session, pair: Pair, training: Training) -> Space:
     """The latents of an autoencoder that is trained on the public images."""
     x = as_float(pair.public_x)
-    network = autoencoder(x, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report)
+    network = autoencoder(x, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report, session.pause)
     return Space(lambda x: network.encode(as_float(x)), network.decode, tuple(network.encode(x[:1]).shape[1:]))
