@@ -135,11 +135,6 @@ def public_counted() -> AbstractContextManager[None]:
     return accountant_told(share)
 
 
-def public_as_many() -> AbstractContextManager[None]:
-    """As many public images as private ones are counted among the latter, where there are none to count."""
-    return accountant_told(lambda method: 0.5)
-
-
 @contextmanager
 def one_draw() -> Iterator[None]:
     """An image's K copies are one draw of time and noise, K times."""
@@ -237,7 +232,8 @@ STEP = ("dplora/step", OURS)
 BUDGET = ("dplora/budget", OURS)
 TRAINED = ("dplora/budget_trained", OURS)
 SHIFT = ("dplora/low_rank_shift", OURS)
-DRAWS = ("dplora/multiplicity", OURS)
+DRAWS = ("dplora/draws_variance", OURS)
+DIRECTION = ("dplora/draws_direction", OURS)
 MISTAKES = [
     Mistake("copies-as-examples", "each noised copy is clipped by itself", *STEP, copies_as_examples),
     Mistake("per-layer", "each parameter is clipped by itself", *STEP, per_layer),
@@ -246,7 +242,7 @@ MISTAKES = [
     Mistake("clipped-after-sum", "the sum is clipped", *STEP, clipped_after_sum),
     Mistake("clip-twice", "noise of sigma C^2", *STEP, clip_twice),
     Mistake("physical-rate", "the accountant is told the physical batch", *BUDGET, physical_rate),
-    Mistake("public-counted", "public images among the private ones", *BUDGET, public_as_many),
+    Mistake("public-counted", "public images among the private ones", *BUDGET, public_counted),
     Mistake(
         "no-projection-out", "adapters on queries, keys and values alone", *BUDGET, overrides=("method.targets=qkv",)
     ),
@@ -256,6 +252,7 @@ MISTAKES = [
     Mistake("random-adapters", "both matrices of an adapter start at random", *STEP, random_adapters),
     Mistake("adapters-dropped", "merged networks without their adapters", *STEP, adapters_dropped),
     Mistake("one-draw", "an image's copies have one draw", *DRAWS, one_draw),
+    Mistake("one-draw-direction", "an image's copies have one draw", *DIRECTION, one_draw),
     Mistake("copies-summed", "each noised copy is clipped by itself, and they are summed", *DRAWS, copies_as_examples),
     Mistake("rank-one", "adapters of a smaller rank than the shift", *SHIFT, overrides=("method.rank=1",)),
     Mistake("both-zero", "both matrices of an adapter start at zero", *SHIFT, both_zero),

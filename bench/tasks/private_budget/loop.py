@@ -83,11 +83,12 @@ def spent(terms: dict[str, Any], examples: int) -> dict[str, float]:
 
 
 def problem_of(network: nn.Module, shape: PrivateShape, seed: int, open_ledger: Any) -> Problem:
-    """What the method sees: examples that have a shape and no values."""
+    """What the method sees: examples that have a shape and no values, beside as many public images, all of them the same."""
     size = (shape.channels, shape.size, shape.size)
     one, label = torch.zeros(1, *size, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
     classes = max(1, shape.classes)
-    pair = Pair(*(one, label) * 3, classes, classes, shape.classes > 0)
+    public = one.expand(shape.examples, -1, -1, -1), label.expand(shape.examples)
+    pair = Pair(*public, one, label, one, label, classes, classes, shape.classes > 0)
     x = torch.empty(shape.examples, *size, device=META)
     y = torch.empty(shape.examples, dtype=torch.int64, device=META)
     return Problem(pair, x, y, network, None, lambda x: x, Schedule(), open_ledger, seed, META)

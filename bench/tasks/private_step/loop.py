@@ -25,7 +25,7 @@ from bench.types import NonNegativeInt, PositiveInt
 
 BATCHES_SEEDS = False
 START, CHOICE, REFERENCE = 70, 71, 72  # streams
-MOST = 64  # copies of an image with draws of its own
+MOST = 64  # copies of an image with draws of its own, and images that networks are compared on
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
 
     `start_difference`, `tuned_difference`: the largest change of a prediction against the public network before the first step and after `warm_up`
     private ones; `merged_difference`: of the network after them with its adapters merged. After these steps: `sensitivity`, the largest change of
-    the clipped sum over C as one image is left out, of all images of `batches` batches, a quarter of them of two images, each image with draws of
+    the clipped sum over C as one image is left out, of all images of `batches` batches, every fourth of two images, each image with draws of
     its own; `noise_ratio`, the root mean square of the noise of empty batches over sigma C; `draw_variance`, the trace of the covariance of the
     mean gradient of one batch under fresh draws, and `cosine`, of such gradients with that of `reference_draws` draws an image, unclipped.
 
@@ -128,22 +128,23 @@ class Look:
         return flat(self.ledger.sums), said["gradient_norm"]
 
     def differences(self, warm_up: int) -> dict[str, float]:
-        """How far predictions on the private images are apart, by networks; afterwards the method has made its first steps."""
-        stream = generator(self.seed, "noise", START, 1, device=self.x.device)
-        t = self.tied.schedule.draw_times((len(self.y),), stream)
-        start = self._apart(self.public, self.method.network(), t)
+        """How far networks' predictions on the first private images are apart; afterwards the method has made its first steps."""
+        stream, seen = generator(self.seed, "noise", START, 1, device=self.x.device), self.x[:MOST]
+        x, y, t = seen, self.y[:MOST], self.tied.schedule.draw_times((len(seen),), stream)
+
+        @torch.no_grad()
+        def apart(one: nn.Module, other: nn.Module) -> float:
+            return (one(x, t, y) - other(x, t, y)).abs().max().item()
+
+        start = apart(self.public, self.method.network())
         for step in range(warm_up):
             self._advance(step)
         tuned = self.method.network()
         return {
             "start_difference": start,
-            "tuned_difference": self._apart(self.public, tuned, t),
-            "merged_difference": self._apart(merged(tuned), tuned, t),
+            "tuned_difference": apart(self.public, tuned),
+            "merged_difference": apart(merged(tuned), tuned),
         }
-
-    @torch.no_grad()
-    def _apart(self, one: nn.Module, other: nn.Module, t: Tensor) -> float:
-        return (one(self.x, t, self.y) - other(self.x, t, self.y)).abs().max().item()
 
     def sensitivity(self, batches: int) -> dict[str, float]:
         """Of neighbouring batches; an image's draws are its own, so that leaving it out changes nothing of the others."""
