@@ -227,11 +227,23 @@ def one_noise() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def noise_dropped() -> Iterator[None]:
+    """The clipped sum is released as it is, while the accountant is told of noise."""
+    from methods.private import dpsgd
+
+    with patch.object(dpsgd, "averaged", lambda sums, noise, ledger: [total / ledger.expected_batch for total in sums]):
+        yield
+
+
 OURS = {"method": "dplora"}
 STEP = ("dplora/step", OURS)
 BUDGET = ("dplora/budget", OURS)
 TRAINED = ("dplora/budget_trained", OURS)
 SHIFT = ("dplora/low_rank_shift", OURS)
+DIGITS = ("dplora/digits", OURS)
+COPIES = ("dplora/copies", OURS)
+STILL = ("method.lr=1e-12",)
 DRAWS = ("dplora/draws_variance", OURS)
 DIRECTION = ("dplora/draws_direction", OURS)
 MISTAKES = [
@@ -257,4 +269,22 @@ MISTAKES = [
     Mistake("rank-one", "adapters of a smaller rank than the shift", *SHIFT, overrides=("method.rank=1",)),
     Mistake("both-zero", "both matrices of an adapter start at zero", *SHIFT, both_zero),
     Mistake("one-noise", "one noise multiplier for all budgets", *SHIFT, one_noise),
+    Mistake("no-adapters", "adapters that never move", *DIGITS, overrides=STILL),
+    Mistake(
+        "untrained-start",
+        "adapters on a network that has seen nothing",
+        *DIGITS,
+        overrides=("task.pretraining_steps=1",),
+    ),
+    Mistake("most-noise", "one noise multiplier for all budgets", *DIGITS, one_noise),
+    Mistake("no-adapters-in-copies", "adapters that never move", *COPIES, overrides=STILL),
+    Mistake(
+        "small-step-attention",
+        "attention that never moves",
+        "dplora/copies",
+        {"method": "dp_attention"},
+        overrides=STILL,
+    ),
+    Mistake("one-draw-in-copies", "an image's copies have one draw", "dplora/copies", {}, one_draw),
+    Mistake("noise-dropped", "nothing is added to the sum", "dplora/canaries", {"method.epsilon": 0.5}, noise_dropped),
 ]

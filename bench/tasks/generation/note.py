@@ -1,6 +1,6 @@
 """What error lines and reports say of private generation."""
 
-from bench.run.notes import Metric, TaskNote
+from bench.run.notes import COST, Metric, TaskNote
 
 NOTE = TaskNote(
     "generates images from a private set",
@@ -37,6 +37,7 @@ NOTE = TaskNote(
         "label": Metric("class of a sample"),
         "place": Metric("place in the class's row"),
         "thumbnail": Metric("small image, PNG as base64"),
+        **COST,
     },
     container="bench.tasks.generation.pair.Pair",
 )
