@@ -67,6 +67,8 @@ class Ground:
     def open_ledger(self, **terms: Any) -> Ledger:
         """The run's Ledger on the method's terms, with its journal in the run's folder: continued by a resumed run, begun anew by a fresh one.
 
+        What an attempt that left no checkpoint had released is discarded with the attempt, and is not counted: nobody may have looked at its curve.
+
         Raises:
             UserError: a second one.
         """

@@ -9,6 +9,7 @@ import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -324,3 +325,12 @@ def test_a_stop_while_public_images_are_learnt_is_answered_at_the_next_step(tmp_
     found = {path.name for path in (tmp_path / "results/.cache/pretrained").rglob("*") if path.is_file()}
     assert found == {"lock", "unfinished"}
     assert ran(tmp_path, "Plain", **keys)[0] == ran(tmp_path / "whole", "Plain", **keys)[0]
+
+
+def test_bf16_is_refused(tmp_path):
+    made = generation_job(tmp_path, "Plain", **SMALL)
+    hardware = made.settings.hardware.model_copy(update={"precision": "bf16"})
+    made = replace(made, settings=made.settings.model_copy(update={"hardware": hardware}))
+    session = session_of(made, tmp_path / "run")
+    with pytest.raises(UserError, match=r"^hardware\.precision = bf16: .*; hardware\.precision=fp32$"):
+        session.advance(session.start())
