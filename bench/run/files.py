@@ -15,7 +15,7 @@ RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, CONFIG, LOCK = (
     "lock",
 )
 VALUES, SHEET = "values.csv", "sheet.png"  # of the valuation of points
-SAMPLES, LEDGER = "samples.png", "ledger.jsonl"  # of the generation of images: a grid of them, and every private release of the attempt
+SAMPLES, LEDGER = "samples.png", "ledger.jsonl"  # of generation: a grid of images, every private release of an attempt
 NEW = ".new"  # ends the names of an attempt's files while the result that they replace still stands
 REPLACED = (ENVIRONMENT, METRICS, LEDGER, RESULT)  # in the order in which they are put in place
 FILES = {RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, LOCK, VALUES, SHEET, SAMPLES, LEDGER} | {

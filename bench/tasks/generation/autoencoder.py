@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bench.libraries import diffusers
 from bench.seeding import stream_seed
-from bench.tasks.generation.pretraining import Report, Training, trained_once
+from bench.tasks.generation.pretraining import Pause, Report, Training, trained_once
 
 KL_WEIGHT = 1e-6
 ROWS = 256  # encoded or decoded at a time
@@ -61,7 +61,12 @@ class Autoencoder(nn.Module):
 
 
 def autoencoder(
-    x: Tensor, training: Training, folder: Path | str, seed: int, report: Report = lambda line: None
+    x: Tensor,
+    training: Training,
+    folder: Path | str,
+    seed: int,
+    report: Report = lambda line: None,
+    pause: Pause = lambda save: None,
 ) -> Autoencoder:
     """Trained on public images in [-1, 1], [P, C, S, S], and frozen; kept in `folder`. Its scale is that of the public latents."""
     with torch.random.fork_rng(devices=[]):
@@ -71,6 +76,6 @@ def autoencoder(
     def loss(network: nn.Module, rows: Tensor, draws: torch.Generator) -> Tensor:
         return network.loss(x[rows], draws)
 
-    trained_once("autoencoder", network, (x,), str(KL_WEIGHT), loss, training, folder, seed, report)
+    trained_once("autoencoder", network, (x,), str(KL_WEIGHT), loss, training, folder, seed, report, pause)
     network.scale = 1 / network.encode(x).std()
     return network.requires_grad_(False)

@@ -85,7 +85,7 @@ def run(
         UserError: keys that do not fit, or a ledger whose records do not carry the guarantee that was asked for: no epsilon is stated.
     """
     pair: Pair = build("dataset", session.job.parts["dataset"], session.job.settings.data_root, session.seeds[0])
-    _check(samples, canaries, pair)
+    _check(session, samples, canaries, pair)
     if pair.about:
         session.report(pair.about)
     noise = {"timesteps": timesteps, "beta_start": beta_start, "beta_end": beta_end}
@@ -102,7 +102,11 @@ def run(
     generating.finish(grid, thumbnails)
 
 
-def _check(samples: int, canaries: int, pair: Pair) -> None:
+def _check(session: Session, samples: int, canaries: int, pair: Pair) -> None:
+    if session.device.settings.precision != "fp32":
+        raise UserError(
+            "hardware.precision = bf16: a gradient that is clipped and summed in bf16 is not within its bound; hardware.precision=fp32"
+        )
     if samples < (least := max(FEWEST, 2 * pair.num_classes)):
         raise UserError(f"task.samples = {samples}: too few to measure anything by; at least {least}")
     if canaries == 1:

@@ -67,6 +67,8 @@ class Ground:
     def open_ledger(self, **terms: Any) -> Ledger:
         """The run's Ledger on the method's terms, with its journal in the run's folder: continued by a resumed run, begun anew by a fresh one.
 
+        What an attempt that left no checkpoint had released is discarded with the attempt, and is not counted: nobody may have looked at its curve.
+
         Raises:
             UserError: a second one.
         """
@@ -133,12 +135,20 @@ def denoiser_of(ground: Ground, training: Training | None) -> nn.Module:
         return network(session, pair, space, session.seeds[0])
     fresh, x = network(session, pair, space, PUBLIC_SEED), space.encode(pair.public_x)
     return pretrained(
-        fresh, x, pair.public_y, ground.schedule, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report
+        fresh,
+        x,
+        pair.public_y,
+        ground.schedule,
+        training,
+        kept(session, PRETRAINED),
+        PUBLIC_SEED,
+        session.report,
+        session.pause,
     )
 
 
 def latents(session: Session, pair: Pair, training: Training) -> Space:
     """The latents of an autoencoder that is trained on the public images."""
     x = as_float(pair.public_x)
-    network = autoencoder(x, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report)
+    network = autoencoder(x, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report, session.pause)
     return Space(lambda x: network.encode(as_float(x)), network.decode, tuple(network.encode(x[:1]).shape[1:]))

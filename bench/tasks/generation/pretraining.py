@@ -11,6 +11,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,9 @@ WEIGHTS, UNFINISHED = "weights", "unfinished"  # files of a network's folder
 PRETRAINING, LOSS_ROWS = 71, 100  # stream of the batches; a report each so many steps' share
 SAVE_EVERY = 60.0  # seconds between savings of what is unfinished
 Report = Callable[[str], None]
+Pause = Callable[
+    [Callable[[], None]], None
+]  # called at every step with what saves: where a stop was asked for it saves and raises
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def pretrained(
     folder: Path | str,
     seed: int,
     report: Report = lambda line: None,
+    pause: Pause = lambda save: None,
 ) -> nn.Module:
     """The denoiser trained on public data, in evaluation mode; it is changed in place. The same result whether it is read or trained.
 
@@ -68,6 +73,7 @@ def pretrained(
         x: public data, float [P, C, S, S], pixels from -1 to 1 or latents; y: their classes [P].
         folder: where networks are kept.
         report: is told once that training begins, and how it goes.
+        pause: may end the process between two steps; another one goes on.
     """
 
     def loss(network: nn.Module, rows: Tensor, draws: torch.Generator) -> Tensor:
@@ -75,7 +81,7 @@ def pretrained(
         noise = torch.randn(len(rows), 1, *x.shape[1:], generator=draws, device=x.device)
         return schedule.loss_per_example(network, x[rows], y[rows], t, noise).mean()
 
-    return trained_once("denoiser", denoiser, (x, y), schedule.identity(), loss, training, folder, seed, report)
+    return trained_once("denoiser", denoiser, (x, y), schedule.identity(), loss, training, folder, seed, report, pause)
 
 
 def trained_once(
@@ -88,6 +94,7 @@ def trained_once(
     folder: Path | str,
     seed: int,
     report: Report,
+    pause: Pause,
 ) -> nn.Module:
     """The network with the weights that training gives, in evaluation mode, read where they lie in `folder`.
 
@@ -99,7 +106,7 @@ def trained_once(
     own = Path(folder) / _digest(network, data, f"{what}\n{settings}\n{training}\n{seed}")
     if (weights := read_tensors(own / WEIGHTS, data[0].device)) is None:
         own.mkdir(parents=True, exist_ok=True)
-        weights = _alone(own, what, network, data, loss, training, seed, report)
+        weights = _alone(own, what, network, data, loss, training, seed, report, pause)
     network.load_state_dict(weights)
     network.zero_grad()
     return network.eval().requires_grad_(True)
@@ -114,6 +121,7 @@ def _alone(
     training: Training,
     seed: int,
     report: Report,
+    pause: Pause,
 ) -> dict[str, Tensor]:
     """Trains while no other process does, or waits for one that does and reads what it has kept."""
     said = False
@@ -125,13 +133,14 @@ def _alone(
                 report(
                     f"training the {what} on {len(data[0]):,} public images, {training.steps:,} steps, kept in {own}"
                 )
-                weights = _trained(own / UNFINISHED, network, data, loss, training, seed, report)
+                weights = _trained(own / UNFINISHED, network, data, loss, training, seed, report, pause)
                 write_tensors(own / WEIGHTS, weights)
                 (own / UNFINISHED).unlink(missing_ok=True)
                 return weights
         if not said:
             report(f"the {what} is being trained by another process; waiting for it")
         said = True
+        pause(lambda: None)
         time.sleep(0.2)
 
 
@@ -143,6 +152,7 @@ def _trained(
     training: Training,
     seed: int,
     report: Report,
+    pause: Pause,
 ) -> dict[str, Tensor]:
     """Weights after all steps; what another process saved is gone on from."""
     device = data[0].device
@@ -155,6 +165,12 @@ def _trained(
         optimizer.load_state_dict(saved["optimizer"])
         cosine.load_state_dict(saved["cosine"])
         average, first = saved["average"], saved["step"]
+
+    def save(step: int) -> None:
+        parts = {"network": network, "optimizer": optimizer, "cosine": cosine}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        write_tensors(unfinished, state | {"average": average, "step": step})
+
     network.train()
     last, total = time.monotonic(), 0.0
     for step in range(first, training.steps):
@@ -170,13 +186,9 @@ def _trained(
         if (step + 1) % max(1, training.steps // 5) == 0:
             report(f"  step {step + 1:,} of {training.steps:,}: loss {total / (step + 1 - first):.4f}")
         if time.monotonic() - last > SAVE_EVERY:
-            state = {
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "cosine": cosine.state_dict(),
-            }
-            write_tensors(unfinished, state | {"average": average, "step": step + 1})
+            save(step + 1)
             last = time.monotonic()
+        pause(partial(save, step + 1))
     return average
 
 

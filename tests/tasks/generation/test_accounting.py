@@ -41,7 +41,7 @@ def test_opacus_values_of_both_accountants():
 def test_noise_multipliers_of_the_papers_settings(name):
     """Within 1 %: a hundredth more noise meets the budget, a hundredth less does not."""
     q, steps, delta, sigmas = SETTINGS[name]
-    for budget, sigma in [*zip((1, 5, 10), sigmas)][:: 2 if name == "cifar10" else 1]:  # a long one
+    for budget, sigma in [*zip((1, 5, 10), sigmas)][:: 2 if "cifar10" in name else 1]:  # the longest
         assert epsilon(q, 1.01 * sigma, steps, delta, "pld") < budget < epsilon(q, 0.99 * sigma, steps, delta, "pld")
 
 
@@ -54,7 +54,7 @@ def test_renyi_needs_more_noise(name):
         assert found > sigma
 
 
-@pytest.mark.parametrize("accountant", ["prv", "pld", "rdp"])
+@pytest.mark.parametrize("accountant", ["prv", "rdp"])
 def test_a_calibrated_budget_is_met_and_used(accountant):
     sigma = noise_multiplier(10.0, 2048 / 27000, 131, 1e-5, accountant)
     spent = epsilon(2048 / 27000, sigma, 131, 1e-5, accountant)

@@ -6,8 +6,10 @@ import base64
 import io
 import itertools
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -24,7 +26,7 @@ from bench.run.curve import read_metrics
 from bench.run.hardware import open_device
 from bench.run.progress import Display
 from bench.run.session import Run, Session
-from bench.run.stopping import StopSignal
+from bench.run.stopping import Stopped, StopSignal
 from bench.tasks.generation import ledger, loop, loop_measure, loop_setup
 from bench.tasks.generation.accounting import epsilon
 from bench.tasks.generation.canary import plant
@@ -310,3 +312,25 @@ def test_the_network_of_the_same_public_images_is_trained_once(tmp_path, monkeyp
         for method, seed in (("Plain", "[0]"), ("Broken", "[0]"), ("Plain", "[1]"))
     ]
     assert [sum("training the denoiser" in line for line in lines) for lines in told] == [1, 0, 1]
+
+
+def test_a_stop_while_public_images_are_learnt_is_answered_at_the_next_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(Plain, "pretrained", True)
+    keys = {"pretraining_steps": 3, "method_steps": 1, **SMALL}
+    session = session_of(generation_job(tmp_path, "Plain", **keys), tmp_path / "stopped")
+    session._stop.number = signal.SIGTERM
+    with pytest.raises(Stopped) as stopped:
+        session.advance(session.start())
+    assert stopped.value.code == 128 + signal.SIGTERM
+    found = {path.name for path in (tmp_path / "results/.cache/pretrained").rglob("*") if path.is_file()}
+    assert found == {"lock", "unfinished"}
+    assert ran(tmp_path, "Plain", **keys)[0] == ran(tmp_path / "whole", "Plain", **keys)[0]
+
+
+def test_bf16_is_refused(tmp_path):
+    made = generation_job(tmp_path, "Plain", **SMALL)
+    hardware = made.settings.hardware.model_copy(update={"precision": "bf16"})
+    made = replace(made, settings=made.settings.model_copy(update={"hardware": hardware}))
+    session = session_of(made, tmp_path / "run")
+    with pytest.raises(UserError, match=r"^hardware\.precision = bf16: .*; hardware\.precision=fp32$"):
+        session.advance(session.start())
