@@ -38,6 +38,10 @@ NOTHING_HELD_OUT = {
     "curvature": "nothing is trained",
     "mixing": "nothing is trained",
     "mixed_images": "no number is of other images than those that are mixed",
+    "private_budget": "nothing is trained, and there is no data",
+    "private_step": "single steps are looked at, of private images alone",
+    "low_rank_shift": "the best denoiser is looked at by metrics alone, which tests/tasks/low_rank_shift compares step by step",
+    "epoch_choice": "what each part touches is changed part by part in tests/tasks/epoch_choice",
     "sampling": "nothing is trained; the exact law is looked at by metrics alone, which tests/tasks/sampling compares path by path",
     "teacher_recovery": "the teacher is what is trained on, and all metrics are closed forms of it",
 }

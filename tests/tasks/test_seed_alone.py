@@ -89,6 +89,13 @@ CASES = {
         ("method=unregularised_gd", "dataset=teacher_student", "task.width=8"),
         ("method=one_step_features", "dataset=teacher_student"),
     ],
+    "private_budget": [("method=dplora", "dataset=shape_mnist", "method.accountant=rdp")],
+    "private_step": [("method=dplora", "dataset=step_digits", "method.accountant=rdp")],
+    "low_rank_shift": [
+        ("method=dplora", "dataset=low_rank_shift", "method.targets=qkv", "method.accountant=rdp"),
+        ("method=dp_full", "dataset=low_rank_shift", "method.accountant=rdp"),
+    ],
+    "epoch_choice": [("method=validated_epoch", "dataset=digits_in_four")],
 }
 EVERY = [
     pytest.param(task, case, id=f"{task}-{case[0][7:]}-{i}") for task, c in CASES.items() for i, case in enumerate(c)

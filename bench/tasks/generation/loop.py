@@ -17,6 +17,7 @@ from bench.errors import UserError
 from bench.run.build import build
 from bench.run.session import Session
 from bench.seeding import generator
+from bench.tasks.generation.begun import begun
 from bench.tasks.generation.diffusion import Schedule
 from bench.tasks.generation.loop_grid import thumbnails as thumbnail_rows
 from bench.tasks.generation.loop_grid import write_grid
@@ -129,10 +130,7 @@ class Generating:
         self.method: Method = build("method", session.job.parts["method"])
         denoiser = denoiser_of(ground, pretraining if self.method.pretrained else None)
         seen = self.features.network if getattr(self.method, "wants_features", False) else None
-        try:
-            self.steps = self.method.begin(ground.problem(denoiser, seen))
-        except ValueError as error:
-            raise UserError(f"method.{error}") from error
+        self.steps = begun(self.method, ground.problem(denoiser, seen))
         if ground.canaries is not None and self.method.network() is None:
             raise UserError(
                 f"task.canaries = {len(ground.canaries.y)}: the audit goes by a denoiser's losses, and the method has none; task.canaries=0"

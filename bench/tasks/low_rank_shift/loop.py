@@ -9,6 +9,7 @@ import torch
 from bench.errors import UserError
 from bench.run.build import build
 from bench.run.session import Session
+from bench.tasks.generation.begun import begun
 from bench.tasks.generation.ledger import Ledger
 from bench.tasks.generation.pair import Pair
 from bench.tasks.generation.protocol import Problem
@@ -33,7 +34,7 @@ def run(session: Session, state: dict[str, Any] | None, *, reports: PositiveInt)
         opened.append(Ledger(n=len(data.x), seed=seed, **terms))
         return opened[-1]
 
-    steps = method.begin(_problem(data, seed, open_ledger))
+    steps = begun(method, _problem(data, seed, open_ledger))
     if not opened or not opened[0].noise_multiplier:
         raise UserError("method.epsilon: null, which spends nothing; a number")
     (ledger,), (seed_run,) = opened, session.runs

@@ -15,6 +15,7 @@ from bench.errors import UserError
 from bench.run.build import build
 from bench.run.session import Session
 from bench.tasks.generation.accounting import epsilon, noise_multiplier
+from bench.tasks.generation.begun import begun
 from bench.tasks.generation.diffusion import Schedule
 from bench.tasks.generation.ledger import Ledger
 from bench.tasks.generation.pair import Pair
@@ -46,7 +47,7 @@ def run(session: Session, state: dict[str, Any] | None) -> None:
     public = {id(parameter): parameter for parameter in network.parameters()}
     layers = projections(network)
     problem = problem_of(network, shape, session.seeds[0], lambda **terms: opened.append(terms))
-    steps = method.begin(problem)
+    steps = begun(method, problem)
     if not opened or not opened[0]["noise_multiplier"]:
         raise UserError("method.epsilon: null, which has no budget to spend; a number")
     session.begin(len(session.runs))

@@ -15,6 +15,7 @@ from bench.errors import UserError
 from bench.run.build import build
 from bench.run.session import Session
 from bench.seeding import generator, stream_seed
+from bench.tasks.generation.begun import begun
 from bench.tasks.generation.diffusion import Schedule
 from bench.tasks.generation.export import merged
 from bench.tasks.generation.pair import Pair, as_float
@@ -92,7 +93,7 @@ class Look:
             pair, self.x, self.y, denoiser, None, lambda x: x, self.tied, self._open_ledger, self.seed, device
         )
         self.method: Method = build("method", parts["method"])
-        self.steps = self.method.begin(problem)
+        self.steps = begun(self.method, problem)
         if not self.ledgers or not self.ledgers[0].noise_multiplier:
             raise UserError("method.epsilon: null, which makes no private step; a number")
         (self.ledger,) = self.ledgers

@@ -22,8 +22,8 @@ COPIES, N = 3, 24
 KEYS = networks.KEYS | {"noise_multiplicity": COPIES, "rank": 2, "clip": 0.05}
 
 
-def problem(ledger=partial(Ledger, N, seed=0)) -> Problem:
-    known = vars(networks.problem()) | {"ledger": ledger}
+def problem(ledger=None) -> Problem:
+    known = vars(networks.problem()) | {"ledger": ledger or partial(Ledger, N, seed=0)}
     return Problem(features=None, decode=lambda x: x, **known)
 
 
@@ -92,9 +92,10 @@ def test_an_image_of_parallel_copies_moves_the_sum_by_k_times_the_clip():
     for kind in (LoRA, ReleasedLoRA):
         method, ledger = begun(kind)
         loss = method.problem.schedule.loss_per_example
-        same = lambda net, x, y, t, noise, loss=loss: loss(
-            net, x, y, t[:, :1].expand_as(t), noise[:, :1].expand_as(noise)
-        )  # noqa: E731
+
+        def same(network, x, y, t, noise, loss=loss):
+            return loss(network, x, y, t[:, :1].expand_as(t), noise[:, :1].expand_as(noise))
+
         method.problem.schedule.loss_per_example = same
         ledger.chosen = torch.tensor([3])
         method.advance(2)
