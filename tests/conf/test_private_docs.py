@@ -30,7 +30,9 @@ def test_every_experiment_without_diffusion_training_stands_there():
     named = set(re.findall(r"`(dplora/\w+)`", PAGE))
     assert named <= set(options("experiment"))
     for experiment in {claim.experiment for claim in claims}:
-        chosen = next(one for one in read_yaml(CONF / f"experiment/{experiment}.yaml")["defaults"] if "override /dataset" in one)
+        chosen = next(
+            one for one in read_yaml(CONF / f"experiment/{experiment}.yaml")["defaults"] if "override /dataset" in one
+        )
         task = read_yaml(CONF / f"dataset/{chosen['override /dataset']}.yaml")["defaults"][0]
         assert (experiment in named) == (task["/task@_global_.task"] in small), experiment
 

@@ -42,16 +42,16 @@ def extractor(kind: KINDS, pair: Pair, folder: Path | str, steps: int) -> Extrac
     return public_features(public_classifier(pair, folder, steps), pair)
 
 
-def public_classifier(pair: Pair, folder: Path | str, steps: int) -> nn.Module:
+def public_classifier(pair: Pair, folder: Path | str, steps: int, seed: int = SEED) -> nn.Module:
     """The trained classifier of the public images: read from `folder` where it lies there, else trained and kept.
 
     A file that is not what was written is moved aside.
     """
-    network = public_network(pair)
-    path = Path(folder) / f"{_digest(pair, network, steps)}.classifier"
+    network = public_network(pair, seed)
+    path = Path(folder) / f"{_digest(pair, network, steps, seed)}.classifier"
     state = _read(path, pair.public_x.device)
     if state is None:
-        train_public(network, pair, steps)
+        train_public(network, pair, steps, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, network)
     else:
@@ -59,9 +59,9 @@ def public_classifier(pair: Pair, folder: Path | str, steps: int) -> nn.Module:
     return network.eval()
 
 
-def _digest(pair: Pair, network: nn.Module, steps: int) -> str:
+def _digest(pair: Pair, network: nn.Module, steps: int, seed: int) -> str:
     """sha256 of the public images, the network, its training, and what computes both."""
-    facts = f"{FORM}\n{pair.digest('public')}\n{pair.public_classes}\n{network}\n{Fitting()} {steps} {SEED}\n"
+    facts = f"{FORM}\n{pair.digest('public')}\n{pair.public_classes}\n{network}\n{Fitting()} {steps} {seed}\n"
     return hashlib.sha256(f"{facts}{torch.__version__} {pair.public_x.device.type}".encode()).hexdigest()
 
 

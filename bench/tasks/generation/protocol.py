@@ -26,8 +26,8 @@ class Problem:
         y: their labels, int64 [N]; zeros where there are none.
         denoiser: the method's own copy of the network, in evaluation mode: trained on public images where the method is `pretrained`, else as
             it starts. It has max(public_classes, num_classes) classes, or none where the pair is not conditional.
-        features: frozen network of a classifier of public images, float32 [n, C, S, S] in [-1, 1] to [n, d], differentiable; None where the method
-            does not ask for it (`wants_features`).
+        features: frozen network of a classifier of public images, not the one that samples are measured by: float32 [n, C, S, S] in [-1, 1] to
+            [n, d], differentiable; None where the method does not ask for it (`wants_features`).
         decode: from the space of x to images float32 [n, C, S, S] in [-1, 1]; differentiable.
         schedule: of the noise.
         ledger: (rate=, noise_multiplier=, clip=, steps=, delta=, target_epsilon=, secure=, accountant=) to the run's Ledger, whose batches and

@@ -103,3 +103,10 @@ def test_without_the_package_or_with_another_file_there_is_one_line(pair, tmp_pa
     monkeypatch.setattr(features, "inception_weights", lambda: false)
     with pytest.raises(UserError, match=r"default_1\.pt: sha256 9a129038d9a0"):
         InceptionFeatures("cpu")
+
+
+def test_a_method_s_features_are_of_another_classifier_than_the_yardstick(pair, tmp_path):
+    own, given = (embedding.public_classifier(pair, tmp_path, 4, seed) for seed in (features.SEED, features.GIVEN_SEED))
+    first = zip(own.parameters(), given.parameters())
+    assert not any(torch.equal(a, b) for a, b in first if a.ndim > 1)
+    assert len(list(tmp_path.iterdir())) == 2
