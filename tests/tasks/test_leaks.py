@@ -26,6 +26,7 @@ from bench.tasks.inference.gaussian import Gaussian
 from bench.tasks.inference.loop import Inference
 from bench.tasks.portfolio import loop as portfolio
 from bench.tasks.valuation import loop as valuation
+from bench.tasks.vote import loop as vote
 from datasets.images import digits
 from datasets.images.selection import _moments
 from datasets.sums.noisy_logistic import AugmentedLogistic
@@ -176,6 +177,11 @@ DISTANCE = Held(_optimum, ("error", "distance"), ("iterations",))
 EXACT = Held(
     lambda: _built(finite_sum, _OtherGradient), ("mean_grad_l1", "tracking_mse"), ("gradient_evaluations", "iterations")
 )
+VOTED = Held(
+    lambda: _built(vote, _OtherGradient),
+    ("mean_grad_l2", "tail_grad_l1", "tail_grad_mean"),
+    ("gradient_evaluations", "iterations", "bits_up"),
+)
 VALUES = Held(_flags_and_tests, ("auc", "detected", "pruned_accuracy"), ("value_sum", "lowest_value", "spearman"))
 
 DIGITS = ("dataset=digits", "model=small_cnn", "dataset.train_size=128", "dataset.val_size=64", "task.epochs=2")
@@ -218,6 +224,10 @@ CASES = {
     "finite_sum": [
         (EXACT, (f"method={m}", "dataset=sine_quadratic", "task.horizons=[30,60]"))
         for m in ("ssvr", "signsgd", "signsgd_sim", "sgd")
+    ],
+    "vote": [
+        (VOTED, (f"method={m}", "dataset=worker_quadratics", "task.horizons=[30,60]"))
+        for m in ("ssvr_mv", "ssvr_mv_stochastic", "dvr_sign", "dvr_q", "signum_mv", "ssdm", "sto_signsgd")
     ],
 }
 EVERY = [
@@ -356,6 +366,20 @@ def _exact_gradient() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _exact_gradient_voted() -> Iterator[None]:
+    """Workers are handed the gradient that the metrics are computed with."""
+    advance = vote.Descent.advance
+
+    def told(self: Any) -> None:
+        problem = self.problem
+        with patch.object(problem, "gradient", lambda x, sample: problem.full_gradient(x).expand(8, *x.shape), create=True):
+            advance(self)
+
+    with patch.object(vote.Descent, "advance", told):
+        yield
+
+
 OLMAR = ("method=olmar2", "method.epsilon=1.01", *DJIA)  # small steps, that end in no corner
 LEAKS = {
     "normalised-by-all": (IMAGES, ("method=sgd", *DIGITS), _normalised_by_all, {"training"}),
@@ -394,6 +418,12 @@ LEAKS = {
         EXACT,
         ("method=signsgd_sim", "dataset=sine_quadratic", "task.horizons=[30]"),
         _exact_gradient,
+        {"training"},
+    ),
+    "exact-gradient-voted": (
+        VOTED,
+        ("method=signum_mv", "dataset=worker_quadratics", "task.horizons=[30]"),
+        _exact_gradient_voted,
         {"training"},
     ),
 }
