@@ -148,7 +148,8 @@ OF_MOMENTUM = partial(_theory, "signsgd", "SignSGDSIM")
 STOCHASTIC, FINITE, CALLS = "ssvr/rate_stochastic", "ssvr/rate_finite_sum", "ssvr/equal_calls"
 SSVR, FS, SVRG = ({"method": name} for name in ("ssvr", "ssvr_fs", "signsvrg"))
 FS_256, SPIDER_256 = ({"method": name, "dataset.num_components": 256} for name in ("ssvr_fs", "ssvr_fs_spider"))
-VOTES, BIAS, VOTE, VOTE_2 = "ssvr/vote_synthetic", "ssvr/vote_bias", {"method": "ssvr_mv"}, {"method": "ssvr_mv_stochastic"}
+VOTES, BIAS = "ssvr/vote_synthetic", "ssvr/vote_bias"
+VOTE, VOTE_2 = ({"method": name} for name in ("ssvr_mv", "ssvr_mv_stochastic"))
 MOMENTUM, SIGN = {"method": "signsgd_sim"}, {"method": "signsgd"}
 MISTAKES = [
     Mistake("stored-gradient", "the stored gradient of the last step", STOCHASTIC, SSVR, stored_gradient),

@@ -372,8 +372,8 @@ def _exact_gradient_voted() -> Iterator[None]:
     advance = vote.Descent.advance
 
     def told(self: Any) -> None:
-        problem = self.problem
-        with patch.object(problem, "gradient", lambda x, sample: problem.full_gradient(x).expand(8, *x.shape), create=True):
+        exact = self.problem.full_gradient
+        with patch.object(self.problem, "gradient", lambda x, sample: exact(x).expand(8, *x.shape), create=True):
             advance(self)
 
     with patch.object(vote.Descent, "advance", told):

@@ -50,7 +50,8 @@ def scaled(node: Mapping[str, Any], horizon: int, dim: int, theory: bool) -> dic
     """
     if not theory:
         if node.get("beta", 1.0) > 1:
-            raise UserError(f"method.beta = {node['beta']}: the weight of the new gradient is at most 1; or task.theory=true")
+            beta = node["beta"]
+            raise UserError(f"method.beta = {beta}: the weight of the new gradient is at most 1; or task.theory=true")
         return dict(node)
     factors = load(str(node["_target_"])).theory(horizon, dim)
     found = dict(node) | {key: node[key] * factor for key, factor in factors.items() if key in node}
@@ -123,7 +124,7 @@ class Descent:
         self.worker, self.server = method.worker(), method.server()
         self.x = problem.start()  # [S, d]
         self.before = self.x
-        self.sums = torch.zeros(5, len(self.x), dtype=self.x.dtype, device=self.x.device)  # l1, l2; of the end l1, l2, mean
+        self.sums = self.x.new_zeros(5, len(self.x))  # l1, l2; of the end l1, l2, mean
         self.step = self.evaluations = 0  # evaluations: of a seed, all workers together
         more = (problem.dim, session.device.device)
         self.coins = Uniforms(session.seeds, WORKERS, range(problem.workers), *more)
@@ -157,7 +158,7 @@ class Descent:
         """The metrics of each seed."""
         dim, rest = self.problem.dim, horizon - self.tail
         up, down = self.method.bits(dim, self.problem.workers)
-        counts = torch.tensor([horizon, horizon, rest, rest, rest], dtype=self.sums.dtype, device=self.sums.device)
+        counts = self.sums.new_tensor([horizon, horizon, rest, rest, rest])
         return [
             {
                 "iterations": horizon,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from methods.vote.baselines import SSDM, MVStoSignSGDSIM, SignSGDMV, SignumMV, StoSignSGD
 from methods.vote.dvr import DVRQ, DVRSign
-from methods.vote.halves import Difference, Majority, Momentum, Recursion, StochasticMajority, Storm, bits
+from methods.vote.halves import Difference, Majority, Momentum, Recursion, StochasticMajority, Storm, Worker, bits
 from methods.vote.signs import Radius, ScaledSigns, Signs, StochasticSigns, ball, box, sign, stochastic_sign
 from methods.vote.ssvr_mv import SSVRMV, SSVRMVStochastic
 
@@ -165,9 +167,16 @@ def test_exact_gradients_leave_the_estimate_exact_for_every_beta(beta):
         old = g
 
 
-def test_the_server_s_recursion_is_the_mean_of_the_workers(beta=0.3):
+@pytest.mark.parametrize("beta", [0.3, 1.0])
+def test_the_server_s_recursion_is_the_mean_of_the_workers(beta):
     """DVR's z is the mean over workers of SSVR-MV's v when nothing is rounded to signs: noise stays, and is the same."""
-    storm, difference, server, state, old = Storm(beta), Difference(beta), Recursion(beta, "zero", scaled=False), {}, None
+    storm, difference, server, state, old = (
+        Storm(beta),
+        Difference(beta),
+        Recursion(beta, "zero", scaled=False),
+        {},
+        None,
+    )
     for t in range(20):
         g = randn(N, D, seed=t)
         v = storm(state, g, old)
@@ -210,35 +219,33 @@ def run(name: str, apart: bool) -> tuple[list[Tensor], list[Tensor]]:
     """Messages and directions of a few steps: one half for all workers, or one each."""
     method = METHODS[name]()
     workers, server = [method.worker() for _ in range(N if apart else 1)], method.server()
-    sent, answered, before = [], [], None
+    send, sent, answered, before = (_apart if apart else _together), [], [], None
     for t in range(STEPS):
         g, u, toss = randn(N, D, seed=t), rand(N, D, seed=50 + t), rand(D, seed=100 + t)
-        old = None if before is None or not workers[0].wants_previous else before
-        if apart:
-            messages = torch.stack([_of_one(workers, j, g, old, u) for j in range(N)])
-        else:
-            messages = workers[0].message(g, old, largest, lambda u=u: u)
-        sent.append(messages)
-        answered.append(server.vote(messages, lambda toss=toss: toss))
+        sent.append(send(workers, g, before if workers[0].wants_previous else None, u))
+        answered.append(server.vote(sent[-1], lambda toss=toss: toss))
         before = g + 0.3 * randn(N, D, seed=200 + t)
     return sent, answered
 
 
-def _of_one(workers: list, j: int, g: Tensor, old: Tensor | None, u: Tensor) -> Tensor:
-    """Worker j's message; the others' numbers come from copies of what they hold, as a reduction would bring them."""
-    numbers: list[Tensor] = []
-    for k in range(N):
-        if k != j:
-            estimate, kept = workers[k].estimate, dict(workers[k].state)
-            if len(workers[k].state) == 0 or k > j:  # k has not taken this step yet
-                v = estimate(kept, g[k], None if old is None else old[k])
-            else:
-                v = kept.get("estimate", g[k])
-            radius = getattr(workers[k].encode, "radius", None)
-            if radius is not None:
-                numbers.append(torch.as_tensor(radius.of(v, lambda own: own)).reshape(1))
-    one = lambda own: torch.stack([own, *numbers]).amax(0)  # noqa: E731
-    return workers[j].message(g[j], None if old is None else old[j], one, lambda: u[j])
+def _together(workers: list[Worker], g: Tensor, old: Tensor | None, u: Tensor) -> Tensor:
+    return workers[0].message(g, old, largest, lambda: u)
+
+
+def _apart(workers: list[Worker], g: Tensor, old: Tensor | None, u: Tensor) -> Tensor:
+    """Each worker has its own row; what they tell each other is heard from copies of them first."""
+    told: list[Tensor] = []
+
+    def hear(own: Tensor) -> Tensor:
+        told.append(own)
+        return own
+
+    def row(worker: Worker, j: int, all_: Callable[[Tensor], Tensor]) -> Tensor:
+        return worker.message(g[j], None if old is None else old[j], all_, lambda: u[j])
+
+    for j, worker in enumerate(workers):
+        row(deepcopy(worker), j, hear)
+    return torch.stack([row(worker, j, lambda own: torch.stack(told).amax(0)) for j, worker in enumerate(workers)])
 
 
 def votes_apart(name: str) -> None:
@@ -275,7 +282,10 @@ def test_bits_of_each_method():
     """A thousand coordinates, four and five workers: (up, down)."""
     d = 1000
     wanted = {
-        "ssvr_mv": ((d + 32, 2 * d + 32), (d + 32, d + 32)),  # the radius is agreed upon; an even number of votes may tie
+        "ssvr_mv": (
+            (d + 32, 2 * d + 32),
+            (d + 32, d + 32),
+        ),  # the radius is agreed upon; an even number of votes may tie
         "ssvr_mv_random": ((d, d), (d, d)),
         "ssvr_mv_stochastic": ((d, d), (d, d)),
         "dvr_sign": ((d + 32, 2 * d), (d + 32, 2 * d)),
