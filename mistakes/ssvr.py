@@ -100,6 +100,15 @@ def plain_signs() -> Iterator[None]:
 
 
 @contextmanager
+def unsent_sizes() -> Iterator[None]:
+    """The vote is over the workers' gradients, sizes and all, as one process has them at hand; over the wire only signs go."""
+    from methods.vote.signs import Signs
+
+    with patch.object(Signs, "__call__", lambda self, v, largest, uniform: v):
+        yield
+
+
+@contextmanager
 def own_radius() -> Iterator[None]:
     """Each worker's random signs have its own largest entry as radius: a worker with small gradients has as many votes as one with large."""
     from methods.vote.signs import Radius
@@ -205,5 +214,6 @@ MISTAKES = [
     Mistake("vote-plain-signs-2", "option 2's workers send plain signs", VOTES, VOTE_2, plain_signs),
     Mistake("vote-ties-plus", "ties of a vote are +1", VOTES, VOTE, ties_plus),
     Mistake("vote-own-radius", "each worker has a radius of its own", BIAS, VOTE, own_radius),
+    Mistake("vote-unsent-sizes", "a vote over sizes, not signs", BIAS, {"method": "signsgd_mv"}, unsent_sizes),
     Mistake("vote-plain-answer", "option 2's server answers with the majority", BIAS, VOTE_2, plain_answer),
 ]
