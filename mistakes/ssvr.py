@@ -90,6 +90,52 @@ def one_snapshot() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def plain_signs() -> Iterator[None]:
+    """Workers send the sign of their estimate where a random sign should be."""
+    from methods.vote.signs import StochasticSigns
+
+    with patch.object(StochasticSigns, "__call__", lambda self, v, largest, uniform: v.sign()):
+        yield
+
+
+@contextmanager
+def unsent_sizes() -> Iterator[None]:
+    """The vote is over the workers' gradients, sizes and all, as one process has them at hand; over the wire only signs go."""
+    from methods.vote.signs import Signs
+
+    with patch.object(Signs, "__call__", lambda self, v, largest, uniform: v):
+        yield
+
+
+@contextmanager
+def own_radius() -> Iterator[None]:
+    """Each worker's random signs have its own largest entry as radius: a worker with small gradients has as many votes as one with large."""
+    from methods.vote.signs import Radius
+
+    with patch.object(Radius, "of", lambda self, v, largest: v.abs().amax(-1, keepdim=True)):
+        yield
+
+
+@contextmanager
+def plain_answer() -> Iterator[None]:
+    """The server of the second option answers with the majority."""
+    from methods.vote.halves import StochasticMajority
+
+    with patch.object(StochasticMajority, "vote", lambda self, messages, uniform: messages.sum(0).sign()):
+        yield
+
+
+@contextmanager
+def ties_plus() -> Iterator[None]:
+    """The server counts a tie as +1 while a worker's sign(0) is 0: every tie is a step to one side."""
+    from methods.vote.halves import Majority
+    from methods.vote.signs import sign
+
+    with patch.object(Majority, "vote", lambda self, messages, uniform: sign(messages.sum(0), "plus", uniform)):
+        yield
+
+
 def _theory(module: str, name: str, **changes: Callable[[float, int, int], float]) -> AbstractContextManager[None]:
     """The theory of a method, some of its values through a function of the right value, T and m."""
     from importlib import import_module
@@ -111,6 +157,8 @@ OF_MOMENTUM = partial(_theory, "signsgd", "SignSGDSIM")
 STOCHASTIC, FINITE, CALLS = "ssvr/rate_stochastic", "ssvr/rate_finite_sum", "ssvr/equal_calls"
 SSVR, FS, SVRG = ({"method": name} for name in ("ssvr", "ssvr_fs", "signsvrg"))
 FS_256, SPIDER_256 = ({"method": name, "dataset.num_components": 256} for name in ("ssvr_fs", "ssvr_fs_spider"))
+VOTES, BIAS = "ssvr/vote_synthetic", "ssvr/vote_bias"
+VOTE, VOTE_2 = ({"method": name} for name in ("ssvr_mv", "ssvr_mv_stochastic"))
 MOMENTUM, SIGN = {"method": "signsgd_sim"}, {"method": "signsgd"}
 MISTAKES = [
     Mistake("stored-gradient", "the stored gradient of the last step", STOCHASTIC, SSVR, stored_gradient),
@@ -162,4 +210,10 @@ MISTAKES = [
         overrides=("method.lr=1e-3",),
     ),
     Mistake("svrg-one-snapshot", "SignSVRG with its first snapshot for ever", CALLS, SVRG, one_snapshot),
+    Mistake("vote-plain-signs", "workers send plain signs", VOTES, VOTE, plain_signs),
+    Mistake("vote-plain-signs-2", "option 2's workers send plain signs", VOTES, VOTE_2, plain_signs),
+    Mistake("vote-ties-plus", "ties of a vote are +1", VOTES, VOTE, ties_plus),
+    Mistake("vote-own-radius", "each worker has a radius of its own", BIAS, VOTE, own_radius),
+    Mistake("vote-unsent-sizes", "a vote over sizes, not signs", BIAS, {"method": "signsgd_mv"}, unsent_sizes),
+    Mistake("vote-plain-answer", "option 2's server answers with the majority", BIAS, VOTE_2, plain_answer),
 ]

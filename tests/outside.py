@@ -12,6 +12,7 @@ import outside_transport
 import outside_two_layer
 import outside_valuation
 import outside_variational
+import outside_vote
 
 REFERENCES = {
     **outside_sign.REFERENCES,
@@ -24,9 +25,11 @@ REFERENCES = {
     **outside_valuation.REFERENCES,
     **outside_transport.REFERENCES,
     **outside_multimix.REFERENCES,
+    **outside_vote.REFERENCES,
 }
 SUBJECTS = (
     *("ssvr", "ssvr_fs", "ssvr_fs_spider"),
+    *("ssvr_mv", "ssvr_mv_stochastic", "dvr_sign", "dvr_q"),
     *("doubly_sgd", "doubly_sgd_rr"),
     *("egab_u", "egab_n", "egab_p", "egab_eg", "egab_gd"),
     *("ngvi", "ngvi_average", "ngvi_constant", "ngvi_safe", "ngvi_sqrt", "expectation", "mean_scale"),

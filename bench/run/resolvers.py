@@ -45,13 +45,14 @@ def _judged(*counts: Any, _root_: DictConfig) -> list[int]:
     return judged_seeds(_root_.choices.experiment, scale, counts[-1] if scale == "paper" else counts[0])
 
 
-def _only_for(method: str, value: Any, *, _root_: DictConfig) -> Any:
-    return value if _root_.choices.method == method else LEFT_OUT
+def _only_for(methods: str | list[str], value: Any, *, _root_: DictConfig) -> Any:
+    named = [methods] if isinstance(methods, str) else methods
+    return value if _root_.choices.method in named else LEFT_OUT
 
 
 def register_resolvers() -> None:
     """`${scaled:smoke,mini,paper}`, the value of the scale at hand; `${judged:16}`, so many seeds that judge an experiment;
-    `${only_for:ssvr,0.5}`, a key that only one method of a sweep has; `${root:}`, this repository."""
+    `${only_for:ssvr,0.5}`, a key that only one method of a sweep has, `${only_for:[ssvr,sgd],0.5}`, only these; `${root:}`, this repository."""
     OmegaConf.register_new_resolver("judged", _judged, replace=True)
     OmegaConf.register_new_resolver("scaled", _scaled, replace=True)
     OmegaConf.register_new_resolver("only_for", _only_for, replace=True)

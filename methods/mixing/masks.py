@@ -47,11 +47,20 @@ def icm(problem: Problem, sweeps: int = 20) -> Tensor:
     From the best block by block and from each constant mask; the lowest of the ends is taken.
     """
     n, count = problem.unary.shape[:2]
-    first = problem.unary.argmin(1)
+    first = lowest(problem.unary)
     starts = [first, *(torch.full_like(first, level) for level in range(count))]
     ends = [_descended(problem, start, sweeps) for start in starts]
     best = torch.stack([energy(problem, end) for end in ends]).argmin(0)
     return torch.stack(ends)[best, torch.arange(n, device=best.device)]
+
+
+def lowest(cost: Tensor) -> Tensor:
+    """The first level of least cost [n, ...] of [n, m + 1, ...]: for a few levels comparisons are several times faster than argmin."""
+    least, at = cost[:, 0], torch.zeros_like(cost[:, 0], dtype=torch.long)
+    for level in range(1, cost.shape[1]):
+        lower = cost[:, level] < least
+        at, least = at.masked_fill_(lower, level), torch.where(lower, cost[:, level], least)
+    return at
 
 
 def _descended(problem: Problem, levels: Tensor, sweeps: int) -> Tensor:
@@ -72,7 +81,7 @@ def _descended(problem: Problem, levels: Tensor, sweeps: int) -> Tensor:
             cost[..., 1:] += left
             cost[..., :-1, :] += below
             cost[..., 1:, :] += above
-            levels = torch.where(half, cost.argmin(1), levels)
+            levels = torch.where(half, lowest(cost), levels)
         if torch.equal(levels, before):
             break
     return levels

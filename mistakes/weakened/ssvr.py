@@ -158,7 +158,88 @@ def losses_kept() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def first_vote_lost() -> Iterator[None]:
+    """The first coordinate's majority is counted the wrong way round."""
+    from methods.vote.halves import Majority
+
+    vote = Majority.vote
+
+    def turned(self: Any, messages: Any, uniform: Any) -> Any:
+        found = vote(self, messages, uniform)
+        found[..., 0] *= -1
+        return found
+
+    with patch.object(Majority, "vote", turned):
+        yield
+
+
+@contextmanager
+def worker_weights_exchanged() -> Iterator[None]:
+    """A worker's momentum whose old and new gradients trade weights."""
+    from methods.vote.halves import Momentum
+
+    right = Momentum.__init__
+    with patch.object(Momentum, "__init__", lambda self, beta: right(self, 1 - beta)):
+        yield
+
+
+@contextmanager
+def momentum_forgotten() -> Iterator[None]:
+    """A worker starts its momentum anew at every step."""
+    from methods.vote.halves import Momentum
+
+    with patch.object(Momentum, "__call__", lambda self, state, gradient, previous: gradient):
+        yield
+
+
+@contextmanager
+def mean_of_mean() -> Iterator[None]:
+    """The sum of the signs is divided by the number of workers twice."""
+    from methods.vote.halves import Mean
+
+    with patch.object(Mean, "vote", lambda self, messages, uniform: messages.mean(0) / len(messages)):
+        yield
+
+
+@contextmanager
+def twice_the_radius() -> Iterator[None]:
+    """Random signs of twice the radius, nearer to fair coins."""
+    from methods.vote.signs import Radius
+
+    of = Radius.of
+    with patch.object(Radius, "of", lambda self, v, largest: 2 * of(self, v, largest)):
+        yield
+
+
+@contextmanager
+def late_votes() -> Iterator[None]:
+    """Every second worker votes with its estimate of the step before."""
+    from methods.vote.halves import Worker
+
+    message = Worker.message
+
+    def late(self: Any, *arguments: Any) -> Any:
+        now = message(self, *arguments)
+        before, self.sent = getattr(self, "sent", now), now.clone()
+        now[1::2] = before[1::2]
+        return now
+
+    with patch.object(Worker, "message", late):
+        yield
+
+
+@contextmanager
+def unsent_answer() -> Iterator[None]:
+    """Workers step along the mean vote that the server's random sign is drawn from, which was never sent."""
+    from methods.vote.halves import StochasticMajority
+
+    with patch.object(StochasticMajority, "vote", lambda self, messages, uniform: messages.mean(0)):
+        yield
+
+
 RATES, CALLS = "ssvr/rate_stochastic", "ssvr/equal_calls"
+VOTES = "ssvr/vote_synthetic"
 TUNED, DIGITS = "ssvr/cifar10_tune_baselines", "ssvr/digits"
 WEAKENED = [
     Mistake("momentum-reset", "SGD loses its velocity", TUNED, {"method": "sgd"}, momentum_reset),
@@ -187,11 +268,18 @@ WEAKENED = [
     Mistake("weights-exchanged", "momentum's weights exchanged", RATES, {"method": "signsgd_sim"}, weights_exchanged),
     Mistake("error-dropped", "error feedback without the error", TUNED, {"method": "ef_signsgd"}, error_dropped),
     Mistake("one-snapshot", "one snapshot for all passes", CALLS, {"method": "signsvrg"}, one_snapshot),
+    Mistake("first-vote-lost", "one coordinate uphill", VOTES, {"method": "signsgd_mv"}, first_vote_lost),
+    Mistake("worker-weights", "momentum's weights exchanged", VOTES, {"method": "signum_mv"}, worker_weights_exchanged),
+    Mistake("mean-of-mean", "a step divided by the workers twice", VOTES, {"method": "ssdm"}, mean_of_mean),
+    Mistake("twice-the-radius", "votes nearer to coins", VOTES, {"method": "sto_signsgd"}, twice_the_radius),
+    Mistake("no-momentum", "no memory", VOTES, {"method": "mv_sto_signsgd_sim"}, momentum_forgotten),
 ]
 FORGOTTEN = [
     Mistake("one-snapshot-fs", "one snapshot for all passes", CALLS, {"method": "ssvr_fs"}, one_snapshot),
     Mistake("estimate-kept", "no full gradient at a restart", CALLS, {"method": "ssvr_fs_spider"}, estimate_kept),
     Mistake("noise-again", "the same noise in every chunk of steps", RATES, {"method": "ssvr"}, one_draw),
     Mistake("one-order", "the same order in every epoch", DIGITS, {}, one_order),
+    Mistake("late-votes", "votes over estimates of different steps", VOTES, {"method": "ssvr_mv"}, late_votes),
+    Mistake("unsent-answer", "a direction that was not sent", VOTES, {"method": "ssvr_mv_stochastic"}, unsent_answer),
     Mistake("losses-kept", "losses of earlier epochs in the mean", DIGITS, {}, losses_kept),
 ]

@@ -91,6 +91,8 @@ CHECKS: dict[str, Callable[..., None]] = {
     "noise-again": noise_of_chunks,
     "one-order": orders,
     "losses-kept": losses,
+    "late-votes": of_test("methods/vote/test_vote_halves.py", "votes_apart", "ssvr_mv"),
+    "unsent-answer": of_test("methods/vote/test_vote_halves.py", "fits_the_wire", "ssvr_mv_stochastic"),
     "one-permutation": of_test(
         "methods/noisy/test_doubly_sgd.py", "test_reshuffling_sees_every_component_once_an_epoch_in_new_blocks"
     ),

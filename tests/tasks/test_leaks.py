@@ -28,6 +28,7 @@ from bench.tasks.inference.gaussian import Gaussian
 from bench.tasks.inference.loop import Inference
 from bench.tasks.portfolio import loop as portfolio
 from bench.tasks.valuation import loop as valuation
+from bench.tasks.vote import loop as vote
 from datasets.images import digits
 from datasets.images.selection import _moments
 from datasets.sums.noisy_logistic import AugmentedLogistic
@@ -191,6 +192,11 @@ DISTANCE = Held(_optimum, ("error", "distance"), ("iterations",))
 EXACT = Held(
     lambda: _built(finite_sum, _OtherGradient), ("mean_grad_l1", "tracking_mse"), ("gradient_evaluations", "iterations")
 )
+VOTED = Held(
+    lambda: _built(vote, _OtherGradient),
+    ("mean_grad_l2", "tail_grad_l1", "tail_grad_mean"),
+    ("gradient_evaluations", "iterations", "bits_up"),
+)
 VALUES = Held(_flags_and_tests, ("auc", "detected", "pruned_accuracy"), ("value_sum", "lowest_value", "spearman"))
 SAMPLES = Held(
     _other_people,
@@ -244,6 +250,10 @@ CASES = {
     "finite_sum": [
         (EXACT, (f"method={m}", "dataset=sine_quadratic", "task.horizons=[30,60]"))
         for m in ("ssvr", "signsgd", "signsgd_sim", "sgd")
+    ],
+    "vote": [
+        (VOTED, (f"method={m}", "dataset=worker_quadratics", "task.horizons=[30,60]"))
+        for m in ("ssvr_mv", "ssvr_mv_stochastic", "dvr_sign", "dvr_q", "signum_mv", "ssdm", "sto_signsgd")
     ],
 }
 EVERY = [
@@ -383,6 +393,7 @@ def _exact_gradient() -> Iterator[None]:
 
 
 @contextmanager
+<<<<<<< HEAD
 def _held_among_private() -> Iterator[None]:
     """The method's private images are the held-out ones."""
     problem = Ground.problem
@@ -392,6 +403,18 @@ def _held_among_private() -> Iterator[None]:
         return problem(self, *arguments)
 
     with patch.object(Ground, "problem", wrong):
+=======
+def _exact_gradient_voted() -> Iterator[None]:
+    """Workers are handed the gradient that the metrics are computed with."""
+    advance = vote.Descent.advance
+
+    def told(self: Any) -> None:
+        exact = self.problem.full_gradient
+        with patch.object(self.problem, "gradient", lambda x, sample: exact(x).expand(8, *x.shape), create=True):
+            advance(self)
+
+    with patch.object(vote.Descent, "advance", told):
+>>>>>>> h-vote
         yield
 
 
@@ -435,11 +458,19 @@ LEAKS = {
         _exact_gradient,
         {"training"},
     ),
+<<<<<<< HEAD
     "held-out-trained-on": (
         SAMPLES,
         ("method=dplora", *DRAWN),
         _held_among_private,
         {"training", "frechet"},
+=======
+    "exact-gradient-voted": (
+        VOTED,
+        ("method=signum_mv", "dataset=worker_quadratics", "task.horizons=[30]"),
+        _exact_gradient_voted,
+        {"training"},
+>>>>>>> h-vote
     ),
 }
 

@@ -83,6 +83,12 @@ CASES = {
         )
         for m in ("dplora", "public_only")
     ],
+    "vote": [
+        ("method=ssvr_mv_stochastic", "dataset=worker_quadratics"),
+        ("method=dvr_q", "dataset=worker_quadratics"),
+        ("method=ssdm", "dataset=worker_quadratics"),
+        ("method=ssvr_mv", "dataset=log_cosh_workers"),
+    ],
     "teacher_recovery": [
         ("method=regularised_gd", "dataset=teacher_student", "task.width=8"),
         ("method=regularised_sgd", "dataset=teacher_student", "task.width=8"),

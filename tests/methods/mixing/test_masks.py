@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from methods.mixing.masks import Problem, cut, energy, icm
+from methods.mixing.masks import Problem, cut, energy, icm, lowest
 
 
 def problem(n: int, b: int, levels: int, smooth: float = 0.3) -> Problem:
@@ -60,3 +60,10 @@ def test_without_smoothness_each_block_is_on_its_own():
     p = problem(4, 4, 3, smooth=0.0)
     assert torch.equal(cut(p), p.unary.argmin(1))
     assert torch.equal(icm(p), p.unary.argmin(1))
+
+
+def test_the_lowest_level_is_argmin_s_and_of_equal_ones_the_first():
+    g = torch.Generator().manual_seed(0)
+    cost = torch.randint(4, (50, 5, 3, 7), generator=g).float()
+    assert torch.equal(lowest(cost), torch.from_numpy(cost.numpy().argmin(1)))
+    assert lowest(torch.zeros(2, 3, 1, 1)).eq(0).all()
