@@ -393,7 +393,6 @@ def _exact_gradient() -> Iterator[None]:
 
 
 @contextmanager
-<<<<<<< HEAD
 def _held_among_private() -> Iterator[None]:
     """The method's private images are the held-out ones."""
     problem = Ground.problem
@@ -403,7 +402,10 @@ def _held_among_private() -> Iterator[None]:
         return problem(self, *arguments)
 
     with patch.object(Ground, "problem", wrong):
-=======
+        yield
+
+
+@contextmanager
 def _exact_gradient_voted() -> Iterator[None]:
     """Workers are handed the gradient that the metrics are computed with."""
     advance = vote.Descent.advance
@@ -414,7 +416,6 @@ def _exact_gradient_voted() -> Iterator[None]:
             advance(self)
 
     with patch.object(vote.Descent, "advance", told):
->>>>>>> h-vote
         yield
 
 
@@ -458,19 +459,17 @@ LEAKS = {
         _exact_gradient,
         {"training"},
     ),
-<<<<<<< HEAD
     "held-out-trained-on": (
         SAMPLES,
         ("method=dplora", *DRAWN),
         _held_among_private,
         {"training", "frechet"},
-=======
+    ),
     "exact-gradient-voted": (
         VOTED,
         ("method=signum_mv", "dataset=worker_quadratics", "task.horizons=[30]"),
         _exact_gradient_voted,
         {"training"},
->>>>>>> h-vote
     ),
 }
 
