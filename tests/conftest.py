@@ -8,9 +8,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import forks
 import pytest
@@ -25,6 +26,13 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _unsynced() -> Iterator[None]:
+    """Files are not synced to the disk: a machine that loses power is the one thing that this would matter to."""
+    with patch.object(os, "fsync", lambda file: None):
+        yield
 
 
 @pytest.fixture
