@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
+import compileall
 import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import forks
 import pytest
+
+if TYPE_CHECKING:
+    from bench.run.job import Job
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))  # a user's data sets, where they are
@@ -62,11 +69,20 @@ def clean_env() -> dict[str, str]:
 
 
 def copy_project(target: Path) -> None:
-    """The project's code and configs, without results and data."""
+    """The project's code and configs, without results and data; compiled, as each of its processes would else do again."""
+    shutil.copytree(_compiled(), target, dirs_exist_ok=True)
+
+
+@cache
+def _compiled() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="claimbench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in ("bench", "conf", "datasets", "methods", "mistakes", "scripts"):
-        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("run.py", "README.md", "Makefile"):
-        shutil.copy(ROOT / name, target / name)
+        shutil.copy2(ROOT / name, folder / name)
+    compileall.compile_dir(folder, quiet=2)
+    return folder
 
 
 CRASH = """
@@ -116,12 +132,24 @@ def copied(swept, tmp_path) -> Path:
     return shutil.copytree(swept, tmp_path / "results")
 
 
-@pytest.fixture
-def job() -> Callable:
-    """job("method=ssvr", ...) composes, validates and returns the Job, as run.py does."""
+def job_of(*overrides: str) -> Job:
+    """As bench.run.compose.compose, with one composition for all jobs that choose the same options: tests/conf/test_configs.py finds the
+    jobs of every method equal. What is wrong is said by `compose`."""
     from bench.run.compose import compose
+    from bench.run.composition import hydra
+    from bench.run.sweep import _job
 
-    return compose
+    try:
+        with hydra():
+            return _job(overrides)
+    except Exception:
+        return compose(*overrides)
+
+
+@pytest.fixture
+def job() -> Callable[..., Job]:
+    """job("method=ssvr", ...) composes, validates and returns the Job, as run.py does."""
+    return job_of
 
 
 @pytest.fixture
