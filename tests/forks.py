@@ -1,8 +1,9 @@
 """run.py and other programs in processes that start at once: a server imports what they import and forks for each command line.
 
 A child is a process like any other: its own arguments, environment, folder, output and exit. What it does not pay for is the import of torch.
-There are two servers: one for run.py of this checkout, which has imported its code as well, and one that knows libraries alone, for programs
-of any checkout. Run as a program this is a server: for each JSON line on stdin a child, its id on stdout, and its exit code in a file.
+There are two servers: one for run.py of this checkout, which has imported its code as well and composed a config, and one that knows
+libraries alone, for programs of any checkout. Files are not synced: tests kill processes, never the machine. Run as a program this is a
+server: for each JSON line on stdin a child, its id on stdout, and its exit code in a file.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ LIBRARIES = (
     "hydra.core.plugins",
 )
 DRAWING = ("jinja2", "matplotlib.pyplot", "rich.console", "rich.table", "tabulate")
-OWN = ("bench.judge.plan", "bench.run.attempt", "bench.run.cli", "bench.report.comparison")
+OWN = ("bench.judge.plan", "bench.run.attempt", "bench.run.cli", "bench.run.compose", "bench.report.comparison")
 
 
 class Process:
@@ -122,6 +123,9 @@ def _serve(own: bool) -> None:
     for name in (*LIBRARIES, *(OWN if own else DRAWING)):
         __import__(name)
     sys.modules["hydra.core.plugins"].Plugins.instance()  # looks through the folders of plugins
+    if own:
+        _warm()
+    os.fsync = lambda file: None
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # numpy's idle pool
     gc.freeze()  # children share these pages
     running: dict[int, Path] = {}
@@ -141,6 +145,14 @@ def _serve(own: bool) -> None:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 _note(running.pop(child), os.waitstatus_to_exitcode(status))
+
+
+def _warm() -> None:
+    """What every run.py does first, once: the parsers' tables, the files of conf/, the speed of this machine."""
+    modules = sys.modules
+    modules["torch"].set_num_threads(1)
+    modules["bench.run.compose"].compose("scale=smoke")
+    modules["bench.run.speed"].speed()
 
 
 def _line() -> bytes:

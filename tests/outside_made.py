@@ -7,14 +7,12 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from conftest import ROOT
+from conftest import ROOT, job_of
 
 
 @cache
 def _node(name: str, dataset: str) -> dict[str, Any]:
-    from bench.run.compose import compose
-
-    return compose(f"method={name}", f"dataset={dataset}", "scale=smoke").parts["method"]
+    return job_of(f"method={name}", f"dataset={dataset}", "scale=smoke").parts["method"]
 
 
 def made(name: str, *supplied: Any, dataset: str, **more: Any) -> Any:

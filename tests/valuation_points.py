@@ -136,14 +136,13 @@ def valuation_job(folder: Path, method: str, *, points: str = "gaussian", seeds:
     """A job of the task on these points: keys are task's, or of the data set as dataset_n, of the method as method_k."""
     from dataclasses import replace as changed
 
-    from conftest import QUIET, ROOT
+    from conftest import QUIET, ROOT, job_of
 
-    from bench.run.compose import compose
     from bench.run.config import typed
     from bench.tasks.valuation.loop_options import _node
 
     fixed = [*QUIET, "verbose=false", "scale=smoke", f"seeds={seeds}", f"results_root={folder / 'results'}"]
-    base = compose("method=sgd", "dataset=digits", "data_root=nowhere", *fixed)
+    base = job_of("method=sgd", "dataset=digits", "data_root=nowhere", *fixed)
     own = {
         group: {k[len(group) + 1 :]: v for k, v in keys.items() if k.startswith(f"{group}_")}
         for group in ("dataset", "method")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy import special, stats
@@ -71,6 +71,7 @@ def _middle(low: np.ndarray, high: np.ndarray) -> float:
     return a if a == b else (a + b) / 2
 
 
+@cache
 def share_interval(successes: int, n: int, side: float = SIDE) -> Interval:
     """Of a probability (Clopper and Pearson, 1934)."""
     found = stats.binomtest(successes, n).proportion_ci(1 - 2 * side, method="exact")
@@ -148,6 +149,7 @@ def _ranks(side: float, most: int) -> np.ndarray:
     return np.array([rank(n, side) for n in range(1, most + 1)])
 
 
+@lru_cache(1024)  # of the few shares that so many runs can have
 def power(share: float, most: int, side: float = SIDE) -> np.ndarray:
     """Probability that n runs, each on the right side of a border with probability `share`, put the median's interval there; for n = 1 to `most`."""
     k = _ranks(side, most)

@@ -6,7 +6,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, allowed_list
-from bench.run.composition import composed, forget_files, hydra
+from bench.run.composition import composed, hydra
 from bench.run.config import load
 from bench.run.explain import user_error
 from bench.run.job import Job
@@ -20,7 +20,6 @@ def compose(*overrides: str) -> Job:
     """
     try:
         with hydra():
-            forget_files()  # a notebook's next cell may follow an edit
             cfg, choices, swept = composed(overrides)
         if swept:
             raise UserError(

@@ -1,22 +1,30 @@
-"""Every file of conf/ is checked as Hydra opens it, and what Hydra would build is checked before it builds it."""
+"""Every file of conf/ is checked as Hydra opens it, and what Hydra would build is checked before it builds it.
+
+What is read stays in the process until the file changes, and so do the parsed `${...}` expressions: a command composes its config twice, and
+a sweep composes one for each job. Hydra's sweeper would compose each job once more to check it, which bench.run.sweep.CheckSweep has done.
+"""
 
 from __future__ import annotations
 
+import pickle
 import re
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
+import omegaconf.base
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, in_one_line
 from bench.run.crash import shown
+from bench.run.memo import stamp_of
 from bench.run.targets import check_hydra
 from bench.run.yaml_files import load
 
@@ -27,13 +35,21 @@ PACKAGE = re.compile(r"^\s*#\s*@package\b[ \t]*(\S*)")
 def guard_hydra() -> None:
     """For this process: Hydra reads files and composes configs with our checks before its own."""
     load_config, load_configuration = ConfigRepository.load_config, ConfigLoaderImpl.load_configuration
+    known: dict[tuple[str, str], tuple[list[int], bytes]] = {}
 
     @wraps(load_config)
-    def checked_file(self: ConfigRepository, config_path: str) -> ConfigResult | None:
+    def remembered(self: ConfigRepository, config_path: str) -> ConfigResult | None:
         source = self._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
-        if source is None or source.scheme() != "file":
+        if source is None or source.scheme() not in ("file", "pkg"):
             return load_config(self, config_path)
-        path = Path(source.path, source._normalize_file_name(config_path))
+        path = Path(source.path, source._normalize_file_name(config_path)) if source.scheme() == "file" else None
+        key, stamp = (source.full_path(), config_path), stamp_of(path) if path else []
+        if key not in known or known[key][0] != stamp:
+            found = checked_file(self, config_path, path) if path else load_config(self, config_path)
+            known[key] = stamp, pickle.dumps(found)
+        return pickle.loads(known[key][1])  # a copy: compositions merge into it
+
+    def checked_file(self: ConfigRepository, config_path: str, path: Path) -> ConfigResult | None:
         if load(path) is None:
             raise UserError(f"{shown(path)}: the file is empty; a mapping of keys to values was expected")
         _check_package(path, config_path, path.read_text(encoding="utf-8-sig"))
@@ -49,8 +65,10 @@ def guard_hydra() -> None:
             check_hydra(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
 
-    ConfigRepository.load_config = checked_file
+    omegaconf.base.parse = cache(omegaconf.base.parse)
+    ConfigRepository.load_config = remembered
     ConfigLoaderImpl.load_configuration = checked_configuration
+    Sweeper.validate_batch_is_legal = lambda self, batch: None
 
 
 def _check_package(path: Path, config_path: str, text: str) -> None:

@@ -51,8 +51,7 @@ class OfFiles:
         atexit.register(self.save)
 
     def __call__(self, path: Path) -> Any:
-        status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]  # mtime alone can be set back
+        stamp = stamp_of(path)
         found = self._known.get(str(path))
         if not isinstance(found, list) or found[0] != stamp:
             found = self._known[str(path)] = [stamp, self._work(path)]
@@ -64,6 +63,12 @@ class OfFiles:
         if self._changed:
             self._changed = False
             keep(self._name, self._version, self._known)
+
+
+def stamp_of(path: Path) -> list[int]:
+    """What changes with a file: its size, times and place; the time of modification alone can be set back."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 @cache

@@ -16,6 +16,7 @@ from bench.errors import UserError
 from bench.judge.archive import archive_path, read_archive
 from bench.judge.plan import jobs
 from bench.run.build import arguments
+from bench.run.compose import compose
 from bench.run.composition import hydra
 from bench.run.job import Job
 from bench.run.options import options, task_of
@@ -72,12 +73,11 @@ def tasks_of(method: str) -> list[str]:
 
 
 @pytest.mark.parametrize("method", options("method"))
-def test_a_method_s_job_is_hydra_s_own(method, job):
+def test_a_method_s_job_is_hydra_s_own(method):
     """The plan lets methods share a composition; Hydra composes each."""
     dataset = next(name for name in options("dataset") if task_of(name) in tasks_of(method))
     line = (f"method={method}", f"dataset={dataset}", "scale=paper")
-    own = job(*line)
-    assert planned(line) == own
+    assert planned(line) == compose(*line)
 
 
 @pytest.mark.parametrize("method", options("method"))
@@ -104,15 +104,15 @@ def data_sets_beside(method: str) -> list[str]:
 
 @pytest.mark.parametrize("method", options("method"))
 def test_every_data_set_composes_with_it_or_is_told_why_not(method):
-    wrong = {}
-    for dataset in data_sets_beside(method):
-        fits, said = task_of(dataset) in tasks_of(method), ""
-        try:
-            key = planned((f"method={method}", f"dataset={dataset}")).key
-        except UserError as error:
-            key, said = "", str(error)
-        if len(key) != 64 if fits else "Data sets that fit:" not in said:
-            wrong[dataset] = key or said
+    wrong, tasks = {}, tasks_of(method)
+    with hydra():
+        for dataset in data_sets_beside(method):
+            try:
+                key, said = _job((f"method={method}", f"dataset={dataset}")).key, ""
+            except UserError as error:
+                key, said = "", str(error)
+            if len(key) != 64 if task_of(dataset) in tasks else "Data sets that fit:" not in said:
+                wrong[dataset] = key or said
     assert wrong == {}
 
 
@@ -123,9 +123,9 @@ def test_every_experiment_composes_at_every_scale(experiment, scale):
     assert made.experiment == experiment
 
 
-def test_the_key_is_typed_and_blind_to_how_it_is_run(job):
-    base = job("method=ssvr", "method.lr=1.0").key
-    assert base == job("method=ssvr", "method.lr=1").key
+def test_the_key_is_typed_and_blind_to_how_it_is_run():
+    base = compose("method=ssvr", "method.lr=1.0").key
+    assert base == compose("method=ssvr", "method.lr=1").key
     for same in (
         "seeds=[3,4]",
         "hardware=cpu",
@@ -134,7 +134,7 @@ def test_the_key_is_typed_and_blind_to_how_it_is_run(job):
         "data_root=elsewhere",
         "force=true",
     ):
-        assert base == job("method=ssvr", "method.lr=1.0", same).key
+        assert base == compose("method=ssvr", "method.lr=1.0", same).key
     for other in (
         "method.beta=0.123",
         "task.epochs=77",
@@ -143,7 +143,7 @@ def test_the_key_is_typed_and_blind_to_how_it_is_run(job):
         "schedule=cosine",
         "scale=paper",
     ):
-        assert base != job("method=ssvr", "method.lr=1.0", other).key
+        assert base != compose("method=ssvr", "method.lr=1.0", other).key
 
 
 def test_step_sizes_are_the_best_of_the_committed_grid():

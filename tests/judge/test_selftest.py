@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from made import runs
@@ -101,17 +102,23 @@ def judged_on(paper: Paper, keep: Callable[[str], bool]) -> Paper:
     return paper.model_copy(update=kept)
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """Results whose right runs two tests of a paper share."""
+    return tmp_path_factory.mktemp("selftest")
+
+
 def names_of(claim: Claim) -> set[str]:
     return {refuter if isinstance(refuter, str) else refuter.name for refuter in claim.refuted_by}
 
 
 @pytest.mark.parametrize("name", list(load_papers()))
-def test_every_mistake_is_noticed_and_every_claim_is_turned(name, tmp_path, monkeypatch):
+def test_every_mistake_is_noticed_and_every_claim_is_turned(name, root, monkeypatch):
     """A claim that the right implementation does not reproduce has been seen to fail."""
     paper = judged_on(load_papers()[name], lambda experiment: experiment not in SLOW)
     planted = [m for m in mistakes(name) if m.experiment not in SLOW]
     monkeypatch.setattr(module, "mistakes", lambda paper: planted)
-    found = list(selftest(name, paper, tmp_path, [*QUICK.get(name, []), *HARDWARE], EXPERIMENTS))
+    found = list(selftest(name, paper, root / "results" / name, [*QUICK.get(name, []), *HARDWARE], EXPERIMENTS))
     assert [f.name for f in found[: len(planted)]] == [m.name for m in planted]
     assert [f.name for f in found if not f.noticed and f.reproduced] == []
     reproduced = {key for f in found for key in f.reproduced}
@@ -120,10 +127,10 @@ def test_every_mistake_is_noticed_and_every_claim_is_turned(name, tmp_path, monk
     assert [key for key, names in named.items() if not any((by, key) in turned for by in names)] == []
 
 
-def test_what_is_no_mistake_is_not_noticed(tmp_path, monkeypatch):
+def test_what_is_no_mistake_is_not_noticed(root, monkeypatch):
     monkeypatch.setattr(module, "mistakes", lambda paper: [HARMLESS])
     paper = judged_on(load_papers()["ssvr"], lambda experiment: experiment == HARMLESS.experiment)
-    found, *_ = selftest("ssvr", paper, tmp_path, HARDWARE, EXPERIMENTS)
+    found, *_ = selftest("ssvr", paper, root / "results/ssvr", HARDWARE, EXPERIMENTS)
     assert "rate-ssvr" in found.reproduced
     assert found.noticed == []
 

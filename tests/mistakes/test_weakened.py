@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import QUIET
+from conftest import QUIET, job_of
 from outside import REFERENCES
 from outside_made import of_test
 
@@ -19,7 +19,6 @@ from bench.judge.checks import matches
 from bench.judge.papers import load_papers
 from bench.judge.plan import Planned, plan
 from bench.judge.selftest import Mistake
-from bench.run.compose import compose
 from bench.run.curve import read_metrics
 from bench.run.runner import execute
 from bench.tasks.classification.augment import Augmenter
@@ -59,7 +58,7 @@ def losses(folder: Any) -> None:
 
     line = ["method=signsgd", "dataset=digits", "scale=smoke", "task.epochs=3", *QUIET, "verbose=false", "seeds=[0]"]
     with patch.object(SignSGD, "step", watched):
-        outcome = execute(compose(*line, f"results_root={folder}"))
+        outcome = execute(job_of(*line, f"results_root={folder}"))
     rows = read_metrics(outcome.job.folder / "seed0")
     means = torch.stack(seen).double().unflatten(0, (3, -1)).mean(1).tolist()
     assert [row["train_loss"] for row in rows] == pytest.approx(means, rel=1e-6)

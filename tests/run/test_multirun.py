@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import QUIET, crashing_program
+from conftest import QUIET, crashing_program, seed_folders
 
 from bench.run.compose import compose
 from bench.run.multirun import Place, in_words, swept
@@ -25,7 +25,7 @@ def tables(stdout: str) -> int:
 
 
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
-def test_each_job_is_announced(launcher, program, tmp_path):
+def test_each_job_is_announced_and_runs(launcher, program, tmp_path):
     if launcher:
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = program(*SWEEP, "method.lr=1e-3,1e-2", *launcher, fresh=bool(launcher))
@@ -41,6 +41,7 @@ def test_each_job_is_announced(launcher, program, tmp_path):
     assert tables(done.stdout) == 1
     assert found[0][-1] == "", "nothing has been computed that could tell"
     assert re.fullmatch(r"\d+ s", found[3][-1])
+    assert len(seed_folders(tmp_path)) == 4
     assert not [path.name for path in (tmp_path / "results/sweeps").iterdir() if path.suffix != ".yaml"]
 
 

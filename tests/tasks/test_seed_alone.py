@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUIET, final
+from conftest import QUIET, final, job_of
 
-from bench.run.compose import compose
 from bench.run.curve import read_metrics
 from bench.run.notes import note
 from bench.run.options import options
@@ -113,7 +112,7 @@ def test_every_task_has_cases_and_says_why_it_allows_what():
     for task in CASES:
         said = note(task)
         assert said.batch_reason
-        batches = compose(*CASES[task][0], "scale=smoke", "data_root=nowhere").protocol().BATCHES_SEEDS
+        batches = job_of(*CASES[task][0], "scale=smoke", "data_root=nowhere").protocol().BATCHES_SEEDS
         assert batches or said.batch_tolerance == 0
 
 
@@ -136,7 +135,7 @@ def _apart(a: float | str | None, b: float | str | None) -> float:
 def rows(case: tuple[str, ...], seeds: str, root: Path) -> dict[int, list[dict]]:
     """By seed the rows of its curve, and last its final metrics."""
     fixed = [*QUIET, "scale=smoke", "verbose=false", f"seeds={seeds}", f"results_root={root / str(len(seeds))}"]
-    outcome = execute(compose(*case, *fixed))
+    outcome = execute(job_of(*case, *fixed))
     assert outcome.failures == {}
     folders = {seed: outcome.job.folder / f"seed{seed}" for seed in outcome.results}
     return {seed: [*read_metrics(folder), *final([folder])] for seed, folder in folders.items()}

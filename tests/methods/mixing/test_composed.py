@@ -9,11 +9,11 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import job_of
 from mixing_points import batch, given, look, network
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from bench.run.build import build
-from bench.run.compose import compose
 from methods.mixing.composed import Unmixed, bce_of_softmax
 from methods.mixing.interpolated import MultiMix
 from methods.sign.baselines import SGD, AdamW
@@ -24,7 +24,7 @@ OPTIMIZERS = ["sgd", "adamw", "ssvr", "ssvr_fs", "signsvrg", "ef_signsgd", "sgdm
 
 def composed(optimizer: str, model: torch.nn.Module, *, keys: dict | None = None, **more):
     """multimix with that optimizer, as the command line makes it."""
-    job = compose("method=multimix", f"method@method.optimizer={optimizer}", "dataset=digits", "scale=smoke")
+    job = job_of("method=multimix", f"method@method.optimizer={optimizer}", "dataset=digits", "scale=smoke")
     node = job.parts["method"]
     node = {**node, **(keys or {})}
     return build("method", node, list(model.parameters()), model, num_examples=6, seed=3, total_steps=8, **more)
