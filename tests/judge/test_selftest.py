@@ -65,6 +65,9 @@ SLOW = {  # for scripts/selftest.py alone; what it saw is committed: tests/judge
         for name in ("lorenz", "lorenz_released", "lorenz_mirror", "lorenz_audit", "cifar100", "image_swaps")
     ),
     *(f"sava/{name}" for name in ("gaussian", "batch_size", "outer", "converged", "cost", "lava_notebook")),
+    *(f"dplora/{name}" for name in ("digits", "copies", "canaries", "low_rank_shift", "step", "test_selection")),
+    *(f"dplora/{name}" for name in ("budget", "budget_trained", "draws_variance", "draws_direction")),
+    *(f"ssvr/{name}" for name in ("vote_synthetic", "vote_bias")),
     *(f"sava/{name}" for name in ("cifar10_detection", "cifar10_prune", "outer_pixels", "frogs_shift", "digits_prune")),
 }
 HARMLESS = Mistake("harmless", "nothing", "ssvr/rate_stochastic", {"method": "ssvr"}, nullcontext)
