@@ -269,7 +269,7 @@ MISTAKES = [
     Mistake("rank-one", "adapters of a smaller rank than the shift", *SHIFT, overrides=("method.rank=1",)),
     Mistake("both-zero", "both matrices of an adapter start at zero", *SHIFT, both_zero),
     Mistake("one-noise", "one noise multiplier for all budgets", *SHIFT, one_noise),
-    Mistake("no-adapters", "adapters that never move", *DIGITS, overrides=STILL),
+    Mistake("no-adapters", "adapters that never move", *DIGITS, overrides=("per_method.lr.dplora=1e-12",)),
     Mistake(
         "untrained-start",
         "adapters on a network that has seen nothing",
