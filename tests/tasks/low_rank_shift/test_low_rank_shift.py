@@ -19,7 +19,7 @@ DATA = {"examples": 200, "dim": 6, "rank": 2, "size": 1.5, "noise": 0.3}
 KEYS = {"batch_size": 20, "clip": 2.0, "delta": 1e-3, "lr": 0.03, "steps": 12}
 BUDGET, SEED = 4.0, 3
 LINE = [
-    "dataset=low_rank_shift", "scale=smoke", f"seeds=[{SEED}]", f"method.epsilon={BUDGET}", "method.accountant=rdp", 
+    "dataset=low_rank_shift", "scale=smoke", f"seeds=[{SEED}]", f"method.epsilon={BUDGET}", "method.accountant=rdp",
     "task.reports=4", *(f"dataset.{name}={value}" for name, value in DATA.items()), *(f"method.{name}={value}" for name, value in KEYS.items()),
 ]  # fmt: skip
 
