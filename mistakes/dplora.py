@@ -260,7 +260,7 @@ MISTAKES = [
     ),
     Mistake("rdp-for-prv", "noise by the looser accountant", *BUDGET, overrides=("method.accountant=rdp",)),
     Mistake("smaller-delta", "delta below one over the images", *BUDGET, overrides=("method.delta=1e-6",)),
-    Mistake("rank-64", "adapters of four times the rank", *TRAINED, overrides=("method.rank=64",)),
+    Mistake("rank-64", "adapters of four times the rank", *TRAINED, overrides=("method.rank=${only_for:dplora,64}",)),
     Mistake("random-adapters", "both matrices of an adapter start at random", *STEP, random_adapters),
     Mistake("adapters-dropped", "merged networks without their adapters", *STEP, adapters_dropped),
     Mistake("one-draw", "an image's copies have one draw", *DRAWS, one_draw),
@@ -270,12 +270,6 @@ MISTAKES = [
     Mistake("both-zero", "both matrices of an adapter start at zero", *SHIFT, both_zero),
     Mistake("one-noise", "one noise multiplier for all budgets", *SHIFT, one_noise),
     Mistake("no-adapters", "adapters that never move", *DIGITS, overrides=("per_method.lr.dplora=1e-12",)),
-    Mistake(
-        "untrained-start",
-        "adapters on a network that has seen nothing",
-        *DIGITS,
-        overrides=("task.pretraining_steps=1",),
-    ),
     Mistake("most-noise", "one noise multiplier for all budgets", *DIGITS, one_noise),
     Mistake("no-adapters-in-copies", "adapters that never move", *COPIES, overrides=STILL),
     Mistake(

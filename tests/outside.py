@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import outside_audits
 import outside_mixing
 import outside_multimix
 import outside_noisy
@@ -26,6 +27,7 @@ REFERENCES = {
     **outside_transport.REFERENCES,
     **outside_multimix.REFERENCES,
     **outside_vote.REFERENCES,
+    **outside_audits.REFERENCES,
 }
 SUBJECTS = (
     *("ssvr", "ssvr_fs", "ssvr_fs_spider"),

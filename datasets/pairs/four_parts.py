@@ -32,7 +32,9 @@ def digits_in_four(
     x, y = every(images)
     sizes = [train_size, validation_size, test_size, fresh_size]
     if sum(sizes) > len(y):
-        raise UserError(f"dataset.fresh_size = {fresh_size}: the parts have {sum(sizes):,} of {len(y):,} images; smaller")
+        raise UserError(
+            f"dataset.fresh_size = {fresh_size}: the parts have {sum(sizes):,} of {len(y):,} images; smaller"
+        )
     order = torch.randperm(len(y), generator=generator(seed, "data", STREAM))
     parts = order[: sum(sizes)].split(sizes)
     return FourParts(*((x[part], y[part]) for part in parts), images.num_classes)

@@ -55,5 +55,7 @@ class HalfSquares:
     alphas_bar = torch.ones(1)
 
     def loss_per_example(self, denoiser: nn.Module, x0: Tensor, y: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Half the squared error [B] of x0 [B, d] and targets y [B, d]; what is drawn, of K = 1 copy, is not used."""
-        return (denoiser(x0, t, y) - y).square().sum(1) / 2
+        """Half the squared error [B] of x0 [B, d] and targets y [B, d]. Nothing of it is random: the K copies of an example, t [B, K], are alike."""
+        copies = t.shape[1]
+        rows = [part.repeat_interleave(copies, 0) for part in (x0, y)]
+        return (denoiser(rows[0], t.flatten()) - rows[1]).square().sum(1).view(-1, copies).mean(1) / 2

@@ -19,20 +19,22 @@ DATA = {"examples": 200, "dim": 6, "rank": 2, "size": 1.5, "noise": 0.3}
 KEYS = {"batch_size": 20, "clip": 2.0, "delta": 1e-3, "lr": 0.03, "steps": 12}
 BUDGET, SEED = 4.0, 3
 LINE = [
-    "dataset=low_rank_shift", "scale=smoke", f"seeds=[{SEED}]", f"method.epsilon={BUDGET}", "method.accountant=rdp", "method.noise_multiplicity=1",
+    "dataset=low_rank_shift", "scale=smoke", f"seeds=[{SEED}]", f"method.epsilon={BUDGET}", "method.accountant=rdp",
     "task.reports=4", *(f"dataset.{name}={value}" for name, value in DATA.items()), *(f"method.{name}={value}" for name, value in KEYS.items()),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "rank"), [("dplora", 3), ("dp_full", None)])
-def test_whole_runs(go, method, rank):
+@pytest.mark.parametrize(("method", "rank", "copies"), [("dplora", 3, 1), ("dp_full", None, 1), ("dplora", 3, 4)])
+def test_whole_runs(go, method, rank, copies):
+    """Copies are alike: nothing depends on their number but the gradients that are counted."""
     more = [f"method.rank={rank}", "method.targets=qkv"] if rank else []
+    more += [f"method.noise_multiplicity={copies}"]
     folders = go(f"method={method}", *LINE, *more)
     (found,), rate = final(folders), KEYS["batch_size"] / DATA["examples"]
     sigma = noise_multiplier(BUDGET, rate, KEYS["steps"], KEYS["delta"], "rdp")
     data = shift(DATA["dim"], 2, DATA["size"], DATA["noise"], DATA["examples"], SEED)
     excess = tuned(data, KEYS | {"rank": rank}, SEED, sigma)
-    counted = {"gradient_evaluations": KEYS["batch_size"] * KEYS["steps"]}
+    counted = {"gradient_evaluations": copies * KEYS["batch_size"] * KEYS["steps"]}
     wanted = {
         "excess": excess[-1],
         "start_excess": DATA["size"] ** 2 * 2,

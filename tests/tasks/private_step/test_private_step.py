@@ -88,7 +88,9 @@ def test_wrong_values_end_in_a_line(line, said, go):
 
 @pytest.mark.parametrize("dataset", ["step_digits", "shape_mnist"])
 def test_a_data_set_that_brings_no_model_is_told_of_one(dataset, job, tmp_path):
-    made = job("method=dplora", f"dataset={dataset}", "scale=smoke", *QUIET, "verbose=false", f"results_root={tmp_path}")
+    made = job(
+        "method=dplora", f"dataset={dataset}", "scale=smoke", *QUIET, "verbose=false", f"results_root={tmp_path}"
+    )
     del made.parts["model"]
     with pytest.raises(UserError, match="model: missing value; name a denoiser, as model=unet_"):
         execute(made)
