@@ -245,13 +245,11 @@ DIGITS = ("dplora/digits", OURS)
 COPIES = ("dplora/copies", OURS)
 STILL = ("method.lr=1e-12",)
 DRAWS = ("dplora/draws_variance", OURS)
-DIRECTION = ("dplora/draws_direction", OURS)
 MISTAKES = [
     Mistake("copies-as-examples", "each noised copy is clipped by itself", *STEP, copies_as_examples),
     Mistake("per-layer", "each parameter is clipped by itself", *STEP, per_layer),
     Mistake("noise-before-averaging", "noise is divided by the number of copies", *STEP, noise_before_averaging),
     Mistake("realised-batch", "the sum over the batch's own size", *STEP, realised_batch),
-    Mistake("clipped-after-sum", "the sum is clipped", *STEP, clipped_after_sum),
     Mistake("clip-twice", "noise of sigma C^2", *STEP, clip_twice),
     Mistake("physical-rate", "the accountant is told the physical batch", *BUDGET, physical_rate),
     Mistake("public-counted", "public images among the private ones", *BUDGET, public_counted),
@@ -264,7 +262,6 @@ MISTAKES = [
     Mistake("random-adapters", "both matrices of an adapter start at random", *STEP, random_adapters),
     Mistake("adapters-dropped", "merged networks without their adapters", *STEP, adapters_dropped),
     Mistake("one-draw", "an image's copies have one draw", *DRAWS, one_draw),
-    Mistake("one-draw-direction", "an image's copies have one draw", *DIRECTION, one_draw),
     Mistake("copies-summed", "each noised copy is clipped by itself, and they are summed", *DRAWS, copies_as_examples),
     Mistake("rank-one", "adapters of a smaller rank than the shift", *SHIFT, overrides=("method.rank=1",)),
     Mistake("both-zero", "both matrices of an adapter start at zero", *SHIFT, both_zero),

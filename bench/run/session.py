@@ -145,17 +145,6 @@ class Session:
             self.report(f"stopped; checkpoint in {self._checkpoint.parent}, run the same command again to go on")
             raise Stopped(128 + self._stop.number)
 
-    def pause(self, save: Callable[[], None]) -> None:
-        """Between units of work before the task's loop, which has no state yet: if a stop was asked for, `save` what there is and stop here.
-
-        Raises:
-            Stopped: with exit code 128 + signal.
-        """
-        if self._stop.number is not None:
-            save()
-            self.report("stopped before the first step; run the same command again to go on")
-            raise Stopped(128 + self._stop.number)
-
     def clear(self) -> None:
         """Remove the checkpoint: the session has finished, or starts afresh."""
         self._checkpoint.unlink(missing_ok=True)

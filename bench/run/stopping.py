@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.run.session import Session
 
 
 class Stopped(SystemExit):
@@ -36,3 +40,16 @@ class StopSignal:
         if self.number is not None:
             raise Stopped(128 + number)
         self.number = number
+
+
+def pause(session: Session, save: Callable[[], None]) -> None:
+    """Between units of work before the task's loop, which has no state yet: if a stop was asked for, `save` what there is and stop here.
+
+    Raises:
+        Stopped: with exit code 128 + signal.
+    """
+    number = session._stop.number
+    if number is not None:
+        save()
+        session.report("stopped before the first step; run the same command again to go on")
+        raise Stopped(128 + number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bench.errors import UserError
 from bench.run.build import build
 from bench.run.files import LEDGER, beside
 from bench.run.session import Session
+from bench.run.stopping import pause
 from bench.seeding import stream_seed
 from bench.tasks.generation.autoencoder import autoencoder
 from bench.tasks.generation.canary import Canaries, plant
@@ -143,12 +145,12 @@ def denoiser_of(ground: Ground, training: Training | None) -> nn.Module:
         kept(session, PRETRAINED),
         PUBLIC_SEED,
         session.report,
-        session.pause,
+        partial(pause, session),
     )
 
 
 def latents(session: Session, pair: Pair, training: Training) -> Space:
     """The latents of an autoencoder that is trained on the public images."""
     x = as_float(pair.public_x)
-    network = autoencoder(x, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report, session.pause)
+    network = autoencoder(x, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report, partial(pause, session))
     return Space(lambda x: network.encode(as_float(x)), network.decode, tuple(network.encode(x[:1]).shape[1:]))
