@@ -262,6 +262,13 @@ MISTAKES = [
     Mistake("random-adapters", "both matrices of an adapter start at random", *STEP, random_adapters),
     Mistake("adapters-dropped", "merged networks without their adapters", *STEP, adapters_dropped),
     Mistake("one-draw", "an image's copies have one draw", *DRAWS, one_draw),
+    Mistake(
+        "one-draw-direction",
+        "an image's copies have one draw",
+        "dplora/draws_direction",
+        OURS,
+        one_draw,
+    ),
     Mistake("copies-summed", "each noised copy is clipped by itself, and they are summed", *DRAWS, copies_as_examples),
     Mistake("rank-one", "adapters of a smaller rank than the shift", *SHIFT, overrides=("method.rank=1",)),
     Mistake("both-zero", "both matrices of an adapter start at zero", *SHIFT, both_zero),
