@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from conftest import DATA, result_of, seed_folders
+from PIL import Image
 
 from bench.judge.plan import jobs, plan
 from bench.run.options import options, swept
 
 FRESH = {next(name for name in options("experiment") if name.startswith(f"{paper}/")) for paper in options("paper")}
 BETWEEN = re.compile(r",(?![^{]*})")  # the values of a sweep, not those inside ${scaled:1,2,3}
-FOLDERS = {"cifar100": "cifar-100-*", "cifar10": "cifar-10-batches-*", "tiny_imagenet": "tiny-imagenet-200"}
+FOLDERS = {
+    "cifar100": "cifar-100-*",
+    "cifar10": "cifar-10-batches-*",
+    "tiny_imagenet": "tiny-imagenet-200",
+    "private_cifar10": "cifar-10-batches-*",
+    "private_mnist": "MNIST",
+    "celeba": "celeba",
+}
+
+
+def faces(folder: Path) -> Path:
+    """Forty grey squares in each of two private classes and a public one, as a person lays images of their own."""
+    for k, part in enumerate(("public/all", "private/female", "private/male")):
+        (folder / part).mkdir(parents=True)
+        for n in range(40):
+            Image.new("RGB", (20, 20), (80 * k + n, n, 255 - n)).save(folder / part / f"{n}.png")
+    return folder
 
 
 def ends(name: str) -> list[str]:
@@ -30,6 +48,8 @@ def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
     if name == "ngvi/uci" and not ((DATA / "uci").is_dir() and (DATA / "libsvm/mushrooms").is_file()):
         pytest.skip(f"no UCI tables in {DATA.name}/")
     chosen = [*ends(name), "seeds=[0,1]" if "rate" in name else "seeds=[0]"]
+    if name == "dplora/celebahq":
+        chosen.append(f"dataset.path={faces(tmp_path / 'faces')}")
     done = program(f"experiment={name}", "scale=smoke", "verbose=false", *chosen, fresh=name in FRESH)
     assert done.returncode == 0, done.stderr
     results = [result_of(folder) for folder in seed_folders(tmp_path)]
