@@ -250,6 +250,7 @@ MISTAKES = [
     Mistake("per-layer", "each parameter is clipped by itself", *STEP, per_layer),
     Mistake("noise-before-averaging", "noise is divided by the number of copies", *STEP, noise_before_averaging),
     Mistake("realised-batch", "the sum over the batch's own size", *STEP, realised_batch),
+    Mistake("clipped-after-sum", "the sum is clipped", *STEP, clipped_after_sum),
     Mistake("clip-twice", "noise of sigma C^2", *STEP, clip_twice),
     Mistake("physical-rate", "the accountant is told the physical batch", *BUDGET, physical_rate),
     Mistake("public-counted", "public images among the private ones", *BUDGET, public_counted),

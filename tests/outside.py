@@ -7,6 +7,7 @@ import outside_mixing
 import outside_multimix
 import outside_noisy
 import outside_portfolio
+import outside_private
 import outside_sampling
 import outside_sign
 import outside_transport
@@ -28,6 +29,7 @@ REFERENCES = {
     **outside_multimix.REFERENCES,
     **outside_vote.REFERENCES,
     **outside_audits.REFERENCES,
+    **outside_private.REFERENCES,
 }
 SUBJECTS = (
     *("ssvr", "ssvr_fs", "ssvr_fs_spider"),
@@ -39,5 +41,6 @@ SUBJECTS = (
     *("regularised_gd", "regularised_sgd", "reuse_sgd", "reuse_sgd_renewed", "reuse_map", "all_layers_gd"),
     *("reflected_replica", "r2sgld", "r2sgld_released", "resgld_lorenz"),
     "sava",
+    "dplora",
     *("multimix", "multimix_manifold", "multimix_cutmix", "multimix_puzzle"),
 )

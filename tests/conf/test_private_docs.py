@@ -21,7 +21,8 @@ def test_the_commands_compose(job):
     runs = [line[2:] for line in lines if line[0] == "python" and not line[2].startswith("experiment=")]
     assert len(runs) >= 6
     assert {job(*line).names["task"] for line in runs} == {"generation", "private_budget", "private_step"}
-    assert [line[2].partition("=")[2] for line in lines if line[2].startswith("experiment=")] == ["dplora/step"]
+    named = {line[2].partition("=")[2] for line in lines if line[2].startswith("experiment=")}
+    assert {"dplora/step"} <= named <= set(options("experiment"))
 
 
 def test_every_experiment_without_diffusion_training_stands_there():
@@ -34,7 +35,7 @@ def test_every_experiment_without_diffusion_training_stands_there():
             one for one in read_yaml(CONF / f"experiment/{experiment}.yaml")["defaults"] if "override /dataset" in one
         )
         task = read_yaml(CONF / f"dataset/{chosen['override /dataset']}.yaml")["defaults"][0]
-        assert (experiment in named) == (task["/task@_global_.task"] in small), experiment
+        assert experiment in named or task["/task@_global_.task"] not in small, experiment
 
 
 def test_its_methods_are_those_of_private_generation():

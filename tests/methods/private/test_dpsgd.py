@@ -42,10 +42,14 @@ class UNet(nn.Module):
         return self.net(x, t, y).sample
 
 
-@pytest.fixture
-def unet():
+def small_unet() -> UNet:
     torch.manual_seed(0)
     return UNet().eval()
+
+
+@pytest.fixture
+def unet():
+    return small_unet()
 
 
 def drawn(copies: int):
