@@ -233,7 +233,7 @@ SWEEPS = [
 GOOD = [
     ("seeds as jobs", "-m {small} seeds=0,1", FINE),
     ("flags among overrides", "method=signsgd -m dataset=digits scale=smoke method.lr=0.001,0.002", FINE),
-    ("methods by pattern", "-m 'method=glob(signsgd*)' dataset=digits scale=smoke", FINE),
+    ("methods by pattern", "-m 'method=glob(sgd*)' dataset=digits scale=smoke", FINE),
     ("a key that both methods have", "-m method=egd,online_sgd dataset=single_index scale=smoke method.geometry=free dataset.d=8", FINE),
     ("a huge seed", "{small} seeds=[1180591620717411303424]", FINE),
     ("a tab before a number", "{small} 'method.lr=\t0.001'", FINE),

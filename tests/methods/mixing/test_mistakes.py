@@ -12,7 +12,7 @@ from mistakes.multimix import PLANTS
 HERE = "methods/mixing"
 NOTICED = {  # mistake: tests of the files beside this one, with their arguments
     "new-partners": [
-        ("test_pairs", "test_all_k_points_of_a_pair_lie_on_one_segment_where_their_labels_say", ()),
+        ("test_image_pairs", "test_all_k_points_of_a_pair_lie_on_one_segment_where_their_labels_say", ()),
         ("test_interpolated", "test_the_loss_is_the_mean_over_k_of_the_losses_of_the_interpolations", ("passes",)),
     ],
     "in-place": [
@@ -24,7 +24,7 @@ NOTICED = {  # mistake: tests of the files beside this one, with their arguments
         ("test_interpolated", "test_mixed_labels_are_probabilities_with_the_weight_of_their_pixels", ()),
     ],
     "sorted-images": [
-        ("test_pairs", "test_all_k_points_of_a_pair_lie_on_one_segment_where_their_labels_say", ()),
+        ("test_image_pairs", "test_all_k_points_of_a_pair_lie_on_one_segment_where_their_labels_say", ()),
         ("test_interpolated", "test_mixed_labels_are_probabilities_with_the_weight_of_their_pixels", ()),
     ],
     "averaged-logits": [
@@ -38,7 +38,7 @@ NOTICED = {  # mistake: tests of the files beside this one, with their arguments
         ("test_interpolated", "test_the_loss_is_the_mean_over_k_of_the_losses_of_the_interpolations", ("passes",)),
     ],
     "one-lambda": [
-        ("test_pairs", "test_all_k_points_of_a_pair_lie_on_one_segment_where_their_labels_say", ()),
+        ("test_image_pairs", "test_all_k_points_of_a_pair_lie_on_one_segment_where_their_labels_say", ()),
         ("test_interpolated", "test_the_k_passes_have_lambdas_of_their_own", ()),
     ],
     "last-pass-alone": [
