@@ -171,27 +171,6 @@ def random_adapters() -> Iterator[None]:
 
 
 @contextmanager
-def both_zero() -> Iterator[None]:
-    """A starts from zero as B does: neither has a gradient, and noise alone moves them at first."""
-    import torch
-
-    from methods.private import lora
-
-    right = lora.adapted
-
-    def adapted(*arguments: Any, **more: Any) -> Any:
-        denoiser = right(*arguments, **more)
-        with torch.no_grad():
-            for name, parameter in denoiser.named_parameters():
-                if ".lora_A." in name:
-                    parameter.zero_()
-        return denoiser
-
-    with patch.object(lora, "adapted", adapted):
-        yield
-
-
-@contextmanager
 def adapters_dropped() -> Iterator[None]:
     """Layers are taken from under their adapters without B A."""
     from bench.tasks.private_step import loop
@@ -236,6 +215,23 @@ def noise_dropped() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def fresh_is_test() -> Iterator[None]:
+    """What a choice overstates is measured on the images that it was made by."""
+    from dataclasses import replace
+
+    from datasets.pairs import four_parts
+
+    right = four_parts.digits_in_four
+
+    def same(*arguments: Any, **more: Any) -> Any:
+        data = right(*arguments, **more)
+        return replace(data, fresh=data.test)
+
+    with patch.object(four_parts, "digits_in_four", same):
+        yield
+
+
 OURS = {"method": "dplora"}
 STEP = ("dplora/step", OURS)
 BUDGET = ("dplora/budget", OURS)
@@ -272,7 +268,6 @@ MISTAKES = [
     ),
     Mistake("copies-summed", "each noised copy is clipped by itself, and they are summed", *DRAWS, copies_as_examples),
     Mistake("rank-one", "adapters of a smaller rank than the shift", *SHIFT, overrides=("method.rank=1",)),
-    Mistake("both-zero", "both matrices of an adapter start at zero", *SHIFT, both_zero),
     Mistake("one-noise", "one noise multiplier for all budgets", *SHIFT, one_noise),
     Mistake("no-adapters", "adapters that never move", *DIGITS, overrides=("per_method.lr.dplora=1e-12",)),
     Mistake("most-noise", "one noise multiplier for all budgets", *DIGITS, one_noise),
@@ -286,4 +281,5 @@ MISTAKES = [
     ),
     Mistake("one-draw-in-copies", "an image's copies have one draw", "dplora/copies", {}, one_draw),
     Mistake("noise-dropped", "nothing is added to the sum", "dplora/canaries", {"method.epsilon": 0.5}, noise_dropped),
+    Mistake("fresh-is-test", "the test images are the fresh ones", "dplora/test_selection", {}, fresh_is_test),
 ]

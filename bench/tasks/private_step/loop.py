@@ -51,7 +51,12 @@ def run(
     Args:
         images: of a batch. releases: with empty batches; 0: no `noise_ratio`.
         batches: 0: no `sensitivity`. repetitions: of one batch; 0: neither `draw_variance` nor `cosine`, else at least 2.
+
+    Raises:
+        UserError: one repetition, or as `Look`.
     """
+    if repetitions == 1:
+        raise UserError("task.repetitions = 1: a variance needs two or more; 0: neither draw_variance nor cosine")
     look = Look(session, images)
     session.begin(4)
     found = look.differences(warm_up)

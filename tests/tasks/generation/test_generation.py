@@ -184,6 +184,35 @@ def test_a_run_killed_before_its_first_checkpoint_starts_afresh_with_a_fresh_led
     assert [line["step"] for line in journal(second.runs[0])] == list(range(6))
 
 
+def test_a_secure_run_killed_before_its_first_checkpoint_has_spent_what_it_released(tmp_path):
+    """Four of six releases cannot be repeated: two are left, and force=true alone is a run with a budget of its own."""
+    made, folder = generation_job(tmp_path, "Plain", method_secure=True, **SMALL), tmp_path / "killed"
+    first = session_of(made, folder)
+    with noise_seen(kill_at=3), pytest.raises(Killed):
+        first.advance(first.start())
+    second = session_of(made, folder)
+    second.advance(second.start())
+    assert [line["step"] for line in journal(second.runs[0])] == [0, 1, 2, 3, 0, 1]
+    assert second.runs[0].final["releases"] == 6
+    forced = replace(made, settings=made.settings.model_copy(update={"force": True}))
+    third = session_of(forced, folder)
+    third.advance(third.start())
+    assert [line["step"] for line in journal(third.runs[0])] == list(range(6))
+
+
+def test_what_is_released_last_is_saved_at_once(tmp_path):
+    """Nobody asked for a checkpoint; a kill right after it has cost nothing."""
+    made, folder = generation_job(tmp_path, "Plain", **SMALL), tmp_path / "killed"
+    first = session_of(made, folder)
+    with patch.object(loop.Generating, "sample", side_effect=Killed), pytest.raises(Killed):
+        first.advance(first.start())
+    second = session_of(made, folder)
+    with noise_seen() as after:
+        second.advance(second.start())
+    assert not after
+    assert second.runs[0].final == ran(tmp_path, "Plain", **SMALL)[0]
+
+
 def test_of_a_secure_run_no_file_tells_the_noise(tmp_path):
     """Two secure runs of one seed have other batches and noise; neither the checkpoint nor the journal has a seed or a state of a generator."""
     drawn = []
