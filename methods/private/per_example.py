@@ -150,23 +150,31 @@ def _convolution(layer: nn.Conv2d, into: Gradients) -> Callable[[Tensor], Tensor
             f"method: a trained convolution has padding {layer.padding} of {layer.padding_mode}; numbers of zeros"
         )
     where = (layer.stride, layer.padding, layer.dilation, layer.groups)
-    plain = where == ((1, 1), (0, 0), (1, 1), 1) and layer.kernel_size == (1, 1)
 
     def weights(x: Tensor, delta: Tensor) -> Tensor:
-        patches = x.flatten(2) if plain else F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        delta = delta.flatten(2)
-        patches, delta = (one.reshape(len(x), layer.groups, -1, one.shape[-1]) for one in (patches, delta))
-        if layer.weight.numel() < (patches.shape[2] + delta.shape[2]) * patches.shape[3] * layer.groups:
-            rows = into.summed(delta @ patches.mT)  # [B K, groups, out, in]: less than a copy of what they are made of
-        else:
-            rows = torch.einsum("bkgop,bkgip->bgoi", *(one.unflatten(0, (-1, into.copies)) for one in (delta, patches)))
-        return rows.reshape(-1, *layer.weight.shape)
+        delta = delta.unflatten(1, (layer.groups, -1)).unflatten(0, (-1, into.copies))  # [B, K, groups, out, h, w]
+        rows = delta.permute(0, 2, 3, 1, 4, 5).flatten(3) @ _windows(layer, x, into.copies, delta.shape[-2:])
+        return rows.flatten(1, 2).unflatten(2, (*layer.kernel_size, -1)).movedim(-1, 2).contiguous()
 
     def keep(x: Tensor, delta: Tensor) -> None:
         into.add(layer.weight, lambda: weights(x, delta))
         into.add(layer.bias, lambda: into.summed(delta.flatten(2).sum(2)))
 
     return lambda x: _Convolution.apply(x, layer.weight, layer.bias, keep, where)
+
+
+def _windows(layer: nn.Conv2d, x: Tensor, copies: int, size: tuple[int, int]) -> Tensor:
+    """What a convolution sees at each place: [B, groups, K h w, kh kw C / groups] of its inputs [B K, C, H, W], h and w the `size` of its output.
+
+    In one copy, of overlapping views with the channels last.
+    """
+    (high, wide), channels = layer.padding, x.shape[1] // layer.groups
+    cells = F.pad(x, (wide, wide, high, high)).permute(0, 2, 3, 1).contiguous()
+    row, down, right, _ = cells.stride()
+    steps = [stride * step for stride, step in zip((down, right, down, right), (*layer.stride, *layer.dilation))]
+    shape = (len(x) // copies, layer.groups, copies, *size, *layer.kernel_size, channels)
+    views = cells.as_strided(shape, (row * copies, channels, row, *steps, 1))
+    return views.reshape(*shape[:2], copies * size[0] * size[1], -1)
 
 
 def _group_norm(layer: nn.GroupNorm, into: Gradients) -> Callable[[Tensor], Tensor]:

@@ -34,9 +34,16 @@ def faces(folder: Path) -> Path:
 
 
 def ends(name: str) -> list[str]:
-    """Overrides that keep every method of an experiment, and the first and last value of each other key that it sweeps."""
-    lists = {key: BETWEEN.split(str(values)) for key, values in swept(name).items() if key != "method"}
-    return [f"{key}={v[0]},{v[-1]}" for key, v in lists.items() if len(v) > 2 and "[" not in "".join(v)]
+    """Overrides that keep every method of an experiment, and of the other keys that it sweeps the last value; where it has one method, the
+    first key's first value as well. Lists stay whole."""
+    lists = {key: BETWEEN.split(str(values)) for key, values in swept(name).items()}
+    several = lists.pop("method", [])[1:]
+    plain = [(key, values) for key, values in lists.items() if "[" not in "".join(values)]
+    kept = {key: values[-1] for key, values in plain}
+    if plain and not several:
+        key, values = plain[0]
+        kept[key] = f"{values[0]},{values[-1]}"
+    return [f"{key}={value}" for key, value in kept.items()]
 
 
 @pytest.mark.parametrize("name", options("experiment"))

@@ -19,7 +19,7 @@ FORM = "public classifier 1"
 def public_classifier(pair: Pair, folder: Path | str, steps: int, seed: int = SEED) -> nn.Module:
     """The trained classifier of the public images: read from `folder` where it lies there, else trained and kept.
 
-    A file that is not what was written is moved aside.
+    Its weights have no gradients: where images are trained through it, theirs are all that is needed. A file that is not what was written is moved aside.
     """
     network = public_network(pair, seed)
     path = Path(folder) / f"{_digest(pair, network, steps, seed)}.classifier"
@@ -30,7 +30,7 @@ def public_classifier(pair: Pair, folder: Path | str, steps: int, seed: int = SE
         write_tensors(path, network.state_dict())
     else:
         network.load_state_dict(state)
-    return network.eval()
+    return network.eval().requires_grad_(False)
 
 
 def _digest(pair: Pair, network: nn.Module, steps: int, seed: int) -> str:

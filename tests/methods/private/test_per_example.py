@@ -66,8 +66,8 @@ def test_a_single_parameter_alone(trained):
     close(ours(network, 2, batch), one_by_one(network, batch))
 
 
-def test_wide_convolutions_fold_copies_before_the_product():
-    """Few positions and many weights: the other branch; and an input that is not contiguous, and one in channels-last order."""
+def test_convolutions_of_inputs_in_any_order_of_memory():
+    """Few positions and many weights; inputs that are not contiguous, and one in channels-last order."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(12, 16, 3, padding=1), nn.Conv2d(16, 12, 1))
     x = torch.randn(6, 12, 3, 2)
