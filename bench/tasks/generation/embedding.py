@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,7 +17,9 @@ from bench.tasks.generation.pretraining import read_tensors, write_tensors
 FORM = "public classifier 1"
 
 
-def public_classifier(pair: Pair, folder: Path | str, steps: int, seed: int = SEED) -> nn.Module:
+def public_classifier(
+    pair: Pair, folder: Path | str, steps: int, seed: int = SEED, report: Callable[[str], None] = lambda line: None
+) -> nn.Module:
     """The trained classifier of the public images: read from `folder` where it lies there, else trained and kept.
 
     Its weights have no gradients: where images are trained through it, theirs are all that is needed. A file that is not what was written is moved aside.
@@ -25,6 +28,7 @@ def public_classifier(pair: Pair, folder: Path | str, steps: int, seed: int = SE
     path = Path(folder) / f"{_digest(pair, network, steps, seed)}.classifier"
     state = read_tensors(path, pair.public_x.device)
     if state is None:
+        report(f"training a classifier of {len(pair.public_y):,} public images, {steps:,} steps, kept in {path}")
         train_public(network, pair, steps, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_tensors(path, network.state_dict())

@@ -128,7 +128,7 @@ def kept(session: Session, folder: Path) -> Path:
 
 def classifier(session: Session, pair: Pair, steps: int, seed: int = SEED) -> PublicFeatures:
     """Features of a classifier of the public images."""
-    return public_features(public_classifier(pair, kept(session, CLASSIFIERS), steps, seed), pair)
+    return public_features(public_classifier(pair, kept(session, CLASSIFIERS), steps, seed, session.report), pair)
 
 
 def denoiser_of(ground: Ground, training: Training | None) -> nn.Module:
