@@ -41,7 +41,15 @@ LIBRARIES = (
     "hydra.core.plugins",
 )
 DRAWING = ("jinja2", "matplotlib.pyplot", "rich.console", "rich.table", "tabulate")
-OWN = ("bench.judge.plan", "bench.run.attempt", "bench.run.cli", "bench.run.compose", "bench.report.comparison")
+EXTRA = ("diffusers", "peft", "opacus_accountants", "dp_accounting")  # of bench.libraries, seconds each
+OWN = (
+    "bench.libraries",
+    "bench.judge.plan",
+    "bench.run.attempt",
+    "bench.run.cli",
+    "bench.run.compose",
+    "bench.report.comparison",
+)
 
 
 class Process:
@@ -148,8 +156,10 @@ def _serve(own: bool) -> None:
 
 
 def _warm() -> None:
-    """What every run.py does first, once: the parsers' tables, the files of conf/, the speed of this machine."""
+    """What every run.py does first, once: the parsers' tables, the files of conf/, the speed of this machine; and the libraries of private tuning."""
     modules = sys.modules
+    for name in EXTRA:
+        getattr(modules["bench.libraries"], name)()
     modules["torch"].set_num_threads(1)
     modules["bench.run.compose"].compose("scale=smoke")
     modules["bench.run.speed"].speed()
