@@ -17,7 +17,7 @@ from bench.errors import UserError, allowed_list
 from bench.run.codehash import code_hash
 from bench.run.crash import shown
 from bench.run.job import PARTS, Job, key_of
-from bench.run.notes import note
+from bench.run.notes import note, task_for
 from bench.run.options import options, task_of
 from bench.run.paths import CONF
 from bench.run.refusal import check_plain, line, short
@@ -127,7 +127,7 @@ def _check_fit(names: Mapping[str, str], tasks: Any) -> None:
     """A method says which tasks it serves, a data set brings its task: they must meet."""
     known, task = options("task"), names["task"]
     brought = task_of(names["dataset"])
-    if brought not in (None, task):
+    if brought not in (None, task) and brought not in note(task).takes:
         raise UserError(
             f"task = '{task}': data set '{names['dataset']}' brings its own, '{brought}'; choose another data set instead"
         )
@@ -136,7 +136,7 @@ def _check_fit(names: Mapping[str, str], tasks: Any) -> None:
             f"method.tasks = {tasks!r}: a list of tasks that '{names['method']}' serves; allowed: {allowed_list(known)}"
         )
     if task not in tasks:
-        fitting = [name for name in options("dataset") if task_of(name) in tasks]
+        fitting = [name for name in options("dataset") if task_for(tasks, name)]
         raise UserError(
             f"method '{names['method']}' {note(tasks[0]).method}; data set '{names['dataset']}' {note(task).data}. "
             f"Data sets that fit: {allowed_list(fitting) or 'none yet'}"

@@ -33,6 +33,7 @@ from bench.run.crash import show_traceback
 from bench.run.explain import user_error
 from bench.run.gpu import cuda_devices
 from bench.run.job import Job
+from bench.run.notes import task_for
 from bench.run.paths import CONF, ROOT
 from bench.run.signature import signature
 
@@ -198,6 +199,8 @@ def _with_method(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
     if method is None or not all(file.is_file() for file in files) or "defaults" in (own := _content(files[0])):
         return _composed(line)[:2]
     cfg, choices, _ = _composed(tuple(text for text in line if text != f"method={method}"))
+    if task_for(own.get("tasks") or (), choices["dataset"]) not in (None, choices["task"]):  # it brings another task
+        return _composed(line)[:2]
     cfg = copied(cfg)
     with open_dict(cfg):
         cfg.method = OmegaConf.merge(own, *(_content(file).get("method") or {} for file in files[1:]))
