@@ -35,13 +35,22 @@ class Ballot:
     Args:
         sizes: coordinates of each tensor.
         seed: of the workers' and the server's random numbers.
+        dtype: of the network's parameters; numbers beside signs go over the wire in single precision.
     Attributes:
         steps: votes that were held.
         up, down: codings of a message and of an answer.
     """
 
-    def __init__(self, method: Method, sizes: Sequence[int], wire: Wire, seed: int, device: torch.device | str) -> None:
-        self.wire, self.sizes, self.seed, self.device = wire, list(sizes), seed, device
+    def __init__(
+        self,
+        method: Method,
+        sizes: Sequence[int],
+        wire: Wire,
+        seed: int,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.wire, self.sizes, self.seed, self.device, self.dtype = wire, list(sizes), seed, device, dtype
         self.workers = [[method.worker() for _ in sizes] for _ in wire.own]
         self.servers = [method.server() for _ in sizes]
         encode, server = self.workers[0][0].encode, self.servers[0]
@@ -72,7 +81,7 @@ class Ballot:
                 half.state = state
             return None
         self.steps += 1
-        return [rows[0] for rows in self.down.unpack(packet[None])]
+        return [rows[0] for rows in self.down.unpack(packet[None], self.dtype)]
 
     def _packets(self, step: int, gradients: Gradients, previous: Gradients | None) -> list[Tensor]:
         """Each own worker's packet."""
@@ -97,7 +106,7 @@ class Ballot:
                 for p, half in enumerate(halves)
             ]
             numbers.append(torch.cat(own))
-        return self.wire.largest(torch.stack(numbers))
+        return self.wire.largest(torch.stack(numbers).float()).to(self.dtype)
 
     def _answer(self, step: int, packets: Tensor | None) -> Tensor:
         """The server's packet, made of those of all workers where it is this process."""
@@ -105,7 +114,7 @@ class Ballot:
             return self.wire.answer(torch.empty(self.down.length, dtype=torch.uint8, device=self.device))
         directions = [
             server.vote(messages, self._coins(SERVER, 0, step, p))
-            for p, (server, messages) in enumerate(zip(self.servers, self.up.unpack(packets)))
+            for p, (server, messages) in enumerate(zip(self.servers, self.up.unpack(packets, self.dtype)))
         ]
         return self.wire.answer(self.down.pack(directions, Coding.sound(packets)))
 

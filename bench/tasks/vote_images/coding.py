@@ -71,20 +71,20 @@ class Coding:
         """Have the senders of all packets [..., length] something to say? Bool []."""
         return (packets[..., -1] == 0).all()
 
-    def unpack(self, packets: Tensor) -> list[Tensor]:
-        """The tensors [n, d] of n packets [n, length], float32."""
+    def unpack(self, packets: Tensor, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+        """The tensors [n, d] of n packets [n, length]."""
         start, total, codes = self._numbers, sum(self.sizes), None
         for plane in range(self.bits):
             bits = _unpacked(packets[:, start : start + self._plane], total) << plane
             codes = bits if codes is None else codes | bits
             start += self._plane
         assert codes is not None
-        steps = torch.arange(2**self.bits, dtype=torch.float32, device=packets.device)
+        steps = torch.arange(2**self.bits, dtype=dtype, device=packets.device)
         values = (2 * steps - (self.levels - 1)) / (self.levels - 1)
         found = [values.take(own.long()) for own in codes.split(list(self.sizes), 1)]
         if not self.scaled:
             return found
-        scales = packets[:, : self._numbers].clone().view(torch.float32)  # [n, tensors]
+        scales = packets[:, : self._numbers].flatten().view(torch.float32).view(len(packets), -1).to(dtype)
         return [scales[:, p, None] * v for p, v in enumerate(found)]
 
     def _codes(self, v: Tensor, scale: Tensor | None) -> Tensor:
@@ -96,12 +96,12 @@ class Coding:
 
 
 def _packed(bits: Tensor) -> Tensor:
-    """Bytes that are 0 or 1 [d] as bits, [ceil(d / 8)], the first one topmost."""
+    """Bytes that are 0 or 1 [d] as bits, [ceil(d / 8)], the first one lowest."""
     padded = torch.nn.functional.pad(bits, (0, -len(bits) % 8))
     return ((padded.view(torch.int64) * GATHER) >> 56).to(torch.uint8)
 
 
 def _unpacked(packed: Tensor, count: int) -> Tensor:
     """The first `count` bits of rows of bytes [n, ...] as bytes that are 0 or 1, [n, count]."""
-    places = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
+    places = torch.arange(8, dtype=torch.uint8, device=packed.device)
     return ((packed[:, :, None] >> places) & 1).flatten(1)[:, :count]

@@ -149,7 +149,7 @@ class Training:
         self.point = dict(model.named_parameters())
         self.before: dict[str, Tensor] = {}  # x_{t-1}, of the last vote
         sizes = [p.numel() for p in self.point.values()]
-        self.ballot = Ballot(method, sizes, wire, seed, device.device)
+        self.ballot = Ballot(method, sizes, wire, seed, device.device, next(model.parameters()).dtype)
         self.gradients = Gradients(model, wire.own, seed, device.autocast, batched)
         up, down = (sum(counts) for counts in zip(*(method.bits(d, wire.workers) for d in sizes)))
         self.bits = {"bits_up": up / sum(sizes), "bits_down": down / sum(sizes)}
