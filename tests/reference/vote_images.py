@@ -105,6 +105,7 @@ class Run:
         row = {"step": epoch * self.per_epoch, "epoch": epoch, "train_loss": sum(losses) / len(losses)}
         row |= {"lr": self.keys["lr"], **held[0], **held[1], **norms, "bits_up": up, "bits_down": down}
         row |= {"smallest_shard": min(sizes), "largest_shard": max(sizes), "gradient_evaluations": self.calls}
+        row["wire_saving"] = 8 * self.n * sum(self.dims) / self.bytes_a_step()
         return row | {"wire_megabytes": row["step"] * self.bytes_a_step() / 1e6}
 
     def bytes_a_step(self) -> int:

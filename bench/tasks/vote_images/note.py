@@ -15,6 +15,7 @@ NOTE = TaskNote(
         "test_ece": Metric("test ECE", "lower"),
         "val_nll": Metric("validation NLL", "lower"),
         "val_ece": Metric("validation ECE", "lower"),
+        "wire_saving": Metric("times fewer bytes than single-precision gradients up and down", "higher"),
         "wire_megabytes": Metric("megabytes sent by and to all workers", "lower"),
         "bits_up": Metric("bits a coordinate and step, sent by a worker", "lower"),
         "bits_down": Metric("bits a coordinate and step, sent to a worker", "lower"),

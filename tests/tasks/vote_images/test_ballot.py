@@ -146,3 +146,12 @@ def test_a_tie_is_what_the_method_says_on_every_side():
         (direction,) = Ballot(method, (6000,), Wire(4), 0)(0, wide, None)
         assert set(direction.unique().tolist()) == {-1.0, 1.0}
         assert abs(float(direction.mean())) < 4 / 6000**0.5
+
+
+def test_every_message_is_of_the_step_at_hand():
+    """Gradients that turn round at every step, and momentum without memory: so does the direction, in every coordinate."""
+    ballot = Ballot(SignumMV(lr=1.0, beta=1.0), (6,), Wire(2), 0)
+    for step in range(4):
+        turned = torch.full((6,), (-1.0) ** step)
+        (direction,) = ballot(step, [[turned]] * 2, None)
+        assert torch.equal(direction, turned)

@@ -10,8 +10,9 @@ from reference.tiny_images import tiny
 from bench.errors import UserError
 from bench.models.small import mlp, small_cnn
 from bench.seeding import generator
+from bench.tasks.vote_images import shards as module
 from bench.tasks.vote_images.gradients import Gradients
-from bench.tasks.vote_images.shards import WorkerBatches, measured, shards
+from bench.tasks.vote_images.shards import WorkerBatches, shards
 
 DATA = tiny("", 0, train=120)
 HOW = {"crop_padding": 1, "flip": True, "channels_last": False}
@@ -83,7 +84,7 @@ def test_what_is_measured_counts_workers_alike_however_many_images_they_have():
     parts = has("dirichlet", workers=3)
     sizes = [len(part) for part in parts]
     assert min(sizes) < max(sizes)
-    shown = measured(DATA, parts, 1000, 0)
+    shown = module.measured(DATA, parts, 1000, 0)
     each = min(sizes)
     assert len(shown.train_y) == 3 * each
     chosen = []
@@ -91,8 +92,8 @@ def test_what_is_measured_counts_workers_alike_however_many_images_they_have():
         order = torch.randperm(len(part), generator=generator(0, "data", 4, 3, worker))
         chosen.append(DATA.train_x[part[order[:each]]])
     assert torch.equal(shown.train_x, torch.cat(chosen))
-    assert len(measured(DATA, parts, 9, 0).train_y) == 9
-    assert len(measured(DATA, parts, 1, 0).train_y) == 3, "one of each at least"
+    assert len(module.measured(DATA, parts, 9, 0).train_y) == 9
+    assert len(module.measured(DATA, parts, 1, 0).train_y) == 3, "one of each at least"
 
 
 def network(kind: str) -> torch.nn.Module:
