@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import result_of
-from ranks import Ranks
+from gloo_group import Ranks
 
 METHODS = "ssvr_mv,dvr_q,ssdm"  # a radius that all agree on and ties; numbers beside signs and a server that remembers; means of signs
 SMALL = ["dataset=digits", "dataset.train_size=200", "dataset.test_size=60", "scale=smoke", "verbose=false"]
