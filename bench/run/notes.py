@@ -36,6 +36,8 @@ class TaskNote:
     batch_tolerance: how far a metric of a seed that is computed alone may be from that of the same seed computed together with others,
         relative to it (to 0.001 where it is smaller than that); 0: the same bit for bit.
     batch_reason: why so far.
+    processes: what it does with several processes of one job: slices, it lets the runner share out its minibatches; own, it talks to the other
+        processes itself; one, it cannot use them.
     """
 
     method: str
@@ -47,6 +49,7 @@ class TaskNote:
     container: str = ""
     batch_tolerance: float = 0.0
     batch_reason: str = "seeds are computed one after another"
+    processes: Literal["one", "slices", "own"] = "one"
 
 
 COST = {"gradient_evaluations": Metric("gradient evaluations", "lower")}
