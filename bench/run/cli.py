@@ -25,6 +25,8 @@ def run(hydra_main: Callable[[], None], after_sweep: Callable[[Sequence[Job]], N
     if {"-h", "--help"} & set(sys.argv[1:]):
         return _help()
     os.environ["CLAIMBENCH_MAIN"] = str(os.getpid())
+    if world.size() > 1:  # a lost process is told in a line of ours; torch reads this as it is imported
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
         os.environ[FULL] = "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed as tracebacks

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import UserError
-from bench.run import world
 from bench.run.gpu import cuda_devices
 from bench.run.refusal import line
+from bench.run.world import check_start
 from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
 
 THREADS = 16 * (os.cpu_count() or 1)  # more than this only costs memory, and crashes the libraries that start them
@@ -90,5 +90,5 @@ def settings_of(values: dict[str, Any]) -> Settings:
         raise UserError(line("", error, values, (owner or Settings).model_fields)) from None
     if settings.hardware.device == "cuda" and not cuda_devices():
         raise UserError("hardware.device = 'cuda': no CUDA device is visible here; use hardware=cpu or hardware=auto")
-    world.check(settings.hardware, cuda_devices())
+    check_start(settings.hardware, cuda_devices())
     return settings

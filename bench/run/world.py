@@ -32,7 +32,7 @@ def local_rank() -> int:
     return _number("LOCAL_RANK", 0)
 
 
-def check(hardware: Hardware, cuda_devices: int) -> None:
+def check_start(hardware: Hardware, cuda_devices: int) -> None:
     """Was the program started in the way that `hardware` says?
 
     Raises:
