@@ -22,7 +22,7 @@ from bench.run.options import options, task_of
 from bench.run.paths import CONF
 from bench.run.refusal import check_plain, line, short
 from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
-from bench.run.schema import settings_of
+from bench.run.schema import Settings, settings_of
 from bench.run.signature import REQUIRED, signature
 from bench.run.targets import check_function, check_target
 from bench.types import ADDED, BUILT, DottedName
@@ -143,6 +143,15 @@ def _check_fit(names: Mapping[str, str], tasks: Any) -> None:
         )
 
 
+def _check_processes(task: str, settings: Settings) -> None:
+    """UserError where a task that cannot use several processes is to run on them."""
+    if settings.hardware.processes != "one" and note(task).processes == "one":
+        fitting = [name for name in options("task") if note(name).processes != "one"]
+        raise UserError(
+            f"hardware = 'ddp': task '{task}' runs in one process; tasks that run in several: {allowed_list(fitting)}"
+        )
+
+
 def copied(cfg: DictConfig) -> DictConfig:
     """A deep copy, in a fifth of the time that cfg.copy() takes."""
     return pickle.loads(pickle.dumps(cfg))
@@ -233,6 +242,7 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         )
     _check_fit(names, nodes["method"].pop("tasks", None))
     settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
+    _check_processes(names["task"], settings)
     nodes = {part: _checked(part, node, names["task"], settings.extensions) for part, node in nodes.items()}
     parts = {part: typed(part, node) for part, node in nodes.items()}
     for at, node in (one for part in parts.items() for one in nodes_in(*part)):

@@ -31,14 +31,14 @@ class TaskNote:
 
     length: the task's keys that say how long a run is; runs compared at an equal budget may differ in them.
     takes: other tasks whose data sets it takes too, with a method that does not serve theirs.
-    processes: what several processes of one run are to it: "one", none of it is written for them; "slices", each computes a slice of every
-        minibatch; "own", it divides its work and communicates itself.
     measured: the keys that say when it is measured; so they may in these, where the last measurement counts and not the best.
     reached: config keys by columns of the curve: the values that a row can have there (a list), or the last of a count (a number).
     container: "package.module.Name" of what its data sets return; empty: anything that fits its protocol.
     batch_tolerance: how far a metric of a seed that is computed alone may be from that of the same seed computed together with others,
         relative to it (to 0.001 where it is smaller than that); 0: the same bit for bit.
     batch_reason: why so far.
+    processes: what it does with several processes of one job: slices, it lets the runner share out its minibatches; own, it talks to the other
+        processes itself; one, it cannot use them.
     """
 
     method: str

@@ -25,7 +25,7 @@ from omegaconf import __version__ as omegaconf_version
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, in_one_line
-from bench.run import memo, multirun
+from bench.run import memo, multirun, world
 from bench.run.arguments import parsed_override
 from bench.run.composition import composed, hydra
 from bench.run.config import copied, job_of, load, resolved
@@ -114,8 +114,9 @@ class CheckSweep(Callback):
 
 def _refuse(error: Exception) -> NoReturn:
     """One line and exit code 2: Hydra makes warnings of a callback's exceptions."""
+    world.stand_back(2)
     show_traceback(error)
-    print(f"error: {in_one_line(user_error(error, sys.argv[1:]))}", file=sys.stderr)
+    print(f"error: {world.signed(in_one_line(user_error(error, sys.argv[1:])))}", file=sys.stderr)
     raise SystemExit(2) from None
 
 
