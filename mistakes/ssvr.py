@@ -157,7 +157,7 @@ OF_MOMENTUM = partial(_theory, "signsgd", "SignSGDSIM")
 STOCHASTIC, FINITE, CALLS = "ssvr/rate_stochastic", "ssvr/rate_finite_sum", "ssvr/equal_calls"
 SSVR, FS, SVRG = ({"method": name} for name in ("ssvr", "ssvr_fs", "signsvrg"))
 FS_256, SPIDER_256 = ({"method": name, "dataset.num_components": 256} for name in ("ssvr_fs", "ssvr_fs_spider"))
-VOTES, BIAS = "ssvr/vote_synthetic", "ssvr/vote_bias"
+VOTES, BIAS, IMAGES = "ssvr/vote_synthetic", "ssvr/vote_bias", "ssvr/cifar100_vote"
 VOTE, VOTE_2 = ({"method": name} for name in ("ssvr_mv", "ssvr_mv_stochastic"))
 MOMENTUM, SIGN = {"method": "signsgd_sim"}, {"method": "signsgd"}
 MISTAKES = [
@@ -211,6 +211,7 @@ MISTAKES = [
     ),
     Mistake("svrg-one-snapshot", "SignSVRG with its first snapshot for ever", CALLS, SVRG, one_snapshot),
     Mistake("vote-plain-signs", "workers send plain signs", VOTES, VOTE, plain_signs),
+    Mistake("vote-images-plain-signs", "workers with images send plain signs", IMAGES, VOTE, plain_signs),
     Mistake("vote-plain-signs-2", "option 2's workers send plain signs", VOTES, VOTE_2, plain_signs),
     Mistake("vote-ties-plus", "ties of a vote are +1", VOTES, VOTE, ties_plus),
     Mistake("vote-own-radius", "each worker has a radius of its own", BIAS, VOTE, own_radius),

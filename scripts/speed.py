@@ -21,6 +21,7 @@ from speed_chains import chains
 from speed_mixing import mixing
 from speed_private import private
 from speed_valuation import valuation
+from speed_votes import votes
 from stopwatch import Row, interleaved, timed
 from torch import Tensor
 
@@ -183,6 +184,7 @@ BENCHMARKS = {
     "valuation": valuation,
     "mixing": mixing,
     "private": private,
+    "votes": votes,
 }
 
 

@@ -184,10 +184,11 @@ def _check_experiments(override: Override) -> None:
 
 
 def _swept_groups(parsed: Sequence[Override]) -> set[str]:
-    """Config groups of which the jobs have different options."""
+    """Config groups of which the jobs have different options; the task may follow the method and the data set."""
     experiments = [str(o.value()) for o in parsed if o.key_or_group == "experiment" and not o.is_sweep_override()]
     own = [key for name in experiments if (CONF / "experiment" / f"{name}.yaml").is_file() for key in swept(name)]
-    return {key for key in [*own, *(o.key_or_group for o in parsed if o.is_sweep_override())] if (CONF / key).is_dir()}
+    found = {key for key in [*own, *(o.key_or_group for o in parsed if o.is_sweep_override())] if (CONF / key).is_dir()}
+    return found | ({"task"} if found & {"method", "dataset"} else set())
 
 
 def _in_sweep(override: Override, groups: set[str]) -> str:

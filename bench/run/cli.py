@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from bench.errors import UserError, in_one_line
+from bench.run import world
 from bench.run.crash import FULL, show_traceback
 from bench.run.job import Job
 
@@ -24,24 +25,34 @@ def run(hydra_main: Callable[[], None], after_sweep: Callable[[Sequence[Job]], N
     if {"-h", "--help"} & set(sys.argv[1:]):
         return _help()
     os.environ["CLAIMBENCH_MAIN"] = str(os.getpid())
+    if world.size() > 1:  # a lost process is told in a line of ours; torch reads this as it is imported
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0"):
         os.environ[FULL] = "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us instead of being printed as tracebacks
     from bench.run.multirun import under_way
-    from bench.run.runner import RunsFailed
 
     with under_way() as jobs:
         code = _composed(hydra_main)
         if code is not None:
             return code
-        if jobs and jobs[0].settings.verbose:
+        if jobs and jobs[0].settings.verbose and world.rank() == 0:
             after_sweep(jobs)
-    for problem in _problems:
-        kind = "error" if isinstance(problem, UserError) else "failed"
-        print(f"{kind}: {in_one_line(problem)}", file=sys.stderr)
+    return _end()
+
+
+def _end() -> int:
+    """Say what went wrong; the exit code."""
+    from bench.run.runner import RunsFailed
+
     if not _problems:
         return 0
-    return 1 if any(isinstance(problem, RunsFailed) for problem in _problems) else 2
+    code = 1 if any(isinstance(problem, RunsFailed) for problem in _problems) else 2
+    world.stand_back(code)
+    for problem in _problems:
+        kind = "error" if isinstance(problem, UserError) else "failed"
+        print(f"{kind}: {world.signed(in_one_line(problem))}", file=sys.stderr)
+    return code
 
 
 def _help() -> int:
@@ -65,6 +76,7 @@ def _composed(hydra_main: Callable[[], None]) -> int | None:
     from bench.run.explain import user_error
     from bench.run.resolvers import register_resolvers
     from bench.run.runner import RunsFailed
+    from bench.run.stopping import WorkerLost
 
     register_resolvers()
     guard_hydra()
@@ -72,8 +84,11 @@ def _composed(hydra_main: Callable[[], None]) -> int | None:
         sys.argv[1:] = checked(sys.argv[1:])
         hydra_main()
     except KeyboardInterrupt:  # outside a run, or while a launcher's workers write their checkpoints
-        print("stopped; run the same command again to go on", file=sys.stderr)
+        if world.rank() == 0:
+            print("stopped; run the same command again to go on", file=sys.stderr)
         return 130
+    except WorkerLost:  # which has been said
+        return 1
     except SystemExit as stop:
         if stop.code == 1:  # Hydra has said in a line what it cannot show
             return 2

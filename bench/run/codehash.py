@@ -20,7 +20,7 @@ MECHANICS = {"bench/errors.py", "bench/types.py"} | {
     for name in (
         "ahead", "atomic", "build", "checkpoint", "clock", "codehash", "config", "crash", "curve", "datafiles", "files", "gpu", "identity", "job",
         "known", "limits", "loading", "locks", "memo", "notes", "options", "paths", "progress", "refusal", "registry", "resolvers", "result", "schema",
-        "signature", "stopping", "store", "targets", "yaml_files",
+        "signature", "stopping", "store", "targets", "world", "yaml_files",
     )
 }  # fmt: skip
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import pickle
 import re
+from collections.abc import Mapping
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
 import omegaconf.base
+from hydra._internal import config_loader_impl
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.defaults_list import DefaultsList, create_defaults_list
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.sweeper import Sweeper
@@ -25,6 +30,9 @@ from omegaconf.errors import OmegaConfBaseException
 from bench.errors import UserError, in_one_line
 from bench.run.crash import shown
 from bench.run.memo import stamp_of
+from bench.run.notes import task_for
+from bench.run.options import task_of
+from bench.run.paths import CONF
 from bench.run.targets import check_hydra
 from bench.run.yaml_files import load
 
@@ -65,10 +73,32 @@ def guard_hydra() -> None:
             check_hydra(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
 
+    @wraps(create_defaults_list)
+    def with_fitting_task(
+        repo: Any, config_name: str | None, overrides_list: list[Override], **more: Any
+    ) -> DefaultsList:
+        found = create_defaults_list(repo, config_name, overrides_list, **more)
+        other = _other_task(found.overrides.known_choices)
+        if other is None:
+            return found
+        added = OverridesParser.create().parse_overrides([f"task={other}"])
+        return create_defaults_list(repo, config_name, [*overrides_list, *added], **more)
+
     omegaconf.base.parse = cache(omegaconf.base.parse)
     ConfigRepository.load_config = remembered
     ConfigLoaderImpl.load_configuration = checked_configuration
+    config_loader_impl.create_defaults_list = with_fitting_task
     Sweeper.validate_batch_is_legal = lambda self, batch: None
+
+
+def _other_task(chosen: Mapping[str, str | None]) -> str | None:
+    """The task of a method that does not serve the one that the data set brings, but another that takes the same data; else None."""
+    method, dataset, task = (chosen.get(group) for group in ("method", "dataset", "task"))
+    files = [CONF / group / f"{name}.yaml" for group, name in (("method", method), ("dataset", dataset))]
+    if task is None or not all(file.is_file() for file in files) or task != task_of(str(dataset)):
+        return None
+    tasks = (load(files[0]) or {}).get("tasks")
+    return None if not isinstance(tasks, list) or task in tasks else task_for(tasks, str(dataset))
 
 
 def _check_package(path: Path, config_path: str, text: str) -> None:

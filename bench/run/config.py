@@ -17,12 +17,12 @@ from bench.errors import UserError, allowed_list
 from bench.run.codehash import code_hash
 from bench.run.crash import shown
 from bench.run.job import PARTS, Job, key_of
-from bench.run.notes import note
+from bench.run.notes import note, task_for
 from bench.run.options import options, task_of
 from bench.run.paths import CONF
 from bench.run.refusal import check_plain, line, short
 from bench.run.resolvers import LEFT_OUT, auto_scale, register_resolvers
-from bench.run.schema import settings_of
+from bench.run.schema import Settings, settings_of
 from bench.run.signature import REQUIRED, signature
 from bench.run.targets import check_function, check_target
 from bench.types import ADDED, BUILT, DottedName
@@ -127,7 +127,7 @@ def _check_fit(names: Mapping[str, str], tasks: Any) -> None:
     """A method says which tasks it serves, a data set brings its task: they must meet."""
     known, task = options("task"), names["task"]
     brought = task_of(names["dataset"])
-    if brought not in (None, task):
+    if brought not in (None, task) and brought not in note(task).takes:
         raise UserError(
             f"task = '{task}': data set '{names['dataset']}' brings its own, '{brought}'; choose another data set instead"
         )
@@ -136,10 +136,19 @@ def _check_fit(names: Mapping[str, str], tasks: Any) -> None:
             f"method.tasks = {tasks!r}: a list of tasks that '{names['method']}' serves; allowed: {allowed_list(known)}"
         )
     if task not in tasks:
-        fitting = [name for name in options("dataset") if task_of(name) in tasks]
+        fitting = [name for name in options("dataset") if task_for(tasks, name)]
         raise UserError(
             f"method '{names['method']}' {note(tasks[0]).method}; data set '{names['dataset']}' {note(task).data}. "
             f"Data sets that fit: {allowed_list(fitting) or 'none yet'}"
+        )
+
+
+def _check_processes(task: str, settings: Settings) -> None:
+    """UserError where a task that cannot use several processes is to run on them."""
+    if settings.hardware.processes != "one" and note(task).processes == "one":
+        fitting = [name for name in options("task") if note(name).processes != "one"]
+        raise UserError(
+            f"hardware = 'ddp': task '{task}' runs in one process; tasks that run in several: {allowed_list(fitting)}"
         )
 
 
@@ -233,6 +242,7 @@ def job_of(content: Mapping[str, Any], choices: Mapping[str, str]) -> Job:
         )
     _check_fit(names, nodes["method"].pop("tasks", None))
     settings = settings_of({k: v for k, v in content.items() if k not in PARTS})
+    _check_processes(names["task"], settings)
     nodes = {part: _checked(part, node, names["task"], settings.extensions) for part, node in nodes.items()}
     parts = {part: typed(part, node) for part, node in nodes.items()}
     for at, node in (one for part in parts.items() for one in nodes_in(*part)):

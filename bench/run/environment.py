@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from bench.run import world
 from bench.run.hardware import Device
 from bench.run.paths import ROOT
 from bench.run.speed import speed
@@ -19,23 +20,26 @@ PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "omegaconf", "wandb",
 
 
 def environment(device: Device) -> dict[str, Any]:
-    """The machine, as env.json holds it."""
+    """The machine, as env.json holds it, and the number of processes where there were several."""
+    several = {"processes": world.size()} if device.settings.processes != "one" else {}
     return {
         **_static(),
         "device": device.device.type,
         "gpu": _gpu(device),
         "threads": torch.get_num_threads(),
         "hardware": device.settings.model_dump(),
+        **several,
     }
 
 
 def in_words(device: Device) -> str:
     """`cpu, 2 threads` or `cuda: NVIDIA H100 80GB HBM3, bf16`."""
     precision = ", bf16" if device.settings.precision == "bf16" else ""
+    several = f"{world.size()} processes, each on " if device.settings.processes != "one" else ""
     if device.is_cuda:
-        return f"cuda: {_gpu(device)}{precision}"
+        return f"{several}cuda: {_gpu(device)}{precision}"
     threads = torch.get_num_threads()
-    return f"cpu, {threads} thread{'s' * (threads > 1)}{precision}"
+    return f"{several}cpu, {threads} thread{'s' * (threads > 1)}{precision}"
 
 
 def _gpu(device: Device) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from bench.run import world
 from bench.run.claim import settled
 from bench.run.identity import located
 from bench.run.job import Job
@@ -75,6 +76,8 @@ def begin(jobs: Sequence[Job], lines: Sequence[Mapping[str, Any]], to_do: Sequen
     path = Path(jobs[0].settings.results_root).absolute() / "sweeps" / f"{os.getpid()}.json"
     content = {"swept": swept(jobs, lines), "to_do": list(to_do), "workers": workers}
     os.environ.pop(VARIABLE, None)
+    if world.rank():  # the first process speaks of places
+        return
     with contextlib.suppress(OSError):  # the sweep itself says so when it cannot write there
         path.parent.mkdir(parents=True, exist_ok=True)
         _ended(path).unlink(missing_ok=True)

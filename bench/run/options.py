@@ -42,8 +42,11 @@ def task_of(dataset: str) -> str | None:
 
 
 def task_of_experiment(experiment: str) -> str:
-    """The task of the data set that an experiment chooses."""
+    """The task that an experiment chooses, or else that of its data set."""
     content = _experiment(experiment)
+    own = [entry["override /task"] for entry in content.get("defaults", []) if "override /task" in entry]
+    if own:
+        return str(own[0])
     chosen = [entry["override /dataset"] for entry in content.get("defaults", []) if "override /dataset" in entry]
     return task_of((chosen or str(swept(experiment).get("dataset", _default("dataset"))).split(","))[0].strip()) or ""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from bench.errors import UserError
+from bench.run import world
 from bench.run.ahead import ahead
 from bench.run.atomic import DISK_FULL, cannot_write
 from bench.run.claim import claimed, settled
@@ -18,6 +19,9 @@ from bench.run.identity import located, on_its_data
 from bench.run.job import Job
 from bench.run.multirun import note_end, place
 from bench.run.progress import closing_table, path_in_words, reporter, say, seeds_in_words
+
+if TYPE_CHECKING:
+    from bench.run.ddp import Group
 
 
 class RunsFailed(Exception):
@@ -54,6 +58,8 @@ def run_job(cfg: DictConfig, choices: Mapping[str, str]) -> Outcome:
         Stopped: SIGTERM or Ctrl-C, after a checkpoint.
     """
     job, among, begun = load(cfg, choices), place(), time.monotonic()
+    if world.rank():  # the first process speaks
+        job = replace(job, settings=job.settings.model_copy(update={"verbose": False}))
     if among:
         say(job.settings.verbose, among.line(job))
     outcome = execute(job, among.swept if among else {})
@@ -67,7 +73,7 @@ def run_job(cfg: DictConfig, choices: Mapping[str, str]) -> Outcome:
 
 
 def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
-    """Take the seeds that are done and run the others.
+    """Take the seeds that are done and run the others. In one of several processes it runs those that the first one says.
 
     Args:
         swept: what the job differs in from the others of its sweep, for a tracker's display name.
@@ -76,28 +82,66 @@ def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
         UserError: bad input that shows only when the data are read or the method is built, or results_root cannot be written.
         RunsFailed: the disk is full.
         Stopped: SIGTERM or Ctrl-C, after a checkpoint.
+        WorkerLost: another process is gone.
     """
+    if job.settings.hardware.processes == "one":
+        return _decide(job, swept or {}, None, lambda plan: None)
+    from bench.run.ddp import joined, telling
+
+    processes = joined(job.settings.hardware)
+    if processes.rank:
+        return _follow(job, processes)
+    with telling(processes) as tell:
+        return _decide(job, swept or {}, processes, tell)
+
+
+def _decide(
+    job: Job, swept: Mapping[str, Any], processes: Group | None, tell: Callable[[dict[str, Any]], None]
+) -> Outcome:
+    """Find out what is missing, `tell` the other processes, and compute it with them."""
     report = reporter(job.settings.verbose)
     with ahead() as built:
         job = located(job)
         if not settled(job):
             job = on_its_data(job, built, report)
         try:
-            return _execute(job, swept or {}, report)
+            return _execute(job, swept, report, processes, tell)
         except OSError as error:  # before the first step; what happens later is caught there
             line = cannot_write(error, job.folder)
             raise (RunsFailed(line) if error.errno in DISK_FULL else UserError(f"results_root: {line}")) from None
 
 
-def _execute(job: Job, swept: Mapping[str, Any], report: Callable[[str], None]) -> Outcome:
+def _execute(
+    job: Job,
+    swept: Mapping[str, Any],
+    report: Callable[[str], None],
+    processes: Group | None,
+    tell: Callable[[dict[str, Any]], None],
+) -> Outcome:
     with claimed(job, report) as found:
         missing = [seed for seed in sorted(job.settings.seeds) if seed not in found]
+        tell({"data": dict(job.data), "missing": missing})
         if not missing:
             return Outcome(job, found, set(found))
         from bench.run.attempt import compute  # imports torch
 
-        results, failures = compute(job, missing, swept, report)
+        results, failures = compute(job, missing, swept, report, processes)
         return Outcome(job, found | results, set(found), failures)
+
+
+def _follow(job: Job, processes: Group) -> Outcome:
+    """Compute with the first process what it says."""
+    plan = processes.hear()
+    if plan is None:
+        raise UserError("the first process has refused the job")
+    if not plan["missing"]:
+        return Outcome(job)
+    from bench.run.attempt import compute
+    from bench.run.ddp_session import in_a_scratch_folder
+
+    with in_a_scratch_folder(job, plan) as own:
+        results, failures = compute(own, plan["missing"], {}, reporter(False), processes)
+    return Outcome(job, results, set(), failures)
 
 
 def _table(outcome: Outcome) -> Any:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from bench.errors import UserError
 from bench.run.gpu import cuda_devices
 from bench.run.refusal import line
-from bench.types import NonNegativeFloat, PositiveInt
+from bench.run.world import check_start
+from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
 
 THREADS = 16 * (os.cpu_count() or 1)  # more than this only costs memory, and crashes the libraries that start them
 Filled = Annotated[str, Field(min_length=1)]
@@ -32,6 +33,8 @@ class Hardware(Strict):
     channels_last: bool
     compile: bool
     threads: Annotated[PositiveInt, Field(le=THREADS)] | None
+    processes: Literal["one", "torchrun"] = "one"
+    timeout: PositiveFloat = 120.0
 
 
 class Tracker(Strict):
@@ -87,4 +90,5 @@ def settings_of(values: dict[str, Any]) -> Settings:
         raise UserError(line("", error, values, (owner or Settings).model_fields)) from None
     if settings.hardware.device == "cuda" and not cuda_devices():
         raise UserError("hardware.device = 'cuda': no CUDA device is visible here; use hardware=cpu or hardware=auto")
+    check_start(settings.hardware, cuda_devices())
     return settings

@@ -16,6 +16,10 @@ class Stopped(SystemExit):
     """SIGTERM or Ctrl-C, after the checkpoint was written; the exit code is 128 + signal."""
 
 
+class WorkerLost(SystemExit):
+    """Of several processes that compute one job another is gone, or has come to another end: this one stops with one line and exit code 1."""
+
+
 class StopSignal:
     """Turns SIGTERM and the first Ctrl-C into a request that a session answers at its next step; a second one acts at once.
 

@@ -25,7 +25,7 @@ from omegaconf import __version__ as omegaconf_version
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, in_one_line
-from bench.run import memo, multirun
+from bench.run import memo, multirun, world
 from bench.run.arguments import parsed_override
 from bench.run.composition import composed, hydra
 from bench.run.config import copied, job_of, load, resolved
@@ -33,6 +33,7 @@ from bench.run.crash import show_traceback
 from bench.run.explain import user_error
 from bench.run.gpu import cuda_devices
 from bench.run.job import Job
+from bench.run.notes import task_for
 from bench.run.paths import CONF, ROOT
 from bench.run.signature import signature
 
@@ -113,8 +114,9 @@ class CheckSweep(Callback):
 
 def _refuse(error: Exception) -> NoReturn:
     """One line and exit code 2: Hydra makes warnings of a callback's exceptions."""
+    world.stand_back(2)
     show_traceback(error)
-    print(f"error: {in_one_line(user_error(error, sys.argv[1:]))}", file=sys.stderr)
+    print(f"error: {world.signed(in_one_line(user_error(error, sys.argv[1:])))}", file=sys.stderr)
     raise SystemExit(2) from None
 
 
@@ -198,6 +200,8 @@ def _with_method(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
     if method is None or not all(file.is_file() for file in files) or "defaults" in (own := _content(files[0])):
         return _composed(line)[:2]
     cfg, choices, _ = _composed(tuple(text for text in line if text != f"method={method}"))
+    if task_for(own.get("tasks") or (), choices["dataset"]) not in (None, choices["task"]):  # it brings another task
+        return _composed(line)[:2]
     cfg = copied(cfg)
     with open_dict(cfg):
         cfg.method = OmegaConf.merge(own, *(_content(file).get("method") or {} for file in files[1:]))

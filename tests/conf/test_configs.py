@@ -19,6 +19,7 @@ from bench.run.build import arguments
 from bench.run.compose import compose
 from bench.run.composition import hydra
 from bench.run.job import Job
+from bench.run.notes import task_for, tasks_of_data
 from bench.run.options import options, task_of
 from bench.run.signature import REQUIRED, signature
 from bench.run.sweep import _job
@@ -99,7 +100,7 @@ def data_sets_beside(method: str) -> list[str]:
     if "defaults" not in yaml.safe_load((ROOT / "conf/method" / f"{method}.yaml").read_text()):
         return list(options("dataset"))
     first = {task_of(dataset): dataset for dataset in reversed(options("dataset"))}
-    return [d for d in options("dataset") if task_of(d) in tasks_of(method) or d == first[task_of(d)]]
+    return [d for d in options("dataset") if task_for(tasks_of(method), d) or d == first[task_of(d)]]
 
 
 @pytest.mark.parametrize("method", options("method"))
@@ -111,7 +112,7 @@ def test_every_data_set_composes_with_it_or_is_told_why_not(method):
                 key, said = _job((f"method={method}", f"dataset={dataset}")).key, ""
             except UserError as error:
                 key, said = "", str(error)
-            if len(key) != 64 if task_of(dataset) in tasks else "Data sets that fit:" not in said:
+            if len(key) != 64 if task_for(tasks, dataset) else "Data sets that fit:" not in said:
                 wrong[dataset] = key or said
     assert wrong == {}
 
@@ -159,3 +160,18 @@ def test_step_sizes_are_the_best_of_the_committed_grid():
         by = losses[method]
         assert lr == min(by, key=lambda lr: sum(by[lr])), method
         assert min(by) < lr < max(by), method
+
+
+def test_a_method_that_does_not_serve_a_data_set_s_task_brings_another_that_takes_its_data():
+    """In Hydra's composition and in the plan's; a task that is written is left as it is."""
+    line = ("method=ssvr_mv", "dataset=digits", "task.workers=8")
+    one = compose(*line)
+    assert one == planned(line)
+    assert (one.names["task"], one.get("task.workers")) == ("vote_images", 8)
+    assert compose("method=ssvr", "dataset=digits").names["task"] == "classification"
+    assert tasks_of_data("digits") == ["classification", "vote_images"]
+    assert tasks_of_data("worker_quadratics") == ["vote"]
+    with pytest.raises(UserError, match="method 'ssvr' trains a classifier"):
+        compose("method=ssvr", "dataset=digits", "task=vote_images")
+    with pytest.raises(UserError, match="task = 'vote': data set 'digits' brings its own, 'classification'"):
+        compose("method=ssvr_mv", "dataset=digits", "task=vote")

@@ -251,6 +251,10 @@ CASES = {
         (EXACT, (f"method={m}", "dataset=sine_quadratic", "task.horizons=[30,60]"))
         for m in ("ssvr", "signsgd", "signsgd_sim", "sgd")
     ],
+    "vote_images": [
+        (IMAGES, (f"method={m}", *DIGITS, "task.workers=2", "task.split=dirichlet", "task.alpha=1.0"))
+        for m in ("ssvr_mv", "signum_mv")
+    ],
     "vote": [
         (VOTED, (f"method={m}", "dataset=worker_quadratics", "task.horizons=[30,60]"))
         for m in ("ssvr_mv", "ssvr_mv_stochastic", "dvr_sign", "dvr_q", "signum_mv", "ssdm", "sto_signsgd")

@@ -88,6 +88,10 @@ CASES = {
         ("method=ssdm", "dataset=worker_quadratics"),
         ("method=ssvr_mv", "dataset=log_cosh_workers"),
     ],
+    "vote_images": [
+        ("method=ssvr_mv", "dataset=digits", "dataset.train_size=200"),
+        ("method=dvr_q", "dataset=digits", "dataset.train_size=200", "model=small_cnn", "model.width=4"),
+    ],
     "teacher_recovery": [
         ("method=regularised_gd", "dataset=teacher_student", "task.width=8"),
         ("method=regularised_sgd", "dataset=teacher_student", "task.width=8"),

@@ -101,4 +101,5 @@ NOTE = TaskNote(
     {"epoch": "task.epochs"},
     "bench.tasks.classification.images.LabelledImages",
     measured=("evaluate_every",),
+    processes="slices",
 )

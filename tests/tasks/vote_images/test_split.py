@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bench.errors import UserError
-from datasets.images.split import split
+from bench.tasks.vote_images.split import split
 
 LABELS = torch.arange(1003) % 10  # some classes have one image more
 
