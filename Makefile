@@ -8,11 +8,12 @@ PAPER ?=
 LAUNCHER ?=
 JOBS ?=
 STRICT ?=
+HARDWARE ?=
 CHOICE = $(if $(PAPER),--paper $(PAPER)) $(if $(SCALE),--scale $(SCALE))
 MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test smoke plan reproduce-all report selftest bench bench-portfolios bench-valuation lint
+.PHONY: help setup run test smoke plan reproduce-all report selftest bench bench-portfolios bench-valuation check-gpu lint
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -68,6 +69,9 @@ bench-valuation: setup .venv-valuation/.done  ## values of training points again
 .venv-valuation/.done: $(VENV)/.done
 	$(PY) -m pip install --quiet --no-deps --upgrade --target .venv-valuation 'opendataval==1.3.0' 'geomloss==0.2.6' 'tqdm>=4.64'
 	@touch $@
+
+check-gpu: setup  ## every task on a GPU against the CPU: right, fast, and where it waits: [HARDWARE=gpu]
+	$(PY) scripts/check_gpu.py $(if $(HARDWARE),--hardware $(HARDWARE)) $(ARGS)
 
 lint: setup  ## ruff
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -27,6 +27,7 @@ def test_help_lists_every_target():
         "bench",
         "bench-portfolios",
         "bench-valuation",
+        "check-gpu",
         "lint",
     } <= listed
 

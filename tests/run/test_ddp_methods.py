@@ -7,32 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from classifiers import lines
 from conftest import final, job_of
 from ranks import ranks
 
 from bench.run.job import Job
-from bench.run.options import options, read_yaml
-from bench.run.paths import CONF
 from bench.run.runner import execute
 
 ROUNDING = 1e-12  # relative; of some hundred operations in a row, whose own is 1e-16
-SHORT = [
-    "dataset=digits",
-    "scale=smoke",
-    "model=small_cnn",
-    "dataset.train_size=93",  # three steps
-    "task.batch_size=31",  # 10, 10 and 11 rows
-    "task.gradient_subset=31",
-    "hardware=cpu",
-    "hardware.threads=1",
-    "tracker=none",
-    "verbose=false",
-]
-MORE = {  # what no default reaches: a gradient in x, a loss of its own, a schedule, probes
-    "clean": ["method=multimix_puzzle", "method.clean=1.0", "method.loss=bce"],
-    "scheduled": ["method=sgd", "schedule=cosine", "task.label_smoothing=0.1", "task.cutout=2"],
-    "probed": ["method=mixup", "task.probes=[bench.tasks.classification.robustness.fgsm_accuracy]"],
-}
+SIZES = ["dataset.train_size=93", "task.batch_size=31", "task.gradient_subset=31"]  # three steps of 10, 10 and 11 rows
 FEW = ("ssvr_fs", "multimix_manifold", "clean", "r2sghmc")
 SCRIPT = """
 import pickle, sys
@@ -45,12 +28,6 @@ for job in pickle.load(open({path!r}, "rb")):
         raise SystemExit(1)
 raise SystemExit(0)
 """
-
-
-def lines() -> dict[str, list[str]]:
-    """The command line of each method of classification, by name."""
-    own = [m for m in options("method") if "classification" in read_yaml(CONF / "method" / f"{m}.yaml")["tasks"]]
-    return {name: [f"method={name}"] for name in own} | MORE
 
 
 def wide(job: Job, root: Path, several: bool) -> Job:
@@ -66,7 +43,7 @@ def alone(tmp_path_factory) -> dict[str, tuple[Job, dict]]:
     """By name the job, and what it comes to in one process."""
     root, found = tmp_path_factory.mktemp("alone"), {}
     for name, line in lines().items():
-        job = job_of(*line, *SHORT)
+        job = job_of(*line, *SIZES)
         outcome = execute(wide(job, root / name, several=False))
         assert outcome.failures == {}
         found[name] = job, outcome.results[0]["metrics"]
