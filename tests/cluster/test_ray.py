@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from traced import (
+    LONG,
     SWEEP,
     at_a_time,
     checkpoints,
@@ -57,8 +58,7 @@ def test_a_killed_job_is_one_line_and_the_only_one_to_run_again(tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_sweep_leaves_checkpoints_and_no_process(tmp_path, number, code):
     env, root = traced(tmp_path), tmp_path / "results"
-    long = [*SWEEP, "task.epochs=400"]
-    with start(root, env, *long, *RAY) as child:
+    with start(root, env, *LONG, *RAY) as child:
         until(lambda: len(checkpoints(root)) >= 2, child)
         os.killpg(child.pid, number)
         _, err = child.communicate(timeout=120)

@@ -15,6 +15,7 @@ import yaml
 from conftest import ROOT, copy_project
 from slurm_here import Slurm, slurm, why_not
 from traced import (
+    LONG,
     SWEEP,
     at_a_time,
     checkpoints,
@@ -31,7 +32,11 @@ from traced import (
 )
 
 pytestmark = pytest.mark.cluster
-ONE = [word for word in SWEEP if not word.startswith(("method", "task.epochs"))] + ["method=sgd", "task.epochs=150"]
+ONE = [word for word in SWEEP if not word.startswith(("method", "task.epochs"))] + [
+    "method=sgd",
+    "task.epochs=150",
+    "checkpoint_every=0.1",
+]
 ON = ["hardware=slurm"]
 
 
@@ -121,7 +126,7 @@ def test_requeued_and_near_its_limit_a_job_goes_on_from_its_checkpoint(cluster, 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_sweep_takes_its_jobs_out_of_the_queue(cluster, tmp_path, number):
     env, root = traced(tmp_path, cluster.env), tmp_path / "results"
-    with start(root, env, *SWEEP, "task.epochs=400", *ON) as child:
+    with start(root, env, *LONG, *ON) as child:
         until(lambda: len(checkpoints(root)) >= 2, child)
         os.killpg(child.pid, number)
         _, err = child.communicate(timeout=120)

@@ -18,7 +18,8 @@ from conftest import ROOT, clean_env
 
 RATES = "1e-4,3e-4,1e-3,3e-3,1e-2,3e-2"
 SWEEP = ["method=signsgd,sgd", f"method.lr={RATES}", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
-SWEEP += ["tracker=none", "hardware.device=cpu", "task.epochs=4", "checkpoint_every=0.0"]
+SWEEP += ["tracker=none", "hardware.device=cpu", "task.epochs=4"]
+LONG = [*SWEEP, "task.epochs=400", "checkpoint_every=0.2"]  # what is stopped and never ends by itself
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SITE = """
 import atexit, json, os, time

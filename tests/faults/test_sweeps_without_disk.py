@@ -61,7 +61,7 @@ def test_a_full_disk(tmp_path, size):
 def test_a_folder_that_is_mounted_for_reading_alone(tmp_path):
     """Results that are there are taken, by a sweep and by the plan; what is missing is refused, and computed when the folder can be written."""
     root = tmp_path / "results"
-    assert sweep(root, "method=ssvr,sgd").returncode == 0
+    assert sweep(root, "method=ssvr,signsgd").returncode == 0
     before = all_of(root)
     with mounted(root, "--bind", str(root)):
         system("mount", "-o", "remount,ro,bind", root)
