@@ -53,8 +53,8 @@ def test_fifty_kills(tmp_path):
     assert rounds <= 50
 
 
-def test_three_kills(tmp_path):
-    killed_again_and_again(tmp_path / "results", 3, seed=7)
+def test_two_kills(tmp_path):
+    killed_again_and_again(tmp_path / "results", 2, seed=7)
     finished(tmp_path / "results")
 
 

@@ -24,7 +24,7 @@ from bench.run.curve import read_metrics
 from bench.run.result import load_result
 
 NAME = "ssvr/digits"
-LINE = ["seeds=[0,1]", "task.epochs=3", *QUIET, "checkpoint_every=0.0"]
+LINE = ["seeds=[0,1]", "task.epochs=2", *QUIET, "checkpoint_every=0.0"]
 RUNS = 2 * 5  # seeds, methods of the experiment
 
 
