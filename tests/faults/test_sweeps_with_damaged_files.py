@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,12 +45,7 @@ def of_another(path: Path, others: list[Path]) -> None:
 
 def better(path: Path, others: list[Path]) -> None:
     """A number is changed, and the checksum is not."""
-    text = path.read_text()
-    content = json.loads(text)
-    if "metrics" in content:
-        path.write_text(text.replace(repr(content["metrics"]["test_accuracy"]), "0.99"))
-    else:
-        truncated(path, others)
+    path.write_text(re.sub(r'"(test_accuracy|attempt)": [\d.]+', r'"\1": 0.99', path.read_text()))
 
 
 def one_bit(path: Path, others: list[Path]) -> None:

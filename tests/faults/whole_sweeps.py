@@ -18,7 +18,6 @@ import forks
 from conftest import QUIET, clean_env
 
 from bench import results
-from bench.judge.plan import jobs
 from bench.judge.plan import plan as planned
 from bench.run.curve import read_metrics
 from bench.run.result import load_result
@@ -73,7 +72,6 @@ def undisturbed() -> dict[str, dict]:
 
 def plan(root: Path, said: Callable[[str], None] = lambda text: None) -> dict[str, str]:
     """The state of each run, as `make plan` sees it."""
-    jobs.cache_clear() if hasattr(jobs, "cache_clear") else None
     found = planned([NAME], "smoke", [*LINE, f"results_root={root}"], report=said)
     return {str(run.folder.relative_to(root)): run.state for run in found}
 
