@@ -13,7 +13,7 @@ CHOICE = $(if $(PAPER),--paper $(PAPER)) $(if $(SCALE),--scale $(SCALE))
 MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test smoke plan reproduce-all report selftest bench bench-portfolios bench-valuation check-gpu lint
+.PHONY: help setup run test test-cluster test-faults smoke plan reproduce-all report selftest bench bench-portfolios bench-valuation check-gpu lint
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -32,8 +32,14 @@ $(VENV)/.done: pyproject.toml
 run: setup  ## the main job: SSVR on the embedded digits, or ARGS="method=... dataset=..."
 	$(PY) run.py $(or $(ARGS),$(MAIN_JOB))
 
-test: setup  ## all tests; those on real data run where the data is
+test: setup  ## all tests but those of the next two; those on real data run where the data is
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-cluster: setup  ## sweeps on a Ray and a SLURM of this machine: pip install '.[ray]', apt-get install slurm-wlm munge; minutes
+	$(PY) -m pytest -m cluster tests/cluster $(ARGS)
+
+test-faults: setup  ## sweeps that are killed, starved of disk and lied to; minutes
+	$(PY) -m pytest -m faults tests/faults $(ARGS)
 
 smoke: setup  ## every experiment at smoke scale, in a folder of its own
 	@set -e; for f in $$(cd conf/experiment && ls */*.yaml); do \
@@ -42,7 +48,7 @@ smoke: setup  ## every experiment at smoke scale, in a folder of its own
 plan: setup  ## what is done, missing, stale or failed, and what the rest costs: [PAPER=ssvr] [SCALE=mini] [ARGS=--time]
 	$(PY) scripts/reproduce_all.py --dry-run $(CHOICE) $(ARGS)
 
-reproduce-all: setup  ## every experiment, then the report: [SCALE=mini] [PAPER=ssvr] [JOBS=2] [LAUNCHER=joblib] [STRICT=1]
+reproduce-all: setup  ## every experiment, then the report: [SCALE=mini] [PAPER=ssvr] [JOBS=2] [LAUNCHER=joblib|ray|slurm] [STRICT=1]
 	$(PY) scripts/reproduce_all.py $(CHOICE) $(if $(JOBS),--jobs $(JOBS)) $(if $(LAUNCHER),--launcher $(LAUNCHER)) $(if $(STRICT),--strict) $(ARGS)
 
 report: setup  ## verdicts, tables, figures and results/index.html from what is on disk: [PAPER=ssvr]

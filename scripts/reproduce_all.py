@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bench.errors import UserError, allowed_list, nearest
 from bench.judge.archive import read_all
-from bench.judge.cost import elsewhere
+from bench.judge.cost import elsewhere, limits
 from bench.judge.papers import check_decidable, choose, idle, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
 from bench.judge.reproduce import committed_verdicts, regressions, reproduce
@@ -33,6 +33,8 @@ from bench.run.paths import ROOT
 from bench.run.resolvers import auto_scale
 from bench.run.speed import speed
 
+ELSEWHERE = ("ray", "slurm")  # launchers whose jobs have cores of their own
+
 
 def arguments() -> argparse.Namespace:
     """The command line."""
@@ -43,7 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--scale", help="smoke, mini or paper; default: paper with a GPU, else mini; with --dry-run: mini and paper"
     )
-    parser.add_argument("--launcher", help="a Hydra launcher, as joblib or submitit_slurm")
+    parser.add_argument("--launcher", help="a Hydra launcher: joblib, ray, slurm")
     parser.add_argument(
         "--jobs", type=int, default=1, help="experiments at a time, each on its share of the cores; default: 1"
     )
@@ -91,7 +93,15 @@ def main() -> int:
         return latest
 
     chosen = [f"hydra/launcher={args.launcher}"] if args.launcher else []
-    if args.jobs > 1 and not any(o.startswith("hardware.threads=") for o in overrides):
+    limited = {}
+    if args.launcher == "slurm":  # an override of the person's own comes later, and holds
+        told = limits(runs, timed, archived)
+        limited = {name: [f"hydra.launcher.minutes={minutes}"] for name, minutes in told.items()}
+    if (
+        args.jobs > 1
+        and args.launcher not in ELSEWHERE
+        and not any(o.startswith("hardware.threads=") for o in overrides)
+    ):
         chosen.append(f"hardware.threads={max(1, (os.cpu_count() or 1) // args.jobs)}")
     done = reproduce(
         runs,
@@ -100,6 +110,7 @@ def main() -> int:
         after_each=report,
         report=lambda line: screen.print(line, highlight=False),
         at_a_time=args.jobs,
+        further=limited,
     )
     rows = [row for row in (latest or report()) if row["paper"] in papers]
     screen.print(verdict_table(row for row in rows if scale in row["scale"].split()))

@@ -77,7 +77,7 @@ def copy_project(target: Path) -> None:
 def _compiled() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="claimbench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for name in ("bench", "conf", "datasets", "methods", "mistakes", "scripts"):
+    for name in ("bench", "conf", "datasets", "hydra_plugins", "methods", "mistakes", "scripts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("run.py", "README.md", "Makefile"):
         shutil.copy2(ROOT / name, folder / name)

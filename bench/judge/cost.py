@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -42,22 +43,49 @@ def cost(
     in the archive, or else `timed` (seconds a seed by job key, from a few steps).
     """
     runs, timed = list(runs), timed or {}
+    spent = sum(_seconds(run) for run in runs if run.result is not None)
+    estimates = [own for _, own in _estimates(runs, timed, archived)]
+    return Cost(spent, None if None in estimates else sum(own for own in estimates if own is not None))
+
+
+def limits(
+    runs: Iterable[Planned],
+    timed: Mapping[str, float] | None = None,
+    archived: Mapping[str, Mapping[str, list[float]]] | None = None,
+) -> dict[str, int]:
+    """By experiment of one scale, minutes in which each job of it should end: three times what `cost` expects of the longest one's seeds together,
+    and ten. An experiment of which nothing tells is left out."""
+    groups: dict[str, list[Planned]] = {}
+    for run in runs:
+        groups.setdefault(run.experiment, []).append(run)
+    found = {}
+    for name, group in groups.items():
+        jobs: dict[str, float] = {}
+        estimates = list(_estimates(group, timed or {}, archived))
+        for run, own in estimates:
+            jobs[run.job.key] = jobs.get(run.job.key, 0.0) + (own or 0.0)
+        if jobs and all(own is not None for _, own in estimates):
+            found[name] = 10 + math.ceil(3 * max(jobs.values()) / 60)
+    return found
+
+
+def _seconds(run: Planned) -> float:
+    """Of a run that ended, its share of its batch."""
+    return run.result["measured"]["wall_seconds"] / run.result["measured"]["seeds_in_batch"]
+
+
+def _estimates(
+    runs: Sequence[Planned], timed: Mapping[str, float], archived: Mapping[str, Mapping[str, list[float]]] | None
+) -> Iterator[tuple[Planned, float | None]]:
+    """Seconds of each run of one experiment and scale that is to do."""
     before = (archived or {}).get(f"{runs[0].experiment}@{runs[0].scale}", {}) if runs else {}
     here: dict[str, list[float]] = {}
-    spent = 0.0
     for run in runs:
         if run.result is not None:
-            own = run.result["measured"]["wall_seconds"] / run.result["measured"]["seeds_in_batch"]
-            spent += own
             for name in (run.job.key, run.job.names["method"]):
-                here.setdefault(name, []).append(own)
-    left = 0.0
+                here.setdefault(name, []).append(_seconds(run))
     for run in runs:
         if run.to_do:
             key, method = run.job.key, run.job.names["method"]
             like = here.get(key) or before.get(key) or here.get(method) or before.get(method)
-            own = median(like) if like else timed.get(key)
-            if own is None:
-                return Cost(spent, None)
-            left += own
-    return Cost(spent, left)
+            yield run, median(like) if like else timed.get(key)

@@ -29,6 +29,7 @@ class Experiments:
 
     arguments: Sequence[str]
     scale: str
+    further: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stopped: int | None = None
     failures: dict[str, int] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -56,7 +57,8 @@ class Experiments:
             f"scale={self.scale}",
             "force=stale",
         ]
-        self.running[experiment] = subprocess.Popen([*command, *self.arguments], start_new_session=True)
+        command += [*self.further.get(experiment, ()), *self.arguments]
+        self.running[experiment] = subprocess.Popen(command, start_new_session=True)
 
     def wait(self) -> None:
         """Until one of those under way has ended; what it ends with is kept in `failures` unless that is 0."""
@@ -111,11 +113,16 @@ def reproduce(
     after_each: Callable[[], Any],
     report: Callable[[str], None],
     at_a_time: int = 1,
+    further: Mapping[str, Sequence[str]] | None = None,
 ) -> Experiments:
-    """Run what is to do, `at_a_time` experiments at once; `after_each` writes the report. A run that crashes stops no other."""
+    """Run what is to do, `at_a_time` experiments at once; `after_each` writes the report. A run that crashes stops no other.
+
+    Args:
+        further: arguments of single experiments, before `arguments`.
+    """
     todo = Counter(run.experiment for run in planned if run.to_do)
     waiting = list(enumerate(todo.items(), 1))
-    with Experiments(arguments, scale) as experiments:
+    with Experiments(arguments, scale, further or {}) as experiments:
         while experiments.running or (waiting and experiments.stopped is None):
             while waiting and len(experiments.running) < at_a_time and experiments.stopped is None:
                 k, (name, runs) = waiting.pop(0)

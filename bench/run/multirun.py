@@ -25,7 +25,10 @@ from bench.run.job import Job
 from bench.run.progress import shown
 
 VARIABLE = "CLAIMBENCH_SWEEP"  # the file's path
+JOB = "CLAIMBENCH_JOB"  # the number of a job that has a command line of its own
 _jobs: list[Job] = []
+_due: list[bool] = []
+_swept: list[dict[str, Any]] = []
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,9 @@ def begin(jobs: Sequence[Job], lines: Sequence[Mapping[str, Any]], to_do: Sequen
         to_do: for each job whether anything of it will be computed.
         workers: jobs at a time.
     """
-    _jobs[:] = jobs
+    _jobs[:], _due[:], _swept[:] = jobs, to_do, swept(jobs, lines)
     path = Path(jobs[0].settings.results_root).absolute() / "sweeps" / f"{os.getpid()}.json"
-    content = {"swept": swept(jobs, lines), "to_do": list(to_do), "workers": workers}
+    content = {"swept": _swept, "to_do": _due, "workers": workers}
     os.environ.pop(VARIABLE, None)
     if world.rank():  # the first process speaks of places
         return
@@ -83,6 +86,13 @@ def begin(jobs: Sequence[Job], lines: Sequence[Mapping[str, Any]], to_do: Sequen
         _ended(path).unlink(missing_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
         os.environ[VARIABLE] = str(path)
+
+
+def places() -> list[tuple[Job, Place, bool]]:
+    """In the parent: each job of the multirun under way, its place, and whether anything of it will be computed."""
+    return [
+        (job, Place(number, len(_jobs), own), due) for number, (job, own, due) in enumerate(zip(_jobs, _swept, _due))
+    ]
 
 
 def swept(jobs: Sequence[Job], lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -104,9 +114,15 @@ def swept(jobs: Sequence[Job], lines: Sequence[Mapping[str, Any]]) -> list[dict[
 
 def place() -> Place | None:
     """Where the job that Hydra runs in this process stands; None outside of a multirun."""
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN or VARIABLE not in os.environ:
+    if not HydraConfig.initialized() or VARIABLE not in os.environ:
         return None
-    number, path = HydraConfig.get().job.num, Path(os.environ[VARIABLE])
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        number = HydraConfig.get().job.num
+    elif JOB in os.environ:
+        number = int(os.environ[JOB])
+    else:
+        return None
+    path = Path(os.environ[VARIABLE])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         ended = [json.loads(line) for line in _lines(_ended(path))]

@@ -101,7 +101,7 @@ class CheckSweep(Callback):
         multirun.begin(jobs, overrides, to_do, _workers(config.hydra.launcher))
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """SystemExit(2) where an experiment sweeps, and only one job of it would run."""
+        """SystemExit(2) where an experiment sweeps, and only one job of it would run; where one job was to run on a cluster."""
         if config.hydra.sweeper.params:
             chosen = config.hydra.runtime.choices.get("experiment")
             _refuse(
@@ -110,6 +110,16 @@ class CheckSweep(Callback):
                     f"add -m, or `mode: MULTIRUN` below `hydra:` in conf/experiment/{chosen}.yaml"
                 )
             )
+        if _ours(config.hydra.launcher):
+            name = config.hydra.runtime.choices["hydra/launcher"]
+            _refuse(
+                UserError(f"hydra/launcher = '{name}': takes the jobs of a sweep, and this is a single run; add -m")
+            )
+
+
+def _ours(launcher: DictConfig) -> bool:
+    """Is it a launcher of hydra_plugins/claimbench?"""
+    return str(launcher.get("_target_")).startswith("hydra_plugins.claimbench.")
 
 
 def _refuse(error: Exception) -> NoReturn:
@@ -164,7 +174,9 @@ def constructed(jobs: Sequence[Job]) -> None:
 
 
 def _workers(launcher: DictConfig) -> int:
-    """Jobs at a time: what joblib calls n_jobs and submitit array_parallelism; one in Hydra's own launcher."""
+    """Jobs at a time: ours call it parallel, joblib n_jobs and submitit array_parallelism; one in Hydra's own launcher."""
+    if _ours(launcher):
+        return launcher.parallel or os.cpu_count() or 1
     count = launcher.get("n_jobs") or launcher.get("array_parallelism") or 1
     return count if count > 0 else os.cpu_count() or 1
 

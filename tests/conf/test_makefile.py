@@ -19,6 +19,8 @@ def test_help_lists_every_target():
         "setup",
         "run",
         "test",
+        "test-cluster",
+        "test-faults",
         "smoke",
         "plan",
         "reproduce-all",

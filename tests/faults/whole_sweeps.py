@@ -1,0 +1,102 @@
+"""A sweep of six jobs and twelve runs that things happen to, and what must hold of it whatever happened.
+
+`sound(root)` is the one thing that every test of this folder asks again and again: what counts as a result, to the next sweep, to the plan and to
+whoever loads a frame, is a run of a sweep that nobody disturbed, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import forks
+from conftest import QUIET, clean_env
+
+from bench import results
+from bench.judge.plan import plan as planned
+from bench.run.curve import read_metrics
+from bench.run.result import load_result
+
+NAME = "ssvr/digits"
+LINE = ["seeds=[0,1]", "task.epochs=2", *QUIET, "checkpoint_every=0.0"]
+RUNS = 2 * 5  # seeds, methods of the experiment
+
+
+def line(root: Path, *more: str) -> list[str]:
+    """The sweep's command line."""
+    return [f"experiment={NAME}", "scale=smoke", *LINE, *more, f"results_root={root}"]
+
+
+def sweep(root: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """The sweep, to its end."""
+    return forks.run(line(root, *more), clean_env())
+
+
+def under_way(root: Path, *more: str) -> forks.Process:
+    """The sweep, started."""
+    return forks.Process(line(root, *more), clean_env())
+
+
+def lasting(folder: Path) -> dict:
+    """Result and curve without what a clock measured."""
+    result = json.loads((folder / "result.json").read_text())
+    result.pop("measured"), result.pop("checksum")
+    return {"result": result, "curve": (folder / "metrics.jsonl").read_bytes()}
+
+
+def folders(root: Path) -> list[Path]:
+    return sorted((root / "runs").glob("*/*/seed*"))
+
+
+def all_of(root: Path) -> dict[str, dict]:
+    """`lasting` of each run that has a result, by folder."""
+    done = [folder for folder in folders(root) if (folder / "result.json").exists()]
+    return {str(folder.relative_to(root)): lasting(folder) for folder in done}
+
+
+@cache
+def undisturbed() -> dict[str, dict]:
+    """What the sweep comes to."""
+    with tempfile.TemporaryDirectory() as folder:
+        done = sweep(Path(folder))
+        assert done.returncode == 0, done.stderr
+        found = all_of(Path(folder))
+    assert len(found) == RUNS
+    return found
+
+
+def plan(root: Path, said: Callable[[str], None] = lambda text: None) -> dict[str, str]:
+    """The state of each run, as `make plan` sees it."""
+    found = planned([NAME], "smoke", [*LINE, f"results_root={root}"], report=said)
+    return {str(run.folder.relative_to(root)): run.state for run in found}
+
+
+def sound(root: Path) -> set[str]:
+    """The runs that count as done: each is undisturbed, for the plan, for a frame, and on disk."""
+    states = plan(root)
+    done = {name for name, state in states.items() if state == "done"}
+    for name in done:
+        folder = root / name
+        result = load_result(folder)
+        assert {k: v for k, v in result.items() if k not in ("measured", "checksum")} == undisturbed()[name]["result"]
+        if (folder / "metrics.jsonl").read_bytes() == undisturbed()[name]["curve"]:
+            assert read_metrics(folder, result["curve"])
+    if done:
+        frame = results.load(root)
+        assert {str(Path(folder).relative_to(root)) for folder in frame["folder"]} == done
+        for row in frame.itertuples():
+            metrics = undisturbed()[str(Path(row.folder).relative_to(root))]["result"]["metrics"]
+            assert row.test_accuracy == metrics["test_accuracy"]
+    return done
+
+
+def until(condition: Callable[[], object], child: forks.Process, seconds: float = 60.0) -> None:
+    """Wait for it, or for the end of `child`."""
+    end = time.monotonic() + seconds
+    while child.poll() is None and not condition() and time.monotonic() < end:
+        time.sleep(0.005)
