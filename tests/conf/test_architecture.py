@@ -14,7 +14,7 @@ from conftest import ROOT
 from bench.run.options import options
 
 TABLE = re.compile(r"^\| (\w+) \| (.*?) \| (.*?) ?\|$", re.M)
-PACKAGES = ("bench", "methods", "datasets", "mistakes", "scripts", "hydra_plugins")
+PACKAGES = ("bench", "methods", "datasets", "mistakes", "scripts", "hydra_plugins", "examples")
 
 
 @cache
