@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -25,6 +26,7 @@ from bench.report.medians import median_interval
 from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, shown, svg
 
 DASHED = ((0, (4, 3)), (0, (1, 1.5)))  # what stands beside a line
+LETTERS = 38  # of a line beside the vertical axis
 APART = 0.13  # of the axis between two tick labels
 OPEN = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "markersize": 8}  # of published points
 
@@ -136,7 +138,7 @@ def _labels_of_axes(axes: Axes, figure: Figure, task: str) -> None:
     spec = figure.numbered
     if spec is None:
         axes.set_xlabel(axis_label(figure.x, task))
-        axes.set_ylabel(axis_label(figure.y, task) + (", ratio" if figure.relative_to else ""))
+        axes.set_ylabel(fill(axis_label(figure.y, task) + (", ratio" if figure.relative_to else ""), LETTERS))
         return
     axes.set_xlabel(literal(figure.x))
     axes.set_ylabel(literal(spec.label))
@@ -164,7 +166,7 @@ def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(most, integer=all(x == int(x) for line in found for x in line.x)))
     if "y" in figure.log:
         axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
+        axes.yaxis.set_minor_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(1.5, 0.4)))
 
 
 def _legible(ticks: Sequence[float]) -> list[str]:

@@ -42,7 +42,8 @@ STYLE = {
 
 
 def rows(figure: Figure, runs: Iterable[Record], *columns: str) -> Iterator[tuple[Record, dict[str, Any]]]:
-    """The rows that a figure is made of: those of the curves of its runs or, where a column is a config key, one row a run of its final metrics.
+    """The rows that a figure is made of: those of the curves of its runs or, where a column is a config key or no row of a run's curve has
+    them all, one row a run of its final metrics.
 
     With lines or panels `by` a column of the curve they are the curve's rows all the same.
     Runs that have not ended, or diverged, are left out.
@@ -51,9 +52,10 @@ def rows(figure: Figure, runs: Iterable[Record], *columns: str) -> Iterator[tupl
         columns: what a row must have as numbers.
     """
     keys = [name for name in columns if "." in name]
-    final = keys and ("." in figure.by or figure.by in OPTIONS)
+    alone = "." in figure.by or figure.by in OPTIONS
     for run in shown(figure, runs):
         given = {name: run.get(name) for name in keys}
+        final = alone and (keys or not any(set(columns) <= row.keys() for row in run.curve))
         for row in [run.metrics | given] if final else (own | given for own in run.curve):
             if _matches(row, figure.at) and all(isinstance(row.get(name), int | float) for name in columns):
                 yield run, row
