@@ -195,12 +195,12 @@ def adapters_dropped() -> Iterator[None]:
 
 @contextmanager
 def one_noise() -> Iterator[None]:
-    """The noise is that of epsilon = 0.5, whatever the budget."""
+    """The noise is that of epsilon = 0.2, whatever the budget."""
     from bench.tasks.generation.accounting import noise_multiplier
     from methods.private.base import Tuning
 
     def calibrated(self: Any, rate: float, steps: int) -> float:
-        return noise_multiplier(0.5, rate, steps, self.delta, self.accountant)
+        return noise_multiplier(0.2, rate, steps, self.delta, self.accountant)
 
     with patch.object(Tuning, "_calibrated", calibrated):
         yield
@@ -267,7 +267,9 @@ MISTAKES = [
         one_draw,
     ),
     Mistake("copies-summed", "each noised copy is clipped by itself, and they are summed", *DRAWS, copies_as_examples),
-    Mistake("rank-one", "adapters of a smaller rank than the shift", *SHIFT, overrides=("method.rank=1",)),
+    Mistake(
+        "rank-one", "adapters of a smaller rank than the shift", *SHIFT, overrides=("method.rank=${only_for:dplora,1}",)
+    ),
     Mistake("one-noise", "one noise multiplier for all budgets", *SHIFT, one_noise),
     Mistake("no-adapters", "adapters that never move", *DIGITS, overrides=("per_method.lr.dplora=1e-12",)),
     Mistake("most-noise", "one noise multiplier for all budgets", *DIGITS, one_noise),

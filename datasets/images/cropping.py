@@ -13,16 +13,20 @@ from bench.errors import UserError, in_one_line
 def cropped(path: Path, size: int, shorter: int, mode: Literal["RGB", "L"] = "RGB") -> np.ndarray:
     """The centre of an image, uint8 [C, size, size], C = 3 or for "L" 1, after its shorter side was resized to `shorter` >= size pixels.
 
+    It is turned as its camera says.
+
     Raises:
-        UserError: no image that can be read.
+        UserError: no image that can be read, or one with more than 8 bits a channel.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     unreadable = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
     try:
         with Image.open(path) as file:
             file.draft(mode, (2 * shorter, 2 * shorter))
-            image = file.convert(mode)
+            if file.mode.startswith("I") or file.mode == "F":
+                raise UserError(f"{path}: pixels of mode {file.mode}; images of 8 bits a channel are read")
+            image = ImageOps.exif_transpose(file).convert(mode)
     except unreadable as error:
         raise UserError(f"{path}: no image that can be read ({in_one_line(error)})") from None
     width, height = image.size

@@ -64,6 +64,8 @@ def adapted(denoiser: Denoiser, rank: int, targets: Targets = "attention", unmat
     names = {"attention": [*denoiser.projections, OUT], "qkv": [*denoiser.projections]}
     chosen = targets if isinstance(targets, list) else names[targets]
     found = matches(denoiser, chosen)
+    if not chosen:
+        raise ValueError("targets = []: names no layer; attention, qkv, or names of layers")
     lost = [name for name in chosen if not found[name]]
     if lost and (unmatched == "refuse" or not any(found.values())):
         known = ", ".join(names["attention"])

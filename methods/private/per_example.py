@@ -179,8 +179,8 @@ def _windows(layer: nn.Conv2d, x: Tensor, copies: int, size: tuple[int, int]) ->
 
 def _group_norm(layer: nn.GroupNorm, into: Gradients) -> Callable[[Tensor], Tensor]:
     def keep(x: Tensor, delta: Tensor) -> None:
-        into.add(layer.weight, lambda: into.summed((x * delta).flatten(2).sum(2)))
-        into.add(layer.bias, lambda: into.summed(delta.flatten(2).sum(2)))
+        into.add(layer.weight, lambda: into.summed((x * delta).reshape(*x.shape[:2], -1).sum(2)))
+        into.add(layer.bias, lambda: into.summed(delta.reshape(*x.shape[:2], -1).sum(2)))
 
     def forward(x: Tensor) -> Tensor:
         weight, bias = (one.view(-1, *[1] * (x.ndim - 2)) for one in (layer.weight, layer.bias))

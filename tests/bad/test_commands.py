@@ -75,7 +75,7 @@ OPTIONS = [
     ("schedule misspelt", "{small} schedule=cosin", "schedule = 'cosin': unknown; allowed: constant, cosine, steps, theory"),
     ("tracker misspelt", "{small} tracker=mlflow", "tracker = 'mlflow': unknown; allowed: none, wandb"),
     ("tracker null", "{small} tracker=null", "tracker = null: the name of one option; allowed: none, wandb"),
-    ("hardware misspelt", "{small} hardware=tpu", "hardware = 'tpu': unknown; allowed: auto, cpu, gpu"),
+    ("hardware misspelt", "{small} hardware=tpu", "hardware = 'tpu': unknown; allowed: auto, cpu, ddp, gpu, ray, slurm"),
     ("task of others", "{small} task=portfolio", "task = 'portfolio': data set 'digits' brings its own, 'classification'"),
     ("task misspelt", "{small} task=classifikation", "task = 'classifikation': unknown; .*did you mean 'classification'"),
     ("experiment null", "{small} experiment=null", "experiment = null: the name of an experiment; leave it out"),

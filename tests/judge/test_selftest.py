@@ -43,6 +43,7 @@ EXPERIMENTS = {  # likewise of one experiment
 }
 SLOW = {  # for scripts/selftest.py alone; what it saw is committed: tests/judge/test_seen_to_fail.py
     *(f"ssvr/{name}" for name in ("cifar10", "cifar10_beta", "cifar10_batch", "equal_calls", "rate_finite_sum")),
+    *(f"ssvr/{name}" for name in ("cifar100_vote", "communication")),
     *(f"doublysgd/{name}" for name in ("gaussian_vi", "complexity", "variance_tradeoff", "split_descent")),
     *(f"ngvi/{name}" for name in ("embedded", "logistic_rate", "uci", "conjugate_rate", "conjugate_sgd")),
     *(f"ngvi/{name}" for name in ("conjugate_floor", "conjugate_batch", "poisson_rate", "logistic_pd", "poisson_pd")),

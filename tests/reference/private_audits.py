@@ -121,7 +121,7 @@ class Steps:
         """Of the normals themselves; those of the first step follow the releases that were made of it."""
         squares, like = 0.0, trained(self.network)
         for k in range(self.keys["releases"]):
-            draw = generator(self.seed, "noise", first + k, self.made if k == 0 else 0)
+            draw = generator(self.seed, "noise", 97, first + k, self.made if k == 0 else 0)
             squares += sum(float(torch.randn(p.shape, generator=draw).double().square().sum()) for p in like)
         return math.sqrt(squares / (self.keys["releases"] * sum(p.numel() for p in like)))
 

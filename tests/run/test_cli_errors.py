@@ -77,11 +77,11 @@ def test_unknown_key_inside_a_yaml(tmp_path):
 
 def test_pair_that_does_not_fit_names_those_that_do(job, monkeypatch):
     from bench.errors import UserError
-    from bench.run import config
+    from bench.run import config, notes
 
-    monkeypatch.setattr(
-        config, "task_of", lambda name: "classification" if name in ("digits", "mnist") else "finite_sum"
-    )
+    brought = lambda name: "classification" if name in ("digits", "mnist") else "finite_sum"  # noqa: E731
+    for module in (config, notes):
+        monkeypatch.setattr(module, "task_of", brought)
     with pytest.raises(UserError) as caught:
         config._check_fit({"method": "mixup", "dataset": "least_squares", "task": "finite_sum"}, ["classification"])
     line = str(caught.value)

@@ -20,6 +20,7 @@ from bench.errors import UserError
 from bench.libraries import dp_accounting, opacus_accountants
 
 Accountant = Literal["prv", "pld", "rdp"]
+MOST = 1e3  # of an epsilon: more is no privacy to speak of, and more than accountants' tables can hold
 LARGEST = 1e6  # noise multiplier; what epsilon it has is the least that an accountant can state
 AIM = 5e-4  # by which a calibrated budget stays below the given one, relative; it is met to as much
 
@@ -49,19 +50,29 @@ def epsilon(q: float, sigma: float, steps: int, delta: float, accountant: Accoun
 def _spent(q: float, sigma: float, steps: int, delta: float, accountant: str) -> float:
     if q == 1 and accountant != "rdp":
         return _gaussian(math.sqrt(steps) / sigma, delta)
-    with (
-        warnings.catch_warnings()
-    ):  # of Renyi orders at the end of the list, and of exponentials beyond the largest float
-        warnings.simplefilter("ignore")
-        if accountant == "pld":
-            theirs = dp_accounting()
-            event = theirs.PoissonSampledDpEvent(q, theirs.GaussianDpEvent(sigma))
-            ledger = theirs.pld.PLDAccountant(theirs.NeighboringRelation.ADD_OR_REMOVE_ONE)
-            return float(ledger.compose(event, steps).get_epsilon(delta))
-        library = opacus_accountants()
-        ledger = (library.PRVAccountant if accountant == "prv" else library.RDPAccountant)()
-        ledger.history = [(sigma, q, steps)]
-        return float(ledger.get_epsilon(delta))
+    try:
+        with (
+            warnings.catch_warnings()
+        ):  # of Renyi orders at the end of the list, and of exponentials beyond the largest float
+            warnings.simplefilter("ignore")
+            return _by_library(q, sigma, steps, delta, accountant)
+    except (ValueError, MemoryError):
+        raise UserError(
+            f"delta = {delta:g}: accountant = {accountant} cannot state what {steps} releases with noise_multiplier = {sigma:.4g} cost; "
+            "a larger delta, a smaller epsilon, or another accountant"
+        ) from None
+
+
+def _by_library(q: float, sigma: float, steps: int, delta: float, accountant: str) -> float:
+    if accountant == "pld":
+        theirs = dp_accounting()
+        event = theirs.PoissonSampledDpEvent(q, theirs.GaussianDpEvent(sigma))
+        ledger = theirs.pld.PLDAccountant(theirs.NeighboringRelation.ADD_OR_REMOVE_ONE)
+        return float(ledger.compose(event, steps).get_epsilon(delta))
+    library = opacus_accountants()
+    ledger = (library.PRVAccountant if accountant == "prv" else library.RDPAccountant)()
+    ledger.history = [(sigma, q, steps)]
+    return float(ledger.get_epsilon(delta))
 
 
 def _gaussian(mu: float, delta: float) -> float:
@@ -86,8 +97,8 @@ def noise_multiplier(budget: float, q: float, steps: int, delta: float, accounta
     Raises:
         UserError: no noise is enough (PRV never states less than its error), or as `epsilon`.
     """
-    if not budget > 0:
-        raise UserError(f"epsilon = {budget}: above 0, or null for no privacy")
+    if not 0 < budget <= MOST:
+        raise UserError(f"epsilon = {budget:g}: above 0 and at most {MOST:g}, or null for no privacy")
     refusal = UserError(
         f"epsilon = {budget}: less than accountant = {accountant} can state; larger, or accountant = pld"
     )

@@ -18,3 +18,7 @@ def begun(method: Any, problem: Problem) -> int:
         return method.begin(problem)
     except ValueError as error:
         raise UserError(f"method.{error}") from error
+    except UserError as error:
+        if str(error).partition(" ")[0] in vars(method):
+            raise type(error)(f"method.{error}") from error
+        raise

@@ -62,7 +62,7 @@ def plant(pair: Pair, count: int, seed: int) -> tuple[Pair, Canaries]:
 
     A canary is a pattern of 4 x 4 cells, black or white in each channel by a fair coin, of a random class: like no
     image of a set, and hardly like another canary.
-    The number of private images depends on the coins: a method's rates are to be computed from `pair`'s, without canaries.
+    The number of private images is public, as everywhere, with the canaries that are among them.
     """
     draws = generator(seed, "data", STREAM)
     channels, side, _ = pair.shape

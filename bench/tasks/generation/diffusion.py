@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.errors import UserError
 from bench.libraries import diffusers
-from bench.types import NonNegativeFloat, PositiveFloat, PositiveInt
+from bench.types import PositiveFloat, PositiveInt, Probability
 
 ROWS = 1024  # sampled at a time
 Network = Callable[
@@ -44,7 +44,7 @@ class Schedule:
         beta_start: PositiveFloat = 0.0015,
         beta_end: PositiveFloat = 0.0195,
         sampling_steps: PositiveInt = 200,
-        eta: NonNegativeFloat = 1.0,
+        eta: Probability = 1.0,
         clip: bool = True,
     ) -> None:
         if not beta_start <= beta_end < 1:

@@ -24,6 +24,8 @@ from bench.tasks.generation.gaussian_noise import gaussian
 from bench.tasks.generation.poisson import poisson_batch
 
 SAMPLING = "poisson"
+RELEASES = 97  # of streams: of batches and noise alone, so that nothing else that is drawn tells of either
+CLIPS = (1e-30, 1e30)  # beyond them noise or its square is no number of 32 bits
 ONCE = 1e-9  # probability below which draws are not of the law that the accountant assumes
 ROUNDING = 1e-9  # of an epsilon, relative
 
@@ -71,8 +73,10 @@ class Ledger:
     ) -> None:
         if n < 1:
             raise UserError("the data set has no private examples; at least one")
-        if not clip > 0:
-            raise UserError(f"clip = {clip}: the largest norm of an example's gradient; above 0")
+        if not CLIPS[0] <= clip <= CLIPS[1]:
+            raise UserError(
+                f"clip = {clip}: the largest norm of an example's gradient; from {CLIPS[0]:g} to {CLIPS[1]:g}"
+            )
         epsilon(rate, noise_multiplier, 0, delta)  # their ranges
         self.n, self.rate, self.noise_multiplier, self.clip, self.steps = n, rate, noise_multiplier, clip, steps
         self.delta, self.target_epsilon, self.accountant = delta, target_epsilon, accountant
@@ -174,7 +178,7 @@ class Ledger:
 
     def _stream(self, name: Any, step: int, device: torch.device | str = "cpu") -> torch.Generator | None:
         """Of the step's next release: each time that it is made counts."""
-        return None if self.secure else generator(self.seed, name, step, self._made[step], device=device)
+        return None if self.secure else generator(self.seed, name, RELEASES, step, self._made[step], device=device)
 
     def _record(self, release: dict[str, Any]) -> None:
         if self.journal is not None:

@@ -18,6 +18,7 @@ from bench.run.build import build
 from bench.run.session import Session
 from bench.seeding import generator
 from bench.tasks.generation.begun import begun
+from bench.tasks.generation.coverage import NEIGHBOURS
 from bench.tasks.generation.diffusion import Schedule
 from bench.tasks.generation.features import GIVEN_SEED
 from bench.tasks.generation.loop_grid import thumbnails as thumbnail_rows
@@ -27,7 +28,7 @@ from bench.tasks.generation.loop_setup import Ground, classifier, denoiser_of, p
 from bench.tasks.generation.pair import Pair, as_bytes
 from bench.tasks.generation.pretraining import Training
 from bench.tasks.generation.protocol import Method
-from bench.types import Decay, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from bench.types import Decay, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 
 BATCHES_SEEDS = False
 FEWEST = 10  # samples, and two of each class
@@ -44,7 +45,7 @@ def run(
     beta_start: PositiveFloat,
     beta_end: PositiveFloat,
     sampling_steps: PositiveInt,
-    eta: NonNegativeFloat,
+    eta: Probability,
     pretraining_steps: PositiveInt,
     pretraining_batch_size: PositiveInt,
     pretraining_lr: PositiveFloat,
@@ -99,8 +100,9 @@ def run(
     if not generating.sample(samples):
         return
     with session.clock.paused():
-        generating.measure(inception, classifier_epochs, membership)
-    generating.finish(grid, thumbnails)
+        sound = generating.measure(inception, classifier_epochs, membership)
+    if sound:
+        generating.finish(grid, thumbnails)
 
 
 def _check(session: Session, samples: int, canaries: int, pair: Pair) -> None:
@@ -110,6 +112,10 @@ def _check(session: Session, samples: int, canaries: int, pair: Pair) -> None:
         )
     if samples < (least := max(FEWEST, 2 * pair.num_classes)):
         raise UserError(f"task.samples = {samples}: too few to measure anything by; at least {least}")
+    if len(pair.private_y) <= NEIGHBOURS:
+        raise UserError(
+            f"the data set has {len(pair.private_y)} private images; at least {NEIGHBOURS + 1}, to measure samples by"
+        )
     if canaries == 1:
         raise UserError("task.canaries = 1: an audit needs two or more; 0: no audit")
 
@@ -193,6 +199,11 @@ class Generating:
             self.final |= {"epsilon": spent, "delta": ledger.delta}
             self.session.report(
                 f"{job.title}: epsilon = {spent:.4g} at delta = {ledger.delta:g}, one private image added or removed"
+                + (
+                    ""
+                    if ledger.secure
+                    else "; against who does not know the seed (method.secure=true: against everyone)"
+                )
             )
         if notice := getattr(self.method, "notice", None) or ledger.notice:
             self.session.report(f"{job.title}: {notice}")
@@ -208,13 +219,17 @@ class Generating:
             try:
                 self.drawn.append(as_bytes(space.decode(self._some(labels, stream))))
             except ValueError as error:
-                self.session.report(f"{self.session.job.title}: {error}")
-                self.run.finish("diverged", **self.final)
-                return False
+                return self._diverged(str(error))
             if self.session.due():
                 self._save()
         self.x = torch.cat(self.drawn)
         return True
+
+    def _diverged(self, why: str) -> bool:
+        """False: the run has ended."""
+        self.session.report(f"{self.session.job.title}: {why}")
+        self.run.finish("diverged", **self.final)
+        return False
 
     @torch.no_grad()
     def _some(self, labels: Tensor, stream: torch.Generator) -> Tensor:
@@ -223,10 +238,15 @@ class Generating:
             return self.method.sample(labels, stream)
         return self.ground.schedule.sample(network, labels, shape, stream)
 
-    def measure(self, inception: bool, epochs: int, most: int) -> None:
-        """Every metric, of the samples and of the network."""
+    def measure(self, inception: bool, epochs: int, most: int) -> bool:
+        """Every metric, of the samples and of the network; False where its losses are no numbers, and the run has ended as diverged."""
         ground, network = self.ground, self.method.network()
         pair, encode = ground.pair, ground.space.encode
+        if (
+            network is not None
+            and not self.yardstick.losses(network, encode(pair.held_x), pair.held_y).isfinite().all()
+        ):
+            return self._diverged("the network's losses are not finite")
         found = fidelity(self.session, pair, self.x, self.features, inception) | usefulness(
             pair, self.x, self.y, epochs, self.seed
         )
@@ -240,6 +260,7 @@ class Generating:
             found |= audited(network, self.yardstick, encode(ground.canaries.x), ground.canaries, delta)
         self.session.progress.note(self.steps + 1, **found)
         self.final |= found | {"samples": len(self.x), "reference_images": len(pair.private_y)}
+        return True
 
     def finish(self, grid: int, thumbnails: int) -> None:
         """The picture of the samples, their rows, and the end."""

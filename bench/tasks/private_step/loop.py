@@ -98,6 +98,10 @@ class Look:
             pair, self.x, self.y, denoiser, None, lambda x: x, self.tied, self._open_ledger, self.seed, device
         )
         self.method: Method = build("method", parts["method"])
+        if getattr(self.method, "noise_multiplicity", 1) > MOST:
+            raise UserError(
+                f"method.noise_multiplicity = {self.method.noise_multiplicity}: an image has {MOST} draws here; at most that"
+            )
         self.steps = begun(self.method, problem)
         if not self.ledgers or not self.ledgers[0].noise_multiplier:
             raise UserError("method.epsilon: null, which makes no private step; a number")

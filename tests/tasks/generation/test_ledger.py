@@ -12,6 +12,7 @@ import torch
 from scipy.stats import binom, chisquare, kstest
 
 from bench.errors import UserError
+from bench.seeding import stream_seed
 from bench.tasks.generation import gaussian_noise, ledger, poisson
 from bench.tasks.generation.accounting import epsilon
 from bench.tasks.generation.gaussian_noise import secure_normal
@@ -89,6 +90,14 @@ def test_secure_draws_have_no_seed(tmp_path):
     assert not torch.equal(released(one, 0), released(two, 0))
     assert one._stream("noise", 1) is None
     assert set(json.loads(path.read_text())) == {"step", "sampling", "n", "rate", "noise_multiplier", "clip"}
+
+
+@pytest.mark.parametrize("name", ["noise", "order"])
+def test_nothing_else_is_drawn_from_the_streams_of_releases(name):
+    """Sampling, pretraining and classifiers draw from (name, a stream's number, part or epoch): what starts a sample must not tell the noise of a step."""
+    one = Ledger(n=100, rate=0.2, noise_multiplier=1.0, clip=1.0, steps=200, delta=1e-5)
+    others = {stream_seed(0, name, *at) for first in range(200) for at in [(first,), *((first, k) for k in range(200))]}
+    assert not {one._stream(name, step).initial_seed() for step in range(200)} & others
     assert not any(isinstance(value, torch.Generator) for value in vars(one).values())
 
 
