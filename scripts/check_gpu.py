@@ -23,7 +23,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.errors import UserError, allowed_list, in_one_line, nearest
-from bench.judge.device import HostRandom, Measured, computed, distance, first_at_hand, on, representatives, tolerances
+from bench.judge.device import (
+    STEPS,
+    HostRandom,
+    Measured,
+    computed,
+    distance,
+    first_at_hand,
+    on,
+    representatives,
+    tolerances,
+)
 from bench.run.atomic import write_atomic
 from bench.run.cli import one_line
 from bench.run.compose import compose
@@ -39,7 +49,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "compile": {"compile": True},
 }
 TINY = 1e-12  # allowed of a metric that is 0 and stays so
-BF16 = 2.0**-8  # a step of its last place
 PEAKS = {"H100": (67e12, 989e12), "H200": (67e12, 989e12), "A100": (19.5e12, 312e12)}  # operations a second: fp32, bf16
 HEAD = "| task | job | on | worst metric | off / allowed | seconds / CPU | images/s | MiB | peak rate | waits |"
 
@@ -94,7 +103,7 @@ def _task(task: str, jobs: list[Job], kind: str, name: str) -> list[Row]:
     job, reference = found
     timed, counter = computed(job), FlopCounterMode(display=False)
     computed(job, counter)
-    allowed = {"fp32": tolerances(job, reference), "bf16": tolerances(job, reference, BF16)}
+    allowed = {"fp32": tolerances(job, reference), "bf16": tolerances(job, reference, STEPS[torch.bfloat16])}
     rows = []
     for variant, keys in VARIANTS.items():
         own = on(job, **{"device": kind, "threads": None} | keys)

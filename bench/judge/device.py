@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,21 +72,14 @@ def computed(job: Job, *modes: AbstractContextManager[Any], watched: bool = Fals
         device.forget_peak_memory()
         session = Session(job, [run], device, StopSignal(), watch, lambda line: None)
         begun = time.perf_counter()
-        with _all(*modes, counted(watch) if watched else nullcontext()):
+        with ExitStack() as entered:
+            for mode in (*modes, *([counted(watch)] if watched else [])):
+                entered.enter_context(mode)
             session.advance(session.start())
         device.synchronize()
         seconds = session.clock.read() or time.perf_counter() - begun
         metrics = {name: float(value) for name, value in (run.final or {}).items() if isinstance(value, int | float)}
         return Measured(metrics, seconds, session.examples, device.peak_memory(), watch)
-
-
-@contextmanager
-def _all(*modes: AbstractContextManager[Any]) -> Iterator[None]:
-    if not modes:
-        yield
-        return
-    with modes[0], _all(*modes[1:]):
-        yield
 
 
 class Rounding(TorchDispatchMode):

@@ -242,22 +242,20 @@ class Generating:
         """Every metric, of the samples and of the network; False where its losses are no numbers, and the run has ended as diverged."""
         ground, network = self.ground, self.method.network()
         pair, encode = ground.pair, ground.space.encode
-        if (
-            network is not None
-            and not self.yardstick.losses(network, encode(pair.held_x), pair.held_y).isfinite().all()
-        ):
-            return self._diverged("the network's losses are not finite")
         found = fidelity(self.session, pair, self.x, self.features, inception) | usefulness(
             pair, self.x, self.y, epochs, self.seed
         )
-        if network is not None and most:
-            held = encode(pair.held_x), pair.held_y
-            found |= membership(
-                network, self.yardstick, (encode(pair.private_x), pair.private_y), held, most, self.seed
-            )
-        if network is not None and ground.canaries is not None:
-            delta = self.final.get("delta", 0.0)
-            found |= audited(network, self.yardstick, encode(ground.canaries.x), ground.canaries, delta)
+        try:
+            if network is not None and most:
+                held = encode(pair.held_x), pair.held_y
+                found |= membership(
+                    network, self.yardstick, (encode(pair.private_x), pair.private_y), held, most, self.seed
+                )
+            if network is not None and ground.canaries is not None:
+                delta = self.final.get("delta", 0.0)
+                found |= audited(network, self.yardstick, encode(ground.canaries.x), ground.canaries, delta)
+        except ValueError as error:
+            return self._diverged(str(error))
         self.session.progress.note(self.steps + 1, **found)
         self.final |= found | {"samples": len(self.x), "reference_images": len(pair.private_y)}
         return True
