@@ -14,6 +14,7 @@ from bench.judge.plan import jobs
 from bench.libraries import dp_accounting, opacus_accountants
 from bench.models.unet import Denoiser
 from bench.seeding import generator
+from bench.tasks.generation.ledger import RELEASES
 from bench.tasks.private_budget.loop import projections
 from bench.tasks.private_budget.note import NOTE
 
@@ -53,7 +54,7 @@ def test_all_metrics(go, job, method):
         assert 0.99 * EPSILON < opacus("PRVAccountant", sigma) <= EPSILON
         assert 0.99 * EPSILON < opacus("RDPAccountant", found["noise_multiplier_rdp"]) <= EPSILON
         cost = pld(sigma / copies)
-        draw, shapes = generator(seed, "noise", 0, 0), trained_shapes(method, network, layers)
+        draw, shapes = generator(seed, "noise", RELEASES, 0, 0), trained_shapes(method, network, layers)
         wanted = {
             "trainable_parameters": (added or whole) + classes,
             "adapter_parameters": added,
