@@ -8,7 +8,7 @@ Shapes: n workers, S seeds, d dimension.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from bench.errors import UserError
 from bench.run.build import build
-from bench.run.loading import load
 from bench.run.session import Session
 from bench.tasks.vote.draws import SERVER, WORKERS, Uniforms
 from bench.tasks.vote.protocol import Method, Problem
+from bench.tasks.vote.theory import scaled
 from bench.types import Fraction, PositiveInt
 
 BATCHES_SEEDS = True
@@ -40,22 +40,6 @@ def run(
     problem: Problem = build("dataset", parts["dataset"], session.seeds, device=session.device.device)
     methods = [build("method", scaled(parts["method"], horizon, problem.dim, theory)) for horizon in sorted(horizons)]
     Descents(session, problem, methods, sorted(horizons), tail).run(state)
-
-
-def scaled(node: Mapping[str, Any], horizon: int, dim: int, theory: bool) -> dict[str, Any]:
-    """A method's keys for a horizon: `lr` and `beta` times the theory's factors, beta at most 1; without a theory as they are.
-
-    Raises:
-        UserError: a beta above 1 that is no multiple of a theory's.
-    """
-    if not theory:
-        if node.get("beta", 1.0) > 1:
-            beta = node["beta"]
-            raise UserError(f"method.beta = {beta}: the weight of the new gradient is at most 1; or task.theory=true")
-        return dict(node)
-    factors = load(str(node["_target_"])).theory(horizon, dim)
-    found = dict(node) | {key: node[key] * factor for key, factor in factors.items() if key in node}
-    return found | ({"beta": min(1.0, found["beta"])} if "beta" in found else {})
 
 
 class Descents:

@@ -9,7 +9,6 @@ Shapes: n workers, m of them in this process.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,12 +17,12 @@ from torch import Tensor, nn
 
 from bench.errors import UserError
 from bench.run.build import build
-from bench.run.loading import load
 from bench.run.session import Session
 from bench.seeding import stream_seed
 from bench.tasks.classification.augment import Augmenter
 from bench.tasks.classification.evaluation import Evaluation
 from bench.tasks.classification.images import LabelledImages
+from bench.tasks.vote.theory import scaled
 from bench.tasks.vote_images.ballot import Ballot
 from bench.tasks.vote_images.gradients import Gradients
 from bench.tasks.vote_images.protocol import Method
@@ -74,7 +73,7 @@ def run(
     model = _model(session, data)
     length = max(1, len(data.train_y) // (workers * batch_size))
     dim = sum(p.numel() for p in model.parameters())
-    method = build("method", scaled(session.job.parts["method"], epochs * length, dim) if theory else _own(session))
+    method = build("method", scaled(session.job.parts["method"], epochs * length, dim, theory))
     training = Training(
         session, model, method, batches, wire, batched=gradients == "batched", epochs=epochs, length=length
     )
@@ -88,27 +87,6 @@ def run(
 
 
 who_has = shards  # `shards` is a key of the task
-
-
-def _own(session: Session) -> Mapping[str, Any]:
-    """The method's keys as they are.
-
-    Raises:
-        UserError: a beta above 1 that is no multiple of a theory's.
-    """
-    node = session.job.parts["method"]
-    if node.get("beta", 1.0) > 1:
-        raise UserError(
-            f"method.beta = {node['beta']}: the weight of the new gradient is at most 1; or task.theory=true"
-        )
-    return node
-
-
-def scaled(node: Mapping[str, Any], steps: int, dim: int) -> dict[str, Any]:
-    """A method's keys times its theory's factors for so many steps and parameters; beta at most 1."""
-    factors = load(str(node["_target_"])).theory(steps, dim)
-    found = {key: value * factors.get(key, 1.0) if key in factors else value for key, value in node.items()}
-    return found | ({"beta": min(1.0, found["beta"])} if "beta" in found else {})
 
 
 def _model(session: Session, data: LabelledImages) -> nn.Module:
