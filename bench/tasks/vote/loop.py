@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench.errors import UserError
 from bench.run.build import build
+from bench.run.loading import load
 from bench.run.session import Session
 from bench.tasks.vote.draws import SERVER, WORKERS, Uniforms
 from bench.tasks.vote.protocol import Method, Problem
@@ -38,8 +39,10 @@ def run(
         raise UserError(f"task.horizons = {horizons}: a list of distinct iteration counts")
     parts = session.job.parts
     problem: Problem = build("dataset", parts["dataset"], session.seeds, device=session.device.device)
-    methods = [build("method", scaled(parts["method"], horizon, problem.dim, theory)) for horizon in sorted(horizons)]
-    Descents(session, problem, methods, sorted(horizons), tail).run(state)
+    kind, order = load(str(parts["method"]["_target_"])), sorted(horizons)
+    factors = [kind.theory(horizon, problem.dim) if theory else None for horizon in order]
+    methods = [build("method", scaled(parts["method"], of_one)) for of_one in factors]
+    Descents(session, problem, methods, order, tail).run(state)
 
 
 class Descents:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.errors import UserError
 from bench.run.build import build
+from bench.run.loading import load
 from bench.run.session import Session
 from bench.seeding import stream_seed
 from bench.tasks.classification.augment import Augmenter
@@ -73,7 +74,9 @@ def run(
     model = _model(session, data)
     length = max(1, len(data.train_y) // (workers * batch_size))
     dim = sum(p.numel() for p in model.parameters())
-    method = build("method", scaled(session.job.parts["method"], epochs * length, dim, theory))
+    node = session.job.parts["method"]
+    factors = load(str(node["_target_"])).theory(epochs * length, dim) if theory else None
+    method = build("method", scaled(node, factors))
     training = Training(
         session, model, method, batches, wire, batched=gradients == "batched", epochs=epochs, length=length
     )
