@@ -15,10 +15,11 @@ RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, CONFIG, LOCK = (
     "lock",
 )
 VALUES, SHEET = "values.csv", "sheet.png"  # of the valuation of points
-SAMPLES, LEDGER = "samples.png", "ledger.jsonl"  # of generation: a grid of images, every private release of an attempt
+# of generation: a grid of images, every private release of an attempt, what was learnt
+SAMPLES, LEDGER, MODEL = "samples.png", "ledger.jsonl", "model.zip"
 NEW = ".new"  # ends the names of an attempt's files while the result that they replace still stands
-REPLACED = (ENVIRONMENT, METRICS, LEDGER, RESULT)  # in the order in which they are put in place
-FILES = {RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, LOCK, VALUES, SHEET, SAMPLES, LEDGER} | {
+REPLACED = (ENVIRONMENT, METRICS, LEDGER, MODEL, RESULT)  # in the order in which they are put in place
+FILES = {RESULT, METRICS, ENVIRONMENT, ERROR, CHECKPOINT, LOCK, VALUES, SHEET, SAMPLES, LEDGER, MODEL} | {
     name + NEW for name in REPLACED
 }  # of a seed's folder
 _NAMES = "|".join(map(re.escape, sorted(FILES | {CONFIG}, reverse=True)))

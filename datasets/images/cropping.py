@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from bench.errors import UserError, in_one_line
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 
 def cropped(path: Path, size: int, shorter: int, mode: Literal["RGB", "L"] = "RGB") -> np.ndarray:
     """The centre of an image, uint8 [C, size, size], C = 3 or for "L" 1, after its shorter side was resized to `shorter` >= size pixels.
 
-    It is turned as its camera says.
+    It is turned as its camera says; what is transparent shows white.
 
     Raises:
         UserError: no image that can be read, or one with more than 8 bits a channel.
@@ -26,7 +29,7 @@ def cropped(path: Path, size: int, shorter: int, mode: Literal["RGB", "L"] = "RG
             file.draft(mode, (2 * shorter, 2 * shorter))
             if file.mode.startswith("I") or file.mode == "F":
                 raise UserError(f"{path}: pixels of mode {file.mode}; images of 8 bits a channel are read")
-            image = ImageOps.exif_transpose(file).convert(mode)
+            image = _opaque(ImageOps.exif_transpose(file)).convert(mode)
     except unreadable as error:
         raise UserError(f"{path}: no image that can be read ({in_one_line(error)})") from None
     width, height = image.size
@@ -35,6 +38,16 @@ def cropped(path: Path, size: int, shorter: int, mode: Literal["RGB", "L"] = "RG
     left, top = (image.width - size) // 2, (image.height - size) // 2
     found = np.asarray(image.crop((left, top, left + size, top + size)))
     return found[None] if mode == "L" else found.transpose(2, 0, 1)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """An image on white where it has transparent pixels, whose hidden colours are no part of it."""
+    if not image.has_transparency_data:
+        return image
+    from PIL import Image
+
+    over = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
 
 
 def all_cropped(folder: Path, names: list[str], size: int) -> np.ndarray:

@@ -171,6 +171,7 @@ class Tuning:
             total += float(loss.detach())
         if len(batch):
             self._update([p.new_zeros(p.shape) if p.grad is None else p.grad for p in self._trained.values()])
+        self.ledger.passed(step)
         return {"loss": total, **self._cost()} if len(batch) else {}
 
     def _update(self, gradient: list[Tensor]) -> None:

@@ -55,6 +55,11 @@ class Autoencoder(nn.Module):
         means = [self.net.encode(part).latent_dist.mean for part in x.split(ROWS)]
         return self.scale * torch.cat(means)
 
+    def save(self, folder: Path | str) -> None:
+        """As diffusers saves it; `scaling_factor` of its config is the factor from means to latents."""
+        self.net.register_to_config(scaling_factor=float(self.scale))
+        self.net.save_pretrained(folder)
+
     def decode(self, z: Tensor) -> Tensor:
         """Images [n, C, S, S], in [-1, 1] or a little beyond, of latents; differentiable."""
         return torch.cat([self.net.decode(part / self.scale).sample for part in z.split(ROWS)])

@@ -28,6 +28,11 @@ def save_network(denoiser: Denoiser, folder: Path | str) -> None:
     net.save_pretrained(folder)
 
 
+def save_base(denoiser: Denoiser, folder: Path | str) -> None:
+    """The network that adapters go onto, as diffusers saves it: the weights before tuning, but for the classes' embeddings."""
+    _plain(denoiser).save_pretrained(folder)
+
+
 def save_adapters(denoiser: Denoiser, folder: Path | str) -> None:
     """The adapters, and the classes' embeddings that were trained with them, as peft saves them (adapter_config.json, safetensors).
 

@@ -24,6 +24,7 @@ from bench.tasks.generation.gaussian_noise import gaussian
 from bench.tasks.generation.poisson import poisson_batch
 
 SAMPLING = "poisson"
+UNIT = "one private image added or removed"
 RELEASES = 97  # of streams: of batches and noise alone, so that nothing else that is drawn tells of either
 CLIPS = (1e-30, 1e30)  # beyond them noise or its square is no number of 32 bits
 ONCE = 1e-9  # probability below which draws are not of the law that the accountant assumes
@@ -117,6 +118,10 @@ class Ledger:
             self._sampled += len(self._drawn[step])
             self._batches += 1
         return self._drawn[step]
+
+    def passed(self, step: int) -> None:
+        """The step makes no release: its batch is forgotten."""
+        self._drawn.pop(step, None)
 
     def noise(self, step: int, like: Sequence[Tensor], rows: Tensor | None = None) -> list[Tensor]:
         """N(0, (sigma C)^2) in the shapes of `like`, for the release of a step's batch, once; it is in the journal before this returns.

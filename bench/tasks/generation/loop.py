@@ -15,14 +15,17 @@ from torch import Tensor
 
 from bench.errors import UserError
 from bench.run.build import build
+from bench.run.files import MODEL
 from bench.run.session import Session
 from bench.seeding import generator
 from bench.tasks.generation.begun import begun
 from bench.tasks.generation.coverage import NEIGHBOURS
 from bench.tasks.generation.diffusion import Schedule
 from bench.tasks.generation.features import GIVEN_SEED
+from bench.tasks.generation.ledger import UNIT
 from bench.tasks.generation.loop_grid import thumbnails as thumbnail_rows
 from bench.tasks.generation.loop_grid import write_grid
+from bench.tasks.generation.loop_keep import write_model
 from bench.tasks.generation.loop_measure import Yardstick, audited, fidelity, membership, usefulness
 from bench.tasks.generation.loop_setup import Ground, classifier, denoiser_of, prepared
 from bench.tasks.generation.pair import Pair, as_bytes
@@ -62,8 +65,9 @@ def run(
     canaries: NonNegativeInt,
     grid: PositiveInt,
     thumbnails: NonNegativeInt,
+    save_model: bool = False,
 ) -> None:
-    """Learn, write samples.png and ledger.jsonl into the run's folder, log the loss on public images and finish with the metrics.
+    """Learn, write samples.png, ledger.jsonl and, if it is asked for, model.zip into the run's folder, and finish with the metrics.
 
     `noise_multiplier` and `releases` are left out of a method that opens no ledger, `epsilon` and `delta` also of one without noise, and the attacks by
     the loss where a method has no denoiser. There are no accuracies where images have no classes.
@@ -82,6 +86,7 @@ def run(
         membership: private images, and as many held out, of the attack; membership_draws: of time and noise, K, of each loss.
         canaries: planted images of the audit; at least two, or none.
         grid, thumbnails: images of a class in samples.png, and as rows of the curve.
+        save_model: write model.zip (loop_keep); that of secure releases, which cannot be made again, always is.
 
     Raises:
         UserError: keys that do not fit, or a ledger whose records do not carry the guarantee that was asked for: no epsilon is stated.
@@ -102,7 +107,7 @@ def run(
     with session.clock.paused():
         sound = generating.measure(inception, classifier_epochs, membership)
     if sound:
-        generating.finish(grid, thumbnails)
+        generating.finish(grid, thumbnails, save_model)
 
 
 def _check(session: Session, samples: int, canaries: int, pair: Pair) -> None:
@@ -146,11 +151,19 @@ class Generating:
         self.yardstick = Yardstick(
             ground.schedule, torch.empty(ground.space.shape, device=session.device.device), draws, self.seed
         )
+        self.untuned = self._canary_losses()
         self.done, self.drawn = 0, list[Tensor]()
         if state is not None:
             self.method.load_state_dict(state["method"])
             self.done, self.drawn = state["step"], state["samples"]
         self.final: dict[str, Any] = {"steps": self.steps, "trainable_parameters": self.method.trainable_parameters}
+
+    def _canary_losses(self) -> Tensor | None:
+        """[m] of the planted images, by the network as it is; None without an audit."""
+        canaries, network = self.ground.canaries, self.method.network()
+        if canaries is None:
+            return None
+        return self.yardstick.losses(network, self.ground.space.encode(canaries.x), canaries.y)
 
     def _save(self) -> None:
         self.session.save({"step": self.done, "method": self.method.state_dict(), "samples": self.drawn})
@@ -198,7 +211,7 @@ class Generating:
         if math.isfinite(spent):
             self.final |= {"epsilon": spent, "delta": ledger.delta}
             self.session.report(
-                f"{job.title}: epsilon = {spent:.4g} at delta = {ledger.delta:g}, one private image added or removed"
+                f"{job.title}: epsilon = {spent:.4g} at delta = {ledger.delta:g}, {UNIT}"
                 + (
                     ""
                     if ledger.secure
@@ -251,19 +264,26 @@ class Generating:
                 found |= membership(
                     network, self.yardstick, (encode(pair.private_x), pair.private_y), held, most, self.seed
                 )
-            if network is not None and ground.canaries is not None:
-                delta = self.final.get("delta", 0.0)
-                found |= audited(network, self.yardstick, encode(ground.canaries.x), ground.canaries, delta)
+            if ground.canaries is not None:
+                learnt = self.untuned - self._canary_losses()
+                found |= audited(learnt, ground.canaries, self.final.get("delta", 0.0))
         except ValueError as error:
             return self._diverged(str(error))
         self.session.progress.note(self.steps + 1, **found)
         self.final |= found | {"samples": len(self.x), "reference_images": len(pair.private_y)}
         return True
 
-    def finish(self, grid: int, thumbnails: int) -> None:
-        """The picture of the samples, their rows, and the end."""
+    def finish(self, grid: int, thumbnails: int, save_model: bool) -> None:
+        """The picture of the samples, their rows, what is taken away, and the end."""
         for row in thumbnail_rows(self.ground.pair, self.x, self.y, thumbnails):
             self.run.log(self.steps, **row)
         path = write_grid(self.run.folder, self.ground.pair, self.x, self.y, grid)
         self.session.report(f"samples of each class: {path}")
+        ledger, ground = self.ground.ledger, self.ground
+        if save_model or (ledger is not None and ledger.secure):
+            network, autoencoder = self.method.network(), ground.space.autoencoder
+            path = write_model(
+                self.run.folder, network, ground.schedule, autoencoder, ledger, ground.pair, (self.x, self.y)
+            )
+            self.session.report(f"what was learnt: {self.run.folder / MODEL} ({path.stat().st_size / 1e6:.1f} MB)")
         self.run.finish(**self.final)

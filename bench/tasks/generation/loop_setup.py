@@ -17,7 +17,7 @@ from bench.run.files import LEDGER, beside
 from bench.run.session import Session
 from bench.run.stopping import pause
 from bench.seeding import stream_seed
-from bench.tasks.generation.autoencoder import autoencoder
+from bench.tasks.generation.autoencoder import Autoencoder, autoencoder
 from bench.tasks.generation.canary import Canaries, plant
 from bench.tasks.generation.diffusion import Schedule
 from bench.tasks.generation.embedding import public_classifier
@@ -40,11 +40,13 @@ class Space:
         encode: images uint8 [n, C, S, S] to float32 [n, c, s, s].
         decode: the way back, to float32 [n, C, S, S] in [-1, 1] or a little beyond; differentiable.
         shape: (c, s, s).
+        autoencoder: of latents.
     """
 
     encode: Callable[[Tensor], Tensor]
     decode: Callable[[Tensor], Tensor]
     shape: tuple[int, int, int]
+    autoencoder: Autoencoder | None = None
 
 
 @dataclass
@@ -154,4 +156,4 @@ def latents(session: Session, pair: Pair, training: Training) -> Space:
     """The latents of an autoencoder that is trained on the public images."""
     x = as_float(pair.public_x)
     network = autoencoder(x, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report, partial(pause, session))
-    return Space(lambda x: network.encode(as_float(x)), network.decode, tuple(network.encode(x[:1]).shape[1:]))
+    return Space(lambda x: network.encode(as_float(x)), network.decode, tuple(network.encode(x[:1]).shape[1:]), network)
