@@ -31,7 +31,7 @@ from bench.tasks.generation.loop_setup import Ground, classifier, denoiser_of, p
 from bench.tasks.generation.pair import Pair, as_bytes
 from bench.tasks.generation.pretraining import Training
 from bench.tasks.generation.protocol import Method
-from bench.types import Decay, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from bench.types import Added, Decay, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 
 BATCHES_SEEDS = False
 FEWEST = 10  # samples, and two of each class
@@ -65,7 +65,7 @@ def run(
     canaries: NonNegativeInt,
     grid: PositiveInt,
     thumbnails: NonNegativeInt,
-    save_model: bool = False,
+    save_model: Added[bool] = False,
 ) -> None:
     """Learn, write samples.png, ledger.jsonl and, if it is asked for, model.zip into the run's folder, and finish with the metrics.
 
