@@ -151,19 +151,11 @@ class Generating:
         self.yardstick = Yardstick(
             ground.schedule, torch.empty(ground.space.shape, device=session.device.device), draws, self.seed
         )
-        self.untuned = self._canary_losses()
         self.done, self.drawn = 0, list[Tensor]()
         if state is not None:
             self.method.load_state_dict(state["method"])
             self.done, self.drawn = state["step"], state["samples"]
         self.final: dict[str, Any] = {"steps": self.steps, "trainable_parameters": self.method.trainable_parameters}
-
-    def _canary_losses(self) -> Tensor | None:
-        """[m] of the planted images, by the network as it is; None without an audit."""
-        canaries, network = self.ground.canaries, self.method.network()
-        if canaries is None:
-            return None
-        return self.yardstick.losses(network, self.ground.space.encode(canaries.x), canaries.y)
 
     def _save(self) -> None:
         self.session.save({"step": self.done, "method": self.method.state_dict(), "samples": self.drawn})
@@ -264,9 +256,9 @@ class Generating:
                 found |= membership(
                     network, self.yardstick, (encode(pair.private_x), pair.private_y), held, most, self.seed
                 )
-            if ground.canaries is not None:
-                learnt = self.untuned - self._canary_losses()
-                found |= audited(learnt, ground.canaries, self.final.get("delta", 0.0))
+            if network is not None and ground.canaries is not None:
+                delta = self.final.get("delta", 0.0)
+                found |= audited(network, self.yardstick, encode(ground.canaries.x), ground.canaries, delta)
         except ValueError as error:
             return self._diverged(str(error))
         self.session.progress.note(self.steps + 1, **found)

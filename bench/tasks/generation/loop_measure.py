@@ -87,7 +87,7 @@ def membership(
     return loss_attack(*losses)
 
 
-def audited(learnt: Tensor, canaries: Canaries, delta: float) -> dict[str, float]:
-    """`epsilon_lower_bound` at confidence .95 from how much the loss of each planted image fell in the training, [m], and the guesses behind it."""
-    found = audit(learnt, canaries.included, delta)
+def audited(network: nn.Module, yardstick: Yardstick, x: Tensor, canaries: Canaries, delta: float) -> dict[str, float]:
+    """`epsilon_lower_bound` at confidence .95 from the losses of planted images, x as the network sees them, and the guesses behind it."""
+    found = audit(-yardstick.losses(network, x, canaries.y), canaries.included, delta)
     return {"epsilon_lower_bound": found.epsilon, "canary_guesses": found.guesses, "canary_right": found.right}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from conftest import result_of
+from conftest import ROOT, result_of
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
@@ -81,6 +82,18 @@ def test_libraries_alone_draw_the_run_s_samples(go, line, names, tmp_path):
         base = diffusers().UNet2DModel.from_pretrained(root / "base").eval()
         assert not close(drawn(base, root, y), x)
         assert close(drawn(peft().PeftModel.from_pretrained(base, root / "adapters").eval(), root, y), x)
+
+
+def test_the_page_s_lines_draw_images(go, tmp_path, monkeypatch):
+    (folder,) = go("method=dplora", *DP, *LINE, "task.save_model=true")
+    taken(folder, tmp_path)
+    page = (ROOT / "docs/private.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", page[page.index("## Taking the model away") :], re.S)
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    exec(lines, found)
+    assert found["images"].shape == (10, 1, 8, 8)
+    assert bool(found["images"].isfinite().all())
 
 
 def test_of_secure_releases_it_is_always_kept(go, tmp_path):
