@@ -12,6 +12,7 @@ from bench.judge.parts import Part
 from bench.report.digits import needed, written
 
 DECADES = 30.0  # a positive axis whose ends are further apart than this factor is logarithmic
+HUGE = 1e5  # from here on ticks are written as 5e5
 REACH = 1.0  # how far beyond estimates and bands an interval's end may stretch the axis, in their own widths
 LINE, DOT = 12, 5  # height of a part that is drawn as a line, and as a dot
 
@@ -39,6 +40,8 @@ class Axis:
             values = [10.0**k for k in range(first, last + 1, step)]
             return [(self.place(v), f"{v:g}") for v in values]
         values = [v for v in MaxNLocator(4).tick_values(self.low, self.high) if self.low <= v <= self.high]
+        if self.high >= HUGE:
+            return [(self.place(v), f"{v:.4g}".replace("e+0", "e")) for v in values]
         places = max((needed(v) for v in values), default=0)
         return [(self.place(v), written(v, places)) for v in map(float, values)]
 

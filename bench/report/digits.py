@@ -62,7 +62,9 @@ def estimate_text(interval: Interval, places: int | None = None) -> str:
 
 
 def accepted_text(part: Part) -> str:
-    """What a part accepts: `[-0.40, -0.29]`, `above 0`, `at most 0.5`."""
+    """What a part accepts: `[-0.40, -0.29]`, `above 0`, `at most 0.5`, of an identity `every run`."""
+    if part.law == "every":
+        return "every run"
     if part.bound:
         return part.bound
     low, high = part.accept
@@ -71,10 +73,12 @@ def accepted_text(part: Part) -> str:
 
 
 def target_text(part: Part, places: int | None) -> tuple[str, str]:
-    """(`0.340 +- 0.034`, ours with equal digits) of a number to be met within a tolerance."""
+    """(`0.034 +- 0.0034`, ours with equal digits) of a number to be met within a tolerance."""
     low, high = part.accept
-    target, margin = (low + high) / 2, (high - low) / 2
-    margin = float(f"{margin:.3g}")
-    target = float(f"{target:.10g}")
-    both = max(places or 0, needed(margin), 0 if abs(target) >= 1e6 else min(needed(target), 6))
-    return f"{written(target, both)} \u00b1 {written(margin, both)}", estimate_text(part.interval, both)
+    target, margin = (float(f"{v:.10g}") for v in ((low + high) / 2, (high - low) / 2))
+    both = max(places or 0, needed(target, 0.02 * margin))
+    if not places and part.interval.estimate != int(part.interval.estimate):
+        both = max(both, needed(part.interval.estimate, 0.02 * margin))
+    return f"{written(target, both)} \u00b1 {written(margin, max(both, needed(margin)))}", estimate_text(
+        part.interval, both
+    )

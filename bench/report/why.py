@@ -69,6 +69,8 @@ def accepted(part: Part) -> str:
 def numbers(judged: Judged, part: Part) -> tuple[str, str]:
     """(published with its tolerance, ours) with equal digits; the first is empty where no number is to be met."""
     low, high = part.accept
+    if part.law == "every":
+        return "", f"{round(part.interval.estimate * part.interval.n)} of {part.interval.n} runs"
     meets = judged.claim.check.kind == "value" and not isinstance(getattr(judged.claim.check, "target", None), dict)
     if meets and math.isfinite(low) and math.isfinite(high):
         return target_text(part, decimals(part.interval, part.accept))

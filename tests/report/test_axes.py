@@ -37,9 +37,11 @@ def test_digits_follow_the_interval_and_no_end_is_written_as_a_border(numbers, a
 def test_a_number_to_be_met_and_ours_have_equal_digits():
     found = part(0.0342, 0.03296, 0.03514, (0.0306, 0.0374))
     assert target_text(found, decimals(found.interval, found.accept)) == (
-        "0.0340 \u00b1 0.0034",
-        "0.0342 [0.0330, 0.0351]",
+        "0.034 \u00b1 0.0034",
+        "0.034 [0.033, 0.035]",
     )
+    exact = part(479232.0, 479232.0, 479232.0, (479231.5, 479232.5), "exact")
+    assert target_text(exact, decimals(exact.interval, exact.accept)) == ("479232 \u00b1 0.5", "479232")
     assert accepted_text(part(1, 1, 1, (479231.5, 479232.5))) == "[479231.5, 479232.5]"
     assert accepted_text(part(1, 1, 1, (-INF, 0.5))) == "at most 0.5"
 

@@ -256,6 +256,7 @@ def test_small_helpers():
         "0", "0.4123", "128.5", "1.23e+06", "1e-09", "nan",
     ]  # fmt: skip
     assert maths("T^-1/3 & m^1/4.") == "T<sup>-1/3</sup> &amp; m<sup>1/4</sup>."
+    assert maths("d^(k-1), d^2") == "d<sup>k-1</sup>, d<sup>2</sup>"
 
 
 def test_intervals_and_accepted_regions_as_text():
