@@ -5,6 +5,7 @@ PY := $(VENV)/bin/python
 ARGS ?=
 SCALE ?=
 PAPER ?=
+CLAIM ?=
 LAUNCHER ?=
 JOBS ?=
 STRICT ?=
@@ -13,7 +14,7 @@ CHOICE = $(if $(PAPER),--paper $(PAPER)) $(if $(SCALE),--scale $(SCALE))
 MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-cluster test-faults smoke plan reproduce-all report selftest bench bench-portfolios bench-valuation check-gpu lint
+.PHONY: help setup run test test-cluster test-faults smoke plan reproduce reproduce-all report selftest bench bench-portfolios bench-valuation check-gpu lint
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
@@ -50,6 +51,9 @@ plan: setup  ## what is done, missing, stale or failed, and what the rest costs:
 
 reproduce-all: setup  ## every experiment, then the report: [SCALE=mini] [PAPER=ssvr] [JOBS=2] [LAUNCHER=joblib|ray|slurm] [STRICT=1]
 	$(PY) scripts/reproduce_all.py $(CHOICE) $(if $(JOBS),--jobs $(JOBS)) $(if $(LAUNCHER),--launcher $(LAUNCHER)) $(if $(STRICT),--strict) $(ARGS)
+
+reproduce: setup  ## one claim's runs and its verdict: PAPER=ssvr CLAIM=rate-ssvr [SCALE=mini]
+	$(PY) scripts/reproduce.py $(CHOICE) $(if $(CLAIM),--claim $(CLAIM)) $(ARGS)
 
 report: setup  ## verdicts, tables, figures and results/index.html from what is on disk: [PAPER=ssvr]
 	$(PY) scripts/report.py $(if $(PAPER),--paper $(PAPER)) $(ARGS)

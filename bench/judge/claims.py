@@ -14,6 +14,7 @@ from bench.judge.papers import Claim, Paper
 from bench.judge.registration import Standing, registrations, standing
 from bench.judge.statistics import OutOfRange
 from bench.run.notes import note
+from bench.run.options import task_of_experiment
 from bench.run.registry import Registration
 
 FULL = "paper"  # the scale that is nobody's reduction
@@ -35,6 +36,11 @@ class Judged:
     verdict: Verdict
     standing: Standing
     reduced: str = ""
+
+    @property
+    def task(self) -> str:
+        """That of the claim's experiment."""
+        return task_of_experiment(self.claim.experiment)
 
     @property
     def protocol(self) -> str:

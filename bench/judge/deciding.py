@@ -23,7 +23,10 @@ from bench.judge.statistics import SIDE, Interval
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the runs say of a claim at a scale. `groups` are the medians of what was compared; `stale` counts runs of other code."""
+    """What the runs say of a claim at a scale. `groups` are the medians of what was compared; `stale` counts runs of other code.
+
+    notes: what else the check found, as the step sizes that it chose.
+    """
 
     verdict: str
     reason: str
@@ -32,6 +35,7 @@ class Verdict:
     seeds: int | None = None
     stale: int = 0
     planner: Planner | None = None
+    notes: tuple[str, ...] = ()
 
 
 def decide(
@@ -74,14 +78,13 @@ def _decide(tested: Sequence[Tested], side: float, deterministic: bool, next_sid
     plan = None
     if verdict == "inconclusive" and not deterministic:
         plan = planner(quantities[k], next_side or side, len(quantities), again=next_side is not None)
-    reasons = [
-        _reason(verdict, quantities[k], intervals[k], len(quantities), plan),
-        *(n for found in tested for n in found.notes),
-    ]
+    notes = tuple(n for found in tested for n in found.notes)
+    reasons = [_reason(verdict, quantities[k], intervals[k], len(quantities), plan), *notes]
     parts = [Part(q.label, interval, q.accept, q.law, q.strict) for q, interval in zip(quantities, intervals)]
     parts.insert(0, parts.pop(k))
     shown = tuple((g.label, _shown(v)) for found in tested for g, v in zip(found.groups, found.values))
-    return Verdict(verdict, "; ".join(reasons), tuple(parts), shown, len(tested[0].values[0]), planner=plan)
+    seeds = len(tested[0].values[0])
+    return Verdict(verdict, "; ".join(reasons), tuple(parts), shown, seeds, planner=plan, notes=notes)
 
 
 def _one_way(turned: Sequence[Quantity], measure: Callable[[Quantity, float], Interval], side: float) -> None:

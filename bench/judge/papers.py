@@ -142,6 +142,9 @@ class Paper(Entry):
     venue: Text
     arxiv: str = Field(pattern=r"^[A-Za-z0-9./-]{1,40}$")
     code: Code
+    question: Text | None = (
+        None  # what it asks, in words that need no knowledge of it: the heading of its page and card
+    )
     summary: Text
     unread: Text | None = None  # what of the paper could not be read
     claims: dict[Name, Claim]

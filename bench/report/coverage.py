@@ -17,8 +17,6 @@ from markupsafe import escape
 from bench.judge.checks import VERDICTS
 from bench.judge.papers import Paper
 from bench.judge.shown import TIERS
-from bench.report.pages import environment
-from bench.report.places import page_path
 
 COUNTED = ("paper", "published")
 APART = {  # what is not in a headline, and why
@@ -78,21 +76,6 @@ def apart(found: Mapping[str, Counter[str]], withdrawn: int) -> str:
         if total(found[key]) or key not in ("open", "stale")
     ]
     return f"Apart from these: {', '.join(parts)}; withdrawn checks {withdrawn}."
-
-
-def index_page(papers: Mapping[str, Paper], rows: Sequence[Row], withdrawn: Mapping[str, int]) -> str:
-    """The page that leads to the papers' pages. A paper's lines depend on that paper alone, and lines that never change lie between.
-
-    Args:
-        withdrawn: how many registered checks no claim of a paper says any more.
-    """
-    entries = []
-    for key, paper in papers.items():
-        found = counts(rows, key)
-        more = {"counts": found, "apart": apart(found, withdrawn.get(key, 0))}
-        entries.append({"key": key, "paper": paper, "page": page_path(key)} | more)
-    page = environment(total=total).get_template("index.html.j2")
-    return page.render(entries=entries, verdicts=VERDICTS, counted={key: PLACES[key] for key in COUNTED})
 
 
 def with_coverage(

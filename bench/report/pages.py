@@ -29,8 +29,8 @@ def environment(**filters: Callable[..., Any]) -> jinja2.Environment:
 
 
 def maths(text: str) -> Markup:
-    """T^-1/3 with a raised exponent."""
-    return Markup(re.sub(r"\^(-?[\w/.]*\w)", r"<sup>\1</sup>", str(escape(text))))
+    """T^-1/3 and d^(k-1) with raised exponents."""
+    return Markup(re.sub(r"\^(?:\(([^()<>&]+)\)|(-?[\w/.]*\w))", r"<sup>\1\2</sup>", str(escape(text))))
 
 
 def slug(verdict: str) -> str:

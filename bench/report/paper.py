@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 import pickle
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,19 +13,20 @@ from typing import Any
 
 from bench.judge.archive import Record, by_experiment
 from bench.judge.checks import VERDICTS
-from bench.judge.claims import Judged, judge_all
-from bench.judge.papers import HOW, Claim, Figure, Paper
+from bench.judge.claims import judge_all
+from bench.judge.papers import HOW, Figure, Paper
 from bench.judge.registration import withdrawn
 from bench.judge.shown import TIERS
 from bench.judge.statistics import fewest
-from bench.report import clouds, coverage, figures, heatmaps, scatter, sheets, tables
+from bench.report import citing, clouds, coverage, figures, heatmaps, scatter, sheets, tables
+from bench.report.glossary import Glossary, glossary
 from bench.report.pages import environment
 from bench.report.places import page_path, verdict_path
+from bench.report.rows import LISTED, ONCE, grouped, row
+from bench.report.why import why
 from bench.run.notes import note
+from bench.run.options import options
 from bench.run.registry import Registration
-
-ONCE = "once"  # the page's word, beside the scales, for each claim at the fullest protocol that has a verdict
-FOLDED = 6  # parts of a claim beyond which the rest is folded away
 
 
 @dataclass
@@ -63,25 +63,49 @@ def build(
     """
     judged = judge_all({key: paper}, records, scales, entries)
     by_name, built, table = by_experiment(records), Built(), tables.verdict_table(judged, seen)
-    built.files[verdict_path(key)] = tables.csv(table)
+    built.files[verdict_path(key)] = tables.csv(table.assign(why=list(map(why, judged))))
     built.files |= _formats(
         f"tables/{key}/claims", tables.readable_verdicts(judged), f"Claims of {paper.title}", f"{key}:claims"
     )
     names = dict.fromkeys([c.experiment for _, c, _ in paper.judged()] + [f.experiment for f in paper.figures.values()])
     palette = list(dict.fromkeys(r.method for name in sorted(by_name) for r in by_name[name]))
-    rows, experiments = table.astype(object).fillna("").to_dict("records"), []
+    rows, words = table.astype(object).fillna("").to_dict("records"), glossary(palette)
     counted = [id(row) for row in coverage.once(rows)]
-    found = [_claim(j, id(row) in counted, coverage.place(row), seen) for j, row in zip(judged, rows)]
+    found = [row(j, id(r) in counted, coverage.place(r), seen, words) for j, r in zip(judged, rows)]
+    experiments = []
     for name in names:
         shown = [_block(key, paper, name, block, palette, built, earlier) for block in _blocks(name, by_name, scales)]
-        claims = [c for c in found if c["claim"].experiment == name]
-        full = _fullest(claims, shown, scales)
-        for block in shown:
-            block["scales"] += f" {ONCE}" if full in block["scales"].split() else ""
-        experiments.append({"name": name, "full": full, "blocks": shown, "claims": claims})
+        experiments.append(_experiment(name, shown, [c for c in found if c["claim"].experiment == name], scales))
     gone = withdrawn(key, paper, entries)
-    built.files[page_path(key)] = _page(key, paper, experiments, coverage.counts(rows, key), scales, gone)
+    built.files[page_path(key)] = _page(key, paper, experiments, coverage.counts(rows, key), scales, gone, words)
     return built
+
+
+def _experiment(
+    name: str, blocks: Sequence[dict[str, Any]], claims: Sequence[dict[str, Any]], scales: Sequence[str]
+) -> dict[str, Any]:
+    """What the page shows of an experiment."""
+    full = _fullest(claims, blocks, scales)
+    for block in blocks:
+        block["scales"] += f" {ONCE}" if full in block["scales"].split() else ""
+    sentence = options("experiment").get(name, "").rstrip(".")
+    short = name.partition("/")[2].replace("_", " ")
+    anchor = f"experiment.{name.partition('/')[2].replace('/', '-')}"
+    return {
+        "name": name,
+        "anchor": anchor,
+        "short": short[:1].upper() + short[1:],
+        "title": sentence or name,
+        "blocks": blocks,
+        "groups": grouped(claims),
+    }
+
+
+def _fullest(claims: Sequence[dict[str, Any]], blocks: Sequence[dict[str, Any]], scales: Sequence[str]) -> str:
+    """The scale that the page shows of an experiment beside each claim once: of its first claim's runs, else the last that has any."""
+    known = [scale for block in blocks for scale in block["scales"].split()] or list(scales)
+    counted = [c["at"].split() for c in claims if ONCE in c["at"].split()]
+    return next((scale for words in counted for scale in reversed(words) if scale in known), known[-1])
 
 
 def _blocks(name: str, by_name: Mapping[str, Sequence[Record]], scales: Sequence[str]) -> list[Block]:
@@ -124,19 +148,18 @@ def _block(
                     "kind": figure.kind,
                 }
             )
-    pivots = []
+    files = [(f"Table ({tables.states(runs)})", table, f"tables/{key}/{stem}")]
     for table_name, spec in paper.tables.items():
         wide = tables.pivot(spec, runs) if spec.experiment == name else None
         if wide is not None and len(wide):
             text, label = tables.as_text(wide), f"{key}-{table_name}{block.suffix}"
-            built.files |= _formats(f"tables/{key}/{table_name}{block.suffix}", text, spec.caption, label, wide)
-            pivots.append((spec.caption, text))
+            path = f"tables/{key}/{table_name}{block.suffix}"
+            built.files |= _formats(path, text, spec.caption, label, wide)
+            files.append((spec.caption, text, path))
     return {
-        "pivots": pivots,
+        "tables": files,
         "scales": " ".join(block.scales),
-        "table": table,
         "figures": drawn,
-        "states": tables.states(runs),
         "machines": machines(runs),
     }
 
@@ -155,7 +178,7 @@ def _draw(
     if not found:
         return 0
     shown = figure.model_dump(exclude={"experiment", "caption"})
-    drawn = (shown, found, note(runs[0].task), list(palette))
+    drawn = (shown, found, dict(note(runs[0].task).metrics), list(palette))
     content = hashlib.sha256(pickle.dumps(drawn, protocol=4)).hexdigest()
     before = earlier.get(path)
     if before is not None and before[0] == content:
@@ -188,50 +211,6 @@ def _formats(stem: str, table: Any, caption: str, label: str, data: Any = None) 
     }
 
 
-def _fullest(claims: Sequence[dict[str, Any]], blocks: Sequence[dict[str, Any]], scales: Sequence[str]) -> str:
-    """The scale that the page shows of an experiment beside each claim once: of its first claim's runs, else the last that has any."""
-    known = [scale for block in blocks for scale in block["scales"].split()] or list(scales)
-    counted = [c["at"].split() for c in claims if ONCE in c["at"].split()]
-    return next((scale for words in counted for scale in reversed(words) if scale in known), known[-1])
-
-
-def _claim(judged: Judged, counted: bool, place: str, seen: tables.Seen) -> dict[str, Any]:
-    """What the page shows of a claim at one protocol."""
-    stands, claim = judged.standing, judged.claim
-    standing = ("exploratory", f"exploratory: {stands.why}")
-    if stands.registered:
-        said = f"registered, attempt {stands.attempt}, {100 * (1 - 2 * stands.side):.4g} %"
-        more = {"open": " open", "stale": " stale", "ours": ""}.get(place, " counted")
-        standing = (f"registered{more}", said)
-    return {
-        "name": judged.name,
-        "claim": claim,
-        "audit": judged.audit,
-        "at": f"{judged.scale} {ONCE}" if counted else judged.scale,
-        "id": f"{judged.name}-{judged.scale.replace(' ', '-')}",
-        "tier": claim.source.tier,
-        "standing": standing,
-        "protocol": judged.protocol,
-        "verdict": judged.verdict,
-        "refuters": _refuters(judged.name, claim, seen),
-    }
-
-
-def _refuters(name: str, claim: Claim, seen: tables.Seen) -> list[tuple[str, str, str]]:
-    """(what refutes the claim, what the self-test saw of it, the class of that)"""
-    names = list(map(tables.refuter_name, claim.refuted_by))
-    names += [refuter for (of, refuter), verdict in seen.items() if of == name and refuter not in names]
-    found = []
-    for refuter in names:
-        verdict = seen.get((name, refuter), "")
-        look = {"": "none", "not reproduced": "reproduced"}.get(verdict, "not-reproduced")
-        said = {"": "not self-tested", "not reproduced": "seen to refute it in the self-test"}.get(
-            verdict, f"self-test: {verdict}"
-        )
-        found.append((refuter, said, look))
-    return found
-
-
 def _page(
     key: str,
     paper: Paper,
@@ -239,49 +218,25 @@ def _page(
     counts: Mapping[str, Counter[str]],
     scales: Sequence[str],
     gone: Sequence[tuple[str, str]],
+    words: Glossary,
 ) -> str:
-    words = {"how": HOW, "tiers": TIERS, "laws": tables.LAWS, "places": coverage.PLACES, "verdicts": VERDICTS}
-    filters = {"interval": tables.interval_text, "accepts": tables.accepts_text, "strip": strip, "middle": middle}
-    page = environment(**filters, total=coverage.total).get_template("paper.html.j2")
+    said = {"how": HOW, "tiers": TIERS, "places": coverage.PLACES, "verdicts": VERDICTS}
+    page = environment(total=coverage.total).get_template("paper.html.j2")
+    shown = [row for e in experiments for group in e["groups"] for row in group["rows"]]
     return page.render(
         key=key,
         paper=paper,
+        question=paper.question or paper.summary,
         experiments=experiments,
+        failed=[row for row in shown if row["verdict"].verdict == "not reproduced" and ONCE in row["at"].split()],
         counts=counts,
         counted=coverage.COUNTED,
         scales=scales,
         once=ONCE,
-        folded=FOLDED,
+        listed=LISTED,
         fewest=fewest(),
         withdrawn=gone,
-        **words,
+        glossary=words.entries(),
+        bibtex=[citing.of_paper(key, paper), citing.of_suite()],
+        **said,
     )
-
-
-def middle(interval: Any) -> str:
-    """A group's median, with its interval where there is one."""
-    ends = interval.low, interval.high
-    return tables.interval_text(interval) if any(map(math.isfinite, ends)) else tables.short(interval.estimate)
-
-
-def strip(part: Any) -> dict[str, Any] | None:
-    """Places (0 to 100) of a part's interval, estimate and accepted region on a small axis; None where there is none.
-
-    An infinite end lies at the axis' end. open: whether that holds of the interval's low or high end. at: None where there is no estimate.
-    """
-    ends, estimate = (part.interval.low, part.interval.high), part.interval.estimate
-    finite = [v for v in (*ends, *part.accept, estimate) if math.isfinite(v)]
-    if any(map(math.isnan, ends)) or not finite:
-        return None
-    low, high = min(finite), max(finite)
-    margin = 0.15 * (high - low or abs(high) or 1.0)
-    low, high = low - margin, high + margin
-    place = lambda v: round(100 * (min(max(v, low), high) - low) / (high - low), 2)  # noqa: E731
-    return {
-        "from": place(part.accept[0]),
-        "to": place(part.accept[1]),
-        "low": place(ends[0]),
-        "high": place(ends[1]),
-        "open": not all(map(math.isfinite, ends)),
-        "at": None if math.isnan(estimate) else place(estimate),
-    }

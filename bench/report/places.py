@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 INDEX = "index.html"
+PREVIEW = "preview.png"  # what a link to a page is shown with
 
 
 def verdict_path(paper: str) -> str:

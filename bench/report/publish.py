@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +19,9 @@ from bench.judge.archive import archive_path, complain, decompressed, paper_of, 
 from bench.judge.gather import refresh
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned
-from bench.report.coverage import index_page, with_coverage
-from bench.report.places import INDEX, manifest_path, page_path, selftest_path, verdict_path
+from bench.report.coverage import with_coverage
+from bench.report.index import index_page
+from bench.report.places import INDEX, PREVIEW, manifest_path, page_path, selftest_path, verdict_path
 from bench.run import memo
 from bench.run.atomic import write_atomic
 from bench.run.paths import CONF, ROOT
@@ -72,7 +74,11 @@ def write_report(
         files, manifest = _made(root, name, paper, scales)
         _replace(root, name, files, manifest)
     rows, gone = verdicts(root, papers), _withdrawn(papers)
-    _write(root / INDEX, index_page(papers, rows, gone))
+    _write(root / INDEX, index_page(papers, rows, gone, _figures(root, papers)))
+    if not (root / PREVIEW).exists():
+        from bench.report.preview import preview  # brings matplotlib
+
+        write_atomic(root / PREVIEW, lambda file: file.write(preview()))
     if root == ROOT / "results":
         readme = ROOT / "README.md"
         _write(readme, with_coverage(readme.read_text(encoding="utf-8"), papers, rows, gone))
@@ -99,6 +105,20 @@ def _withdrawn(papers: Mapping[str, Paper]) -> dict[str, int]:
     return {name: len(registration.withdrawn(name, paper, entries)) for name, paper in papers.items()}
 
 
+def _figures(root: Path, papers: Mapping[str, Paper]) -> dict[str, str]:
+    """The first figure of each paper that was drawn."""
+    found = {}
+    for name, paper in papers.items():
+        drawn = _manifest(root, name).get("drawn", {})
+        order = [f"figures/{name}/{figure}" for figure, _ in paper.drawn()]
+        paths = (
+            path for stem in order for path in sorted(drawn) if re.fullmatch(rf"{re.escape(stem)}(-\w+)?\.svg", path)
+        )
+        if first := next(paths, None):
+            found[name] = first
+    return found
+
+
 def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES) -> list[str]:
     """Files of the report that are not what archives and papers give (README.md among them for the project's own results)."""
     different = []
@@ -111,7 +131,9 @@ def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SC
     if different:
         return different
     rows, gone = verdicts(root, papers), _withdrawn(papers)
-    different += [] if _holds(root / INDEX, index_page(papers, rows, gone)) else [INDEX]
+    index = index_page(papers, rows, gone, _figures(root, papers))
+    different += [] if _holds(root / INDEX, index) else [INDEX]
+    different += [] if (root / PREVIEW).exists() else [PREVIEW]
     if root == ROOT / "results":
         text = (ROOT / "README.md").read_text(encoding="utf-8")
         different += ["README.md"] if with_coverage(text, papers, rows, gone) != text else []
@@ -168,6 +190,9 @@ def _code(name: str) -> str:
         "bench/run/notes.py",
         "bench/run/options.py",
         "bench/run/registry.py",
+        "conf/glossary.yaml",
+        "conf/method",
+        "CITATION.cff",
         f"conf/experiment/{name}",
     )
     notes = memo.digest_of_files(*sorted(str(p.relative_to(ROOT)) for p in (ROOT / "bench/tasks").glob("*/note.py")))

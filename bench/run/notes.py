@@ -39,6 +39,8 @@ class TaskNote:
     batch_reason: why so far.
     processes: what it does with several processes of one job: slices, it lets the runner share out its minibatches; own, it talks to the other
         processes itself; one, it cannot use them.
+    words: what reports say in place of a config key and its value: by key, as {"copies": "{} copies of the data"}, or by key=value, as
+        {"fresh=True": "fresh samples"}.
     """
 
     method: str
@@ -52,6 +54,7 @@ class TaskNote:
     batch_reason: str = "seeds are computed one after another"
     takes: tuple[str, ...] = field(default=(), kw_only=True)
     processes: Literal["one", "slices", "own"] = field(default="one", kw_only=True)
+    words: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
 
 COST = {"gradient_evaluations": Metric("gradient evaluations", "lower")}

@@ -8,7 +8,8 @@ import pytest
 from conftest import ROOT
 
 from bench.judge.papers import load_papers
-from bench.report.coverage import MARKERS, PLACES, counts, index_page, once, place, total, with_coverage
+from bench.report.coverage import MARKERS, PLACES, counts, once, place, total, with_coverage
+from bench.report.index import index_page
 
 PLAIN = {
     "paper": "ssvr",
@@ -20,6 +21,7 @@ PLAIN = {
     "scale": "mini paper",
     "verdict": "reproduced",
     "stale_runs": "0",
+    "why": "the median lies outside",
 }
 
 
@@ -91,7 +93,7 @@ def test_readme_s_table_and_the_index_have_a_row_for_the_paper_and_one_for_what_
     assert table.endswith("\nafter")
     page = index_page(papers, ROWS, {"ssvr": 3})
     assert said in page
-    assert '<span class="number not-reproduced">1</span>' in page
+    assert '<span class="not-reproduced">1 not reproduced</span>' in page
 
 
 def test_no_page_and_no_readme_speaks_of_tests_that_are_gone():

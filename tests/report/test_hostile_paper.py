@@ -28,10 +28,11 @@ EVIL = (
 )
 PLAIN = "Nothing of note"
 HREFS = (
-    "#main",
-    "#withdrawn",
+    *(f"#{name}." for name in ("page", "experiment", "term")),
+    *(f"#{name}" for name in ("rate-ssvr", "signsgd-stalls")),
+    "?verdict=",
     "../index.html",
-    "../figures/ssvr/",
+    *(f"{folder}{name}" for folder in ("", "../") for name in ("figures/ssvr/", "tables/ssvr/", "verdicts/ssvr.csv")),
     "papers/ssvr.html",
     "https://arxiv.org/abs/2406.00489",
     "data:,",
@@ -42,6 +43,7 @@ def written(folder: Path, text: str) -> Path:
     """ssvr's file with a text in the place of every sentence, few claims and figures."""
     content: Any = yaml.safe_load((ROOT / "conf/paper/ssvr.yaml").read_text(encoding="utf-8"))
     content |= dict.fromkeys(("title", "authors", "venue", "summary", "unread"), text) | {"notes": [text]}
+    content["question"] = f"{text}?"
     content["code"] = {"url": None, "note": text}
     content["claims"] = {name: content["claims"][name] for name in ("rate-ssvr", "signsgd-stalls")}
     for claim in content["claims"].values():
@@ -68,7 +70,7 @@ def report(folder: Path, text: str) -> dict[str, str]:
     (root / "archive").mkdir(parents=True)
     shutil.copy(ROOT / "results/archive/ssvr.jsonl.xz", root / "archive")
     publish.write_report(root, {"ssvr": load_paper(written(folder, text))})
-    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix != ".xz"]
+    files = [p for p in folder.rglob("*") if p.is_file() and p.suffix not in (".xz", ".png")]
     return {str(p.relative_to(folder)): p.read_text(encoding="utf-8") for p in files}
 
 

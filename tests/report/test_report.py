@@ -23,7 +23,6 @@ from bench.judge.parts import Part
 from bench.judge.statistics import Interval
 from bench.report import figures, heatmaps, publish, scatter, tables
 from bench.report.pages import maths
-from bench.report.paper import strip
 
 RESULTS = ROOT / "results"
 OPTIONS = {"capture_output": True, "text": True, "check": False, "env": clean_env()}
@@ -257,30 +256,7 @@ def test_small_helpers():
         "0", "0.4123", "128.5", "1.23e+06", "1e-09", "nan",
     ]  # fmt: skip
     assert maths("T^-1/3 & m^1/4.") == "T<sup>-1/3</sup> &amp; m<sup>1/4</sup>."
-
-
-def test_a_strip_shows_interval_and_accepted_region():
-    part = Part("x", Interval(0.0, -1.0, 1.0, 5, ""), (0.5, math.inf), "median")
-    found = strip(part)
-    assert found["low"] < found["at"] < found["from"] < found["high"] < found["to"] == 100
-    assert not found["open"]
-    assert strip(Part("x", Interval(0.0, math.nan, math.nan, 1, ""), (0, 1), "median")) is None
-
-
-@pytest.mark.parametrize(
-    ("interval", "accept", "places"),
-    [
-        ((0.4, -math.inf, 0.44), (-math.inf, 0.5), {"low": 0, "from": 0, "open": True}),
-        ((0.4, -math.inf, math.inf), (0.5, math.inf), {"low": 0, "high": 100, "to": 100, "open": True}),
-        ((math.inf, 0.4, math.inf), (0.1, 0.5), {"at": 100, "high": 100}),
-        ((math.nan, -math.inf, math.inf), (0.1, 0.5), {"at": None, "low": 0, "high": 100}),
-        ((0.0, 0.0, 0.0), (-math.inf, math.inf), {"at": 50, "from": 0, "to": 100, "open": False}),
-    ],
-)
-def test_a_strip_with_infinite_ends(interval, accept, places):
-    found = strip(Part("x", Interval(*interval, 5, ""), accept, "median"))
-    assert {name: found[name] for name in places} == places
-    assert all(0 <= found[name] <= 100 for name in ("from", "to", "low", "high"))
+    assert maths("d^(k-1), d^2") == "d<sup>k-1</sup>, d<sup>2</sup>"
 
 
 def test_intervals_and_accepted_regions_as_text():

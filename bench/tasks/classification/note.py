@@ -102,4 +102,18 @@ NOTE = TaskNote(
     "bench.tasks.classification.images.LabelledImages",
     measured=("evaluate_every",),
     processes="slices",
+    words={
+        "alpha": "alpha {}",
+        "batch_norm=concatenated": "batch statistics of all K together",
+        "batch_norm=passes": "batch statistics of each K",
+        "batch_size": "batches of {}",
+        "beta": "beta {}",
+        "epochs": "{} epochs",
+        "k": "K = {}",
+        "lr": "step size {}",
+        "shared_lambda=True": "lambdas shared by the batch",
+        "shared_lambda=False": "a pair's own lambdas",
+        "swap=metropolis": "Metropolis swaps",
+        "swap=released": "swaps as released",
+    },
 )

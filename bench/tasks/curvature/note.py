@@ -19,4 +19,9 @@ NOTE = TaskNote(
     },
     batch_tolerance=0.0,
     batch_reason="nothing is drawn: all seeds have the same numbers",
+    words={
+        "copies": "{} copies of the datum",
+        "likelihood=bernoulli": "Bernoulli likelihood",
+        "likelihood=normal": "normal likelihood",
+    },
 )

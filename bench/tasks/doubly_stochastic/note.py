@@ -38,4 +38,17 @@ NOTE = TaskNote(
     {"iterations": "task.steps", "epsilon": "task.epsilons"},
     batch_tolerance=1e-9,
     batch_reason="double precision, sums over several seeds' paths add up in another order",
+    words={
+        "batch_size": "batches of {}",
+        "budget": "budget b m = {}",
+        "heterogeneity": "heterogeneity {}",
+        "noise": "noise {}",
+        "noise=0.0": "no noise",
+        "rho": "noise correlation {}",
+        "sampling=reshuffling": "random reshuffling",
+        "sampling=with_replacement": "batches with replacement",
+        "sampling=without_replacement": "batches without replacement",
+        "schedule=constant": "constant steps",
+        "schedule=two_stage": "two-stage steps",
+    },
 )

@@ -49,4 +49,14 @@ NOTE = TaskNote(
     batch_tolerance=1e-9,
     batch_reason="products of several seeds' matrices add up in another order (with task.precision=double); with task.stop=all or any a "
     "dimension ends when all its seeds have hit, and only hitting times are a seed's own",
+    words={
+        "activation=relu": "ReLU neurons",
+        "activation=polynomial": "polynomial neurons",
+        "fresh=True": "a fresh sample each step",
+        "fresh=False": "one sample used again",
+        "inner_lr": "inner step {}",
+        "link": "link {}",
+        "smoothing=0.0": "no smoothing",
+        "smoothing": "smoothing {} d^(1/4)",
+    },
 )

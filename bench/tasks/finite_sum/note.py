@@ -18,4 +18,7 @@ NOTE = TaskNote(
     {"iterations": "task.horizons"},
     batch_tolerance=1e-9,
     batch_reason="double precision, products of several seeds' matrices add up in another order",
+    words={
+        "num_components": "{} components",
+    },
 )

@@ -40,4 +40,8 @@ NOTE = TaskNote(
         **COST,
     },
     container="bench.tasks.generation.pair.Pair",
+    words={
+        "epsilon": "epsilon {}",
+        "noise_multiplicity": "{} draws of noise an image",
+    },
 )

@@ -22,4 +22,13 @@ NOTE = TaskNote(
     {"iterations": "task.reports"},
     batch_tolerance=1e-9,
     batch_reason="double precision, factors and products of several seeds' matrices add up in another order",
+    words={
+        "condition": "condition number {}",
+        "estimator=gradient": "estimate from the gradient alone",
+        "estimator=monte_carlo": "Monte Carlo estimate",
+        "estimator=quadrature": "exact quadrature",
+        "lr": "step size {}",
+        "start=prior": "start at the prior",
+        "start=random": "random start",
+    },
 )

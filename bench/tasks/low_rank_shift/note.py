@@ -15,4 +15,7 @@ NOTE = TaskNote(
         **COST,
     },
     container="bench.tasks.low_rank_shift.shift.LowRankShift",
+    words={
+        "epsilon": "epsilon {}",
+    },
 )

@@ -20,4 +20,7 @@ NOTE = TaskNote(
     },
     batch_tolerance=0.0,
     batch_reason="nothing is drawn: all seeds have the same numbers",
+    words={
+        "swap_intensity": "swap intensity {}",
+    },
 )

@@ -31,4 +31,9 @@ NOTE = TaskNote(
     ),  # a whole family, and how one of it is chosen, against a member or a single strategy
     {"cost": "task.costs"},
     "bench.tasks.portfolio.market.Market",
+    words={
+        "drop_first=True": "without the first period",
+        "toolbox_annualisation=True": "years rounded as in the toolbox",
+        "toolbox_annualisation=False": "years with their fractions",
+    },
 )

@@ -23,4 +23,10 @@ NOTE = TaskNote(
     },
     container="bench.tasks.private_budget.shape.PrivateShape",
     batch_reason="nothing but noise is drawn, each seed's own",
+    words={
+        "epsilon": "epsilon {}",
+        "rank": "rank {}",
+        "targets=attention": "adapters on all projections of attention",
+        "targets=qkv": "adapters on query, key and value",
+    },
 )

@@ -18,4 +18,7 @@ NOTE = TaskNote(
         **COST,
     },
     container="bench.tasks.generation.pair.Pair",
+    words={
+        "noise_multiplicity": "{} draws of noise an image",
+    },
 )

@@ -54,4 +54,15 @@ NOTE = TaskNote(
     {"gradient_evaluations": "task.evaluations"},
     batch_tolerance=1e-6,
     batch_reason="double precision, vector instructions round sines of other batch shapes differently, and chains are chaotic in the long run",
+    words={
+        "correction=0.0": "swaps without correction",
+        "correction=None": "corrected swaps",
+        "mirror=normal": "mirrored along the normal",
+        "mirror=parameters": "mirrored in the parameters",
+        "mirror=reset": "reset instead of mirrored",
+        "normals=exact": "exact normals",
+        "normals=released": "the released code's normals",
+        "reflect=True": "reflected",
+        "reflect=False": "not reflected",
+    },
 )

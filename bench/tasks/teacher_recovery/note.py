@@ -37,4 +37,12 @@ NOTE = TaskNote(
     ("steps", "grid", "points", "drawn_seed", "circle_points"),
     batch_tolerance=1e-9,
     batch_reason="double precision, products of several seeds' matrices add up in another order",
+    words={
+        "dim": "dimension {}",
+        "lr": "step size {}",
+        "signs=alternating": "teacher's weights of both signs",
+        "signs=positive": "positive teacher's weights",
+        "steps": "{} steps",
+        "width": "width {}",
+    },
 )

@@ -21,4 +21,7 @@ NOTE = TaskNote(
     reached={"iterations": "task.horizons"},
     batch_tolerance=1e-9,
     batch_reason="double precision, sums over several seeds may add up in another order",
+    words={
+        "workers": "{} workers",
+    },
 )

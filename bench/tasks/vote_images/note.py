@@ -32,4 +32,9 @@ NOTE = TaskNote(
     measured=("evaluate_every",),
     takes=("classification",),
     processes="own",
+    words={
+        "split=dirichlet": "classes differ between workers",
+        "split=iid": "workers alike",
+        "workers": "{} workers",
+    },
 )
