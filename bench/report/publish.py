@@ -18,7 +18,8 @@ from bench.judge.archive import archive_path, complain, decompressed, paper_of, 
 from bench.judge.gather import refresh
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned
-from bench.report.coverage import index_page, with_coverage
+from bench.report import front
+from bench.report.coverage import index_page
 from bench.report.places import INDEX, manifest_path, page_path, selftest_path, verdict_path
 from bench.run import memo
 from bench.run.atomic import write_atomic
@@ -59,7 +60,7 @@ def publish(
 def write_report(
     root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES, say: Say = lambda line: None
 ) -> list[Row]:
-    """Make every paper's report that is not up to date, and the index. The project's own results also bring README's table up to date.
+    """Make every paper's report that is not up to date, and the index. The project's own results also bring README and its picture up to date.
 
     Raises:
         UserError: the registry lacks a line that a verdict was made with.
@@ -74,8 +75,8 @@ def write_report(
     rows, gone = verdicts(root, papers), _withdrawn(papers)
     _write(root / INDEX, index_page(papers, rows, gone))
     if root == ROOT / "results":
-        readme = ROOT / "README.md"
-        _write(readme, with_coverage(readme.read_text(encoding="utf-8"), papers, rows, gone))
+        for path, text in front.files(papers, rows, gone).items():
+            _write(path, text)
     return rows
 
 
@@ -100,7 +101,7 @@ def _withdrawn(papers: Mapping[str, Paper]) -> dict[str, int]:
 
 
 def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES) -> list[str]:
-    """Files of the report that are not what archives and papers give (README.md among them for the project's own results)."""
+    """Files of the report that are not what archives and papers give (README.md and its picture among them for the project's own results)."""
     different = []
     for name, paper in papers.items():
         if not _current(root, name, scales):
@@ -113,8 +114,8 @@ def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SC
     rows, gone = verdicts(root, papers), _withdrawn(papers)
     different += [] if _holds(root / INDEX, index_page(papers, rows, gone)) else [INDEX]
     if root == ROOT / "results":
-        text = (ROOT / "README.md").read_text(encoding="utf-8")
-        different += ["README.md"] if with_coverage(text, papers, rows, gone) != text else []
+        made = front.files(papers, rows, gone)
+        different += [path.relative_to(ROOT).as_posix() for path, text in made.items() if not _holds(path, text)]
     return different
 
 
