@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from bench.judge.checks import VERDICTS
 from bench.judge.papers import Paper
-from bench.report.coverage import COUNTED, Row, apart, counts, once, place, total
+from bench.report.coverage import APART, COUNTED, Row, counts, once, place, total
 from bench.report.overview import NAMES, overview
 from bench.run.paths import ROOT
 
@@ -82,11 +82,21 @@ def table(papers: Mapping[str, Paper], rows: Sequence[Row], withdrawn: Mapping[s
             f"{ours['reproduced']} of {total(ours)}",
         )
         lines.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-        if withdrawn.get(key) or any(total(found[where]) for where in ("open", "stale", "exploratory")):
-            said = apart(found, withdrawn.get(key, 0))
+        if said := _apart(found, withdrawn.get(key, 0)):
             lines.append(f'<tr><td></td><td colspan="{len(HEAD) - 1}"><sub>{said}</sub></td></tr>')
         lines.append("")
     return "\n".join([*lines, "</table>"])
+
+
+def _apart(found: Mapping[str, Counter[str]], withdrawn: int) -> str:
+    """`Apart: exploratory 3 (2 reproduced); withdrawn checks 1`, or nothing."""
+    parts = [
+        f"{name} {total(found[key])} ({found[key]['reproduced']} reproduced)"
+        for key, name in APART.items()
+        if key != "ours" and total(found[key])
+    ]
+    parts += [f"withdrawn checks {withdrawn}"] if withdrawn else []
+    return f"Apart: {', '.join(parts)}" if parts else ""
 
 
 def _arxiv(paper: Paper) -> str:

@@ -28,7 +28,7 @@ COLOURS = {  # of a light and of a dark page; blue and orange are told apart by 
     "zone reproduced": ("#eef6fc", "#12212e"),
     "zone not reproduced": ("#fdf2ea", "#2b1d12"),
 }
-WIDTH, TOP, HEIGHT, RADIUS = 860, 46, 34, 4.2
+WIDTH, TOP, HEIGHT, RADIUS = 900, 46, 34, 4.2
 ENDS = (118, 268, 398, 730)  # left to right: not reproduced, inconclusive, reproduced
 CAP = 64.0  # lengths of the interval; farther, and where there is no interval, is the border
 LEVELS = (0, -9, 9)  # where dots lie that would overlap
@@ -125,11 +125,11 @@ def _zones(height: float, colours: Mapping[str, str]) -> list[str]:
     ink = colours["faint"]
     parts += [
         _text(left + 4, height - 9, "← farther outside", ink, "start", 11),
-        _text(right - 4, height - 9, "farther inside, in lengths of the interval →", ink, "end", 11),
-        f'<circle cx="{low + 22}" cy="{height - 13}" r="{RADIUS}" fill="{ink}" stroke="{ink}" stroke-width="1.8"/>',
-        _text(low + 31, height - 9, "the paper's", ink, "start", 11),
-        f'<circle cx="{high - 20}" cy="{height - 13}" r="{RADIUS}" fill="none" stroke="{ink}" stroke-width="1.8"/>',
-        _text(high - 11, height - 9, "published elsewhere", ink, "start", 11),
+        _text(right - 4, height - 9, "farther inside →", ink, "end", 11),
+        f'<circle cx="{low + 12}" cy="{height - 13}" r="{RADIUS}" fill="{ink}" stroke="{ink}" stroke-width="1.8"/>',
+        _text(low + 21, height - 9, "the paper's", ink, "start", 11),
+        f'<circle cx="{high - 6}" cy="{height - 13}" r="{RADIUS}" fill="none" stroke="{ink}" stroke-width="1.8"/>',
+        _text(high + 3, height - 9, "published elsewhere", ink, "start", 11),
     ]
     return parts
 
@@ -144,7 +144,7 @@ def _line(paper: str, rows: Sequence[Row], y: float, colours: Mapping[str, str])
         _text(ENDS[-1] + 12, y + 5, f"{good} of {len(ran)}", colours["ink"], "start", 13, bold=True),
     ]
     if lacking:
-        parts.append(_text(WIDTH - 4, y + 5, f"+{lacking} not run", colours["faint"], "end", 11))
+        parts.append(_text(WIDTH - 4, y + 5, f"+ {lacking} not run", colours["faint"], "end", 11))
     taken: list[tuple[float, float]] = []
     for row in ran:
         x, dy = _free(_x(row), taken)

@@ -117,7 +117,7 @@ sys.meta_path.insert(0, Nothing())
 import torch
 from methods.sign.ssvr import SSVR
 x = torch.nn.Parameter(torch.ones(3))
-optimizer = SSVR([x], lr=0.1)
+optimizer = SSVR([x], lr=0.1, beta=0.5)
 def closure():
     optimizer.zero_grad()
     loss = x.square().sum()

@@ -45,11 +45,15 @@ def test_a_paper_is_a_row_and_its_text_is_escaped():
         "1",
         "1 of 1",
     ]
-    assert "withdrawn checks 3." in text
+    assert (
+        "<sub>Apart: registered, but not seen to fail 1 (1 reproduced), exploratory 2 (1 reproduced), withdrawn checks 3</sub>"
+        in text
+    )
     odd = {"ssvr": SSVR["ssvr"].model_copy(update={"arxiv": None, "question": "<b>?"})}
     table = front.table(odd, ROWS, {})
     assert "arxiv.org" not in table
     assert "&lt;b&gt;?" in table
+    assert "Apart" not in front.table(SSVR, [row for row in ROWS if row["claim"] == "a"], {})
 
 
 @pytest.mark.parametrize(
