@@ -134,17 +134,18 @@ class Code(Entry):
 
 
 class Paper(Entry):
-    """One paper."""
+    """One paper.
+
+    arxiv: its identifier, where it has one. question: what it asks, for somebody from another field.
+    """
 
     title: Text
     authors: Text
     year: Year
     venue: Text
-    arxiv: str = Field(pattern=r"^[A-Za-z0-9./-]{1,40}$")
+    arxiv: str | None = Field(None, pattern=r"^[A-Za-z0-9./-]{1,40}$")
     code: Code
-    question: Text | None = (
-        None  # what it asks, in words that need no knowledge of it: the heading of its page and card
-    )
+    question: Text | None = None  # what it asks, for a reader who knows none of its words
     summary: Text
     unread: Text | None = None  # what of the paper could not be read
     claims: dict[Name, Claim]

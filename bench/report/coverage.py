@@ -1,4 +1,4 @@
-"""How many claims of each paper got which verdict: the pages' tables, and README's.
+"""How many claims of each paper got which verdict: what the pages and README count.
 
 Headlines count what can fail and was registered: claims whose source is the paper or published elsewhere, on runs that came after their gate.
 One that is reproduced was turned to "not reproduced" by something that the self-test planted. All else stands apart. A claim is counted
@@ -7,15 +7,11 @@ once, at the fullest protocol that has a verdict.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from markupsafe import escape
-
 from bench.judge.checks import VERDICTS
-from bench.judge.papers import Paper
 from bench.judge.shown import TIERS
 
 COUNTED = ("paper", "published")
@@ -26,7 +22,6 @@ APART = {  # what is not in a headline, and why
     "exploratory": "exploratory",
 }
 PLACES = {place: TIERS.get(place) or APART[place] for place in (*COUNTED, *APART)}
-MARKERS = ("<!-- coverage: written by `make report` -->", "<!-- end of coverage -->")
 Row = Mapping[str, Any]  # of verdicts/<paper>.csv
 
 
@@ -78,21 +73,3 @@ def apart(found: Mapping[str, Counter[str]], withdrawn: int) -> str:
     return f"Apart from these: {', '.join(parts)}; withdrawn checks {withdrawn}."
 
 
-def with_coverage(
-    readme: str, papers: Mapping[str, Paper], rows: Sequence[Row], withdrawn: Mapping[str, int] | None = None
-) -> str:
-    """README's text with the coverage table between its markers, as HTML: blank lines between papers, so that branches merge."""
-    names = ("paper", "whose claims", "claims", *VERDICTS, "at a reduced protocol")
-    head = "".join(f"<th>{name}</th>" for name in names)
-    lines = ["<table>", f"<tr>{head}</tr>", ""]
-    for key, paper in papers.items():
-        found = counts(rows, key)
-        arxiv = escape(paper.arxiv)
-        title = f'{escape(key)} (<a href="https://arxiv.org/abs/{arxiv}">{arxiv}</a>)'
-        for where in COUNTED:
-            numbers = (total(found[where]), *(found[where][v] for v in (*VERDICTS, "reduced")))
-            lines.append("<tr>" + "".join(f"<td>{c}</td>" for c in (title, PLACES[where], *numbers)) + "</tr>")
-        said = apart(found, (withdrawn or {}).get(key, 0))
-        lines += [f'<tr><td></td><td colspan="{len(names) - 1}"><sub>{said}</sub></td></tr>', ""]
-    table = "\n".join([MARKERS[0], *lines, "</table>", MARKERS[1]])
-    return re.sub(re.escape(MARKERS[0]) + ".*?" + re.escape(MARKERS[1]), lambda _: table, readme, flags=re.S)

@@ -19,7 +19,7 @@ from bench.judge.archive import archive_path, complain, decompressed, paper_of, 
 from bench.judge.gather import refresh
 from bench.judge.papers import Paper
 from bench.judge.plan import Planned
-from bench.report.coverage import with_coverage
+from bench.report import front
 from bench.report.index import index_page
 from bench.report.places import INDEX, PREVIEW, manifest_path, page_path, selftest_path, verdict_path
 from bench.run import memo
@@ -61,7 +61,7 @@ def publish(
 def write_report(
     root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES, say: Say = lambda line: None
 ) -> list[Row]:
-    """Make every paper's report that is not up to date, and the index. The project's own results also bring README's table up to date.
+    """Make every paper's report that is not up to date, and the index. The project's own results also bring README and its picture up to date.
 
     Raises:
         UserError: the registry lacks a line that a verdict was made with.
@@ -80,8 +80,8 @@ def write_report(
 
         write_atomic(root / PREVIEW, lambda file: file.write(preview()))
     if root == ROOT / "results":
-        readme = ROOT / "README.md"
-        _write(readme, with_coverage(readme.read_text(encoding="utf-8"), papers, rows, gone))
+        for path, text in front.files(papers, rows, gone).items():
+            _write(path, text)
     return rows
 
 
@@ -120,7 +120,7 @@ def _figures(root: Path, papers: Mapping[str, Paper]) -> dict[str, str]:
 
 
 def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SCALES) -> list[str]:
-    """Files of the report that are not what archives and papers give (README.md among them for the project's own results)."""
+    """Files of the report that are not what archives and papers give (README.md and its picture among them for the project's own results)."""
     different = []
     for name, paper in papers.items():
         if not _current(root, name, scales):
@@ -135,8 +135,8 @@ def outdated(root: Path, papers: Mapping[str, Paper], scales: Sequence[str] = SC
     different += [] if _holds(root / INDEX, index) else [INDEX]
     different += [] if (root / PREVIEW).exists() else [PREVIEW]
     if root == ROOT / "results":
-        text = (ROOT / "README.md").read_text(encoding="utf-8")
-        different += ["README.md"] if with_coverage(text, papers, rows, gone) != text else []
+        made = front.files(papers, rows, gone)
+        different += [path.relative_to(ROOT).as_posix() for path, text in made.items() if not _holds(path, text)]
     return different
 
 

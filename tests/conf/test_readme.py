@@ -1,4 +1,4 @@
-"""What the README shows works: its method and its data set, written to the files that it names, run through the program."""
+"""What the README and the documents show works: a method, a data set and a claim, written to the files that they name, run through the program."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from conftest import QUIET, ROOT, clean_env, copy_project, result_of, seed_folders
 
-README = (ROOT / "README.md").read_text()
+SHOWN = "".join((ROOT / f"docs/{name}.md").read_text() for name in ("adding", "data"))
 BLOCKS = dict(
-    re.findall(r"```python\n# ([\w/]+\.py)\b[^\n]*\n(.*?)```", README, re.S)
-    + re.findall(r"^`(conf/[\w/]+\.yaml)`[^\n]*:\n\n```yaml\n(.*?)```", README, re.S | re.M)
+    re.findall(r"```python\n# ([\w/]+\.py)\b[^\n]*\n(.*?)```", SHOWN, re.S)
+    + re.findall(r"^`(conf/[\w/]+\.yaml)`[^\n]*:\n\n```yaml\n(.*?)```", SHOWN, re.S | re.M)
 )
 
 CLAIM = dict(
@@ -27,14 +27,14 @@ CLAIM = dict(
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the project with the README's files added."""
+    """A copy of the project with the documents' files added."""
     copy_project(tmp_path)
     for name, text in BLOCKS.items():
         (tmp_path / name).write_text(text)
     return tmp_path
 
 
-def test_the_readme_s_method_and_data_set_run(checkout):
+def test_the_documents_method_and_data_set_run(checkout):
     assert set(BLOCKS) == {"methods/lion.py", "conf/method/lion.yaml", "datasets/mine.py", "conf/dataset/mine.yaml"}
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (96, 3, 16, 16), dtype=np.uint8), np.arange(96) % 2
