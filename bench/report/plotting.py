@@ -89,7 +89,29 @@ def _matches(of: Record | dict[str, Any], where: Mapping[str, Any]) -> bool:
 def axis_label(name: str, task: str) -> str:
     """A metric's label, or the last part of a config key or column in words."""
     metrics = note(task).metrics
-    return metrics[name].label if name in metrics else literal(name.rpartition(".")[2].replace("_", " "))
+    return formula(metrics[name].label if name in metrics else name.rpartition(".")[2].replace("_", " "))
+
+
+def formula(text: str) -> str:
+    """The text with its powers and indices set as such: T^-1/3, lam^2, T_2."""
+    raised = re.sub(r"([^\W_]+)\^(-?(?:[^\W_]|[/.])+)", lambda m: f"${_symbol(m[1])}^{{{m[2]}}}$", literal(text))
+    return re.sub(r"(?<![\w$])([A-Za-z])_(\d)(?!\w)", r"$\1_\2$", raised)
+
+
+def _symbol(name: str) -> str:
+    greek = {"lam": "lambda", "epsilon": "varepsilon"}.get(name)
+    return rf"\{greek}" if greek else name if len(name) == 1 else rf"\mathrm{{{name}}}"
+
+
+def name_of(label: str) -> str:
+    """A line's or panel's label as it is written: `sampling reshuffling` is reshuffling, `rho 1.0` rho 1."""
+    key, _, value = label.partition(" ")
+    if not value or " " in value or value in ("True", "False", "None"):
+        return label
+    try:
+        return f"{key} {float(value):.10g}"
+    except ValueError:
+        return value
 
 
 def literal(text: str) -> str:
@@ -100,6 +122,7 @@ def literal(text: str) -> str:
 def svg(canvas: Canvas) -> str:
     """The figure as svg text; it is closed."""
     text = io.StringIO()
-    canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    with matplotlib.rc_context(STYLE):
+        canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(canvas)
     return re.sub(r"[ \t]+\n", "\n", text.getvalue())

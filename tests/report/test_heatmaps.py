@@ -76,6 +76,19 @@ def test_a_large_map_is_contours_with_a_line_at_zero(shift, crosses):
     assert ("QuadContourSet_2" in svg) is crosses
 
 
+def test_panels_share_one_scale_and_a_bar_that_is_named():
+    found = heatmaps.panels(figure(), runs(lambda a, b: 10 * a + b))
+    colours, norm = heatmaps.scale(found)
+    values = [v for p in found for v in p.values[np.isfinite(p.values)]]
+    assert norm.vmax == max(map(abs, values)) == -norm.vmin, "both signs: white at 0, as long on either side"
+    assert colours == "RdBu"
+    above = heatmaps.panels(figure(), runs(lambda a, b: 10 * a + b + 5))
+    assert heatmaps.scale(above)[0] == "viridis"
+    assert (heatmaps.scale(above)[1].vmin, heatmaps.scale(above)[1].vmax) == (4.5, 15.5), "of all panels together"
+    said = words(heatmaps.draw(figure(), found, "portfolio"))
+    assert sum("log final wealth" in word for word in said) == 1, "one bar, labelled"
+
+
 def test_nothing_to_show():
     assert heatmaps.panels(figure(), [run("b", 0, {}, curve=[{"cost": 0.0}])]) == []
 
