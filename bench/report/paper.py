@@ -20,6 +20,8 @@ from bench.judge.registration import withdrawn
 from bench.judge.shown import TIERS
 from bench.judge.statistics import fewest
 from bench.report import clouds, coverage, figures, heatmaps, scatter, sheets, tables
+from bench.report.latex import latex
+from bench.report.marks import html
 from bench.report.pages import environment
 from bench.report.places import page_path, verdict_path
 from bench.run.notes import note
@@ -184,7 +186,7 @@ def _formats(stem: str, table: Any, caption: str, label: str, data: Any = None) 
     return {
         f"{stem}.csv": tables.csv(table if data is None else data),
         f"{stem}.md": tables.markdown(table),
-        f"{stem}.tex": tables.latex(table, caption, label),
+        f"{stem}.tex": latex(table, caption, label),
     }
 
 
@@ -241,7 +243,13 @@ def _page(
     gone: Sequence[tuple[str, str]],
 ) -> str:
     words = {"how": HOW, "tiers": TIERS, "laws": tables.LAWS, "places": coverage.PLACES, "verdicts": VERDICTS}
-    filters = {"interval": tables.interval_text, "accepts": tables.accepts_text, "strip": strip, "middle": middle}
+    filters = {
+        "interval": tables.interval_text,
+        "accepts": tables.accepts_text,
+        "strip": strip,
+        "middle": middle,
+        "table": html,
+    }
     page = environment(**filters, total=coverage.total).get_template("paper.html.j2")
     return page.render(
         key=key,
