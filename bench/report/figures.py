@@ -23,7 +23,7 @@ from bench.report.axes import room, scales, ticks, words
 from bench.report.guides import guides, named
 from bench.report.looks import MARKED, SAMPLE, SIZE, Line, Look, direct_labels, over_each_other, repeated, told_apart
 from bench.report.medians import median_interval
-from bench.report.plotting import INK, STYLE, group, literal, name_of, rows, shown, svg
+from bench.report.plotting import INK, STYLE, group, literal, name_of, rows, shown
 
 DASHED = ((0, (4, 3)), (0, (1, 1.5)))  # what stands beside a line
 OPEN = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "markersize": 8}  # of published points
@@ -98,17 +98,12 @@ def _line(name: str, points: dict[float, list[float]]) -> Line:
     return Line(name, x, median, low, high, max((i.n for i in found), default=0))
 
 
-def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> str:
-    """The figure as svg text; the same lines give the same bytes.
+def canvas_of(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> Canvas:
+    """The figure, open, to be drawn on and saved in any format.
 
     Args:
         palette: names whose places say their colours, so that a method looks the same in all figures of a paper.
     """
-    return svg(canvas_of(figure, found, task, palette))
-
-
-def canvas_of(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> Canvas:
-    """The figure, open, to be drawn on and saved in any format; arguments as of `draw`."""
     looks, names = told_apart([line.label for line in found], palette), [name_of(line.label) for line in found]
     log, levels = "y" in figure.log, [line for line in found if _is_level(figure, line)]
     paths = [line for line in found if line not in levels] or found

@@ -11,13 +11,14 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from bench.judge.archive import Record
 from bench.judge.papers import Figure
 from bench.report.axes import ROUND
-from bench.report.plotting import INK, STYLE, axis_label, group, literal, name_of, rows, svg
+from bench.report.plotting import INK, STYLE, axis_label, group, literal, name_of, rows
 from bench.run.notes import note
 
 PANEL = (2.9, 2.7)  # inches
@@ -57,8 +58,8 @@ def _panel(name: str, cells: dict[tuple[float, float], list[float]]) -> Panel:
     return Panel(name, x, y, values, max(len(seeds) for seeds in cells.values()))
 
 
-def draw(figure: Figure, found: Sequence[Panel], task: str) -> str:
-    """The heat map as svg text; the same panels give the same bytes. All panels share one scale, which the bar beside them names.
+def canvas_of(figure: Figure, found: Sequence[Panel], task: str) -> Canvas:
+    """The heat map, open, to be saved in any format; all panels share one scale, which the bar beside them names.
 
     Values of both signs get a scale that is white at 0, and as long on either side.
     """
@@ -80,7 +81,7 @@ def draw(figure: Figure, found: Sequence[Panel], task: str) -> str:
         bar.set_label(fill(axis_label(figure.value, task), LETTERS))
         bar.ax.tick_params(labelsize=8)
         bar.outline.set_linewidth(0.5)
-        return svg(canvas)
+    return canvas
 
 
 def scale(found: Sequence[Panel]) -> tuple[str, Normalize]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 import pickle
@@ -19,7 +18,7 @@ from bench.judge.papers import HOW, Claim, Figure, Paper
 from bench.judge.registration import withdrawn
 from bench.judge.shown import TIERS
 from bench.judge.statistics import fewest
-from bench.report import clouds, coverage, figures, heatmaps, scatter, sheets, tables
+from bench.report import coverage, drawing, tables
 from bench.report.latex import latex
 from bench.report.marks import html
 from bench.report.pages import environment
@@ -70,12 +69,12 @@ def build(
         f"tables/{key}/claims", tables.readable_verdicts(judged), f"Claims of {paper.title}", f"{key}:claims"
     )
     names = dict.fromkeys([c.experiment for _, c, _ in paper.judged()] + [f.experiment for f in paper.figures.values()])
-    palette = list(dict.fromkeys(r.method for name in sorted(by_name) for r in by_name[name]))
+    palette = drawing.palette(by_name)
     rows, experiments = table.astype(object).fillna("").to_dict("records"), []
     counted = [id(row) for row in coverage.once(rows)]
     found = [_claim(j, id(row) in counted, coverage.place(row), seen) for j, row in zip(judged, rows)]
     for name in names:
-        shown = [_block(key, paper, name, block, palette, built, earlier) for block in _blocks(name, by_name, scales)]
+        shown = [_block(key, paper, name, block, palette, built, earlier) for block in blocks(name, by_name, scales)]
         claims = [c for c in found if c["claim"].experiment == name]
         full = _fullest(claims, shown, scales)
         for block in shown:
@@ -86,7 +85,7 @@ def build(
     return built
 
 
-def _blocks(name: str, by_name: Mapping[str, Sequence[Record]], scales: Sequence[str]) -> list[Block]:
+def blocks(name: str, by_name: Mapping[str, Sequence[Record]], scales: Sequence[str]) -> list[Block]:
     """The scales at which a run of the experiment ended, those of the same runs together."""
     found: dict[frozenset[tuple[str, int]], list[str]] = {}
     for scale in scales:
@@ -152,20 +151,16 @@ def _draw(
     earlier: Mapping[str, tuple[str, str]],
 ) -> int:
     """Add the figure to the files; how many seeds it averages, 0 where no run has what it shows."""
-    panels = {"scatter": scatter, "map": heatmaps, "cloud": clouds, "sheet": sheets}.get(figure.kind)
-    found = panels.panels(figure, runs) if panels else figures.lines(figure, runs)
+    found = drawing.parts(figure, runs)
     if not found:
         return 0
     shown = figure.model_dump(exclude={"experiment", "caption"})
     drawn = (shown, found, note(runs[0].task), list(palette))
     content = hashlib.sha256(pickle.dumps(drawn, protocol=4)).hexdigest()
     before = earlier.get(path)
-    if before is not None and before[0] == content:
-        svg = before[1]
-    else:
-        draw = panels.draw if panels else functools.partial(figures.draw, palette=palette)
-        svg = draw(figure, found, runs[0].task)
-    built.files[path], built.drawn[path] = svg, content
+    same = before is not None and before[0] == content
+    built.files[path] = before[1] if same else drawing.draw(figure, found, runs[0].task, palette)
+    built.drawn[path] = content
     return max(part.seeds for part in found)
 
 

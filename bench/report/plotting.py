@@ -25,6 +25,7 @@ STYLE = {
     "font.size": 10,
     "svg.fonttype": "none",
     "svg.hashsalt": "claimbench",
+    "pdf.fonttype": 42,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": INK,
@@ -120,9 +121,18 @@ def literal(text: str) -> str:
 
 
 def svg(canvas: Canvas) -> str:
-    """The figure as svg text; it is closed."""
-    text = io.StringIO()
+    """The figure as svg text, the same for the same figure; it is closed."""
+    return re.sub(r"[ \t]+\n", "\n", _saved(canvas, "svg", {"Date": None, "Creator": None}).decode())
+
+
+def pdf(canvas: Canvas) -> bytes:
+    """The figure as a page of its size, the same for the same figure; it is closed."""
+    return _saved(canvas, "pdf", {"CreationDate": None, "Creator": None, "Producer": None})
+
+
+def _saved(canvas: Canvas, form: str, metadata: dict[str, None]) -> bytes:
+    found = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        canvas.savefig(found, format=form, metadata=metadata)
     plt.close(canvas)
-    return re.sub(r"[ \t]+\n", "\n", text.getvalue())
+    return found.getvalue()

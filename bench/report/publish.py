@@ -181,6 +181,7 @@ def _drawing() -> str:
         for name in (
             "axes",
             "clouds",
+            "drawing",
             "figures",
             "guides",
             "heatmaps",

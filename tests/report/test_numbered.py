@@ -10,7 +10,7 @@ from made import run
 
 from bench.judge.papers import Figure
 from bench.judge.shown import numbers
-from bench.report import figures
+from bench.report import drawing, figures
 
 VARIANCE = {
     "experiment": "ssvr/digits",
@@ -41,8 +41,8 @@ def variance(alpha: float, seed: int, **changes) -> object:
 
 def drawn(content: dict, runs: list) -> str:
     figure = Figure(**content)
-    svg = figures.draw(figure, figures.lines(figure, runs), "classification")
-    assert svg == figures.draw(figure, figures.lines(figure, runs), "classification"), "the same every time"
+    svg = drawing.draw(figure, figures.lines(figure, runs), "classification")
+    assert svg == drawing.draw(figure, figures.lines(figure, runs), "classification"), "the same every time"
     return svg
 
 
