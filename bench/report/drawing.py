@@ -25,9 +25,12 @@ def palette(by_name: Mapping[str, Iterable[Record]]) -> list[str]:
 
 
 def parts(figure: Figure, runs: Iterable[Record]) -> list[Any]:
-    """The lines or panels of a figure; none where no run has what it shows."""
+    """The lines or panels of a figure; none where no run has what it shows, or each line would be one point: that is a table's."""
     module = PANELS.get(figure.kind)
-    return module.panels(figure, runs) if module else figures.lines(figure, runs)
+    if module:
+        return module.panels(figure, runs)
+    found = figures.lines(figure, runs)
+    return found if any(len(line.x) > 1 for line in found) else []
 
 
 def canvas_of(figure: Figure, found: Sequence[Any], task: str, colours: Sequence[str] = ()) -> Canvas:

@@ -33,16 +33,14 @@ MARKERS = 10  # of a line, at most about twice as many
 
 
 def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
-    """The lines of a figure from an experiment's runs; runs that have not ended, or diverged, are left out. None where
-    each would be one point: that is a table's."""
+    """The lines of a figure from an experiment's runs; runs that have not ended, or diverged, are left out."""
     if figure.numbered is not None:
         return _numbered(figure, figure.numbered, runs)
     points: dict[str, dict[float, list[float]]] = {}
     for run, row in rows(figure, _relative(figure, list(runs)), figure.x, figure.y):
         mine = points.setdefault(group(figure, run, row), {})
         mine.setdefault(float(row[figure.x]), []).append(float(row[figure.y]))
-    found = [_line(name, mine) for name, mine in points.items()]
-    return found if any(len(line.x) > 1 for line in found) else []
+    return [_line(name, mine) for name, mine in points.items()]
 
 
 def _numbered(figure: Figure, spec: Numbered, runs: Iterable[Record]) -> list[Line]:

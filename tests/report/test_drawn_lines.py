@@ -11,7 +11,7 @@ from made import runs
 from matplotlib import pyplot as plt
 
 from bench.judge.papers import Figure
-from bench.report import axes, figures, looks
+from bench.report import axes, drawing, figures, looks
 from bench.report.plotting import formula, name_of
 
 AGAINST = {"experiment": "ssvr/rate_finite_sum", "caption": "", "x": "dataset.num_components", "y": "mean_grad_l1"}
@@ -129,7 +129,7 @@ def test_lines_on_each_other_are_both_seen():
 def test_a_method_without_iterations_is_a_level_and_lone_points_are_no_figure(drawn):
     made = runs("steps", [3.0, 4.0], config={"dataset.num_components": 64})
     figure = Figure(**AGAINST, log="xy")
-    assert figures.lines(figure, made) == []
+    assert drawing.parts(figure, made) == []
     at_zero = runs("one_shot", [5.0], config={"dataset.num_components": 0})
     found = figures.lines(figure, [*records({"steps": [3.0, 4.0]}), *at_zero])
     canvas = figures.canvas_of(figure, found, "finite_sum")

@@ -22,6 +22,7 @@ from bench.judge.papers import Figure, Pivot, load_papers
 from bench.judge.parts import Part
 from bench.judge.statistics import Interval
 from bench.report import drawing, figures, publish, tables
+from bench.report.marks import CELL
 from bench.report.pages import maths
 from bench.report.paper import strip
 
@@ -290,7 +291,7 @@ def test_intervals_and_accepted_regions_as_text():
     assert [tables.accepts_text(part) for part in parts] == [
         "at most 0.5", "at least 0.5", "below 0", "above 0", "-0.4 to -0.29", "15.23195 to 15.23205",
     ]  # fmt: skip
-    assert tables.NUMBERS.fullmatch("-0.41 [-inf, 0.44]"), "no formula for a spreadsheet"
+    assert CELL.fullmatch("-0.41 [-inf, 0.44]"), "no formula for a spreadsheet"
 
 
 def test_published_points_stand_behind_the_lines():
