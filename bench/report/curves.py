@@ -12,7 +12,6 @@ import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench.errors import UserError, allowed_list, nearest
 from bench.judge.own import OwnJob, Report
@@ -30,8 +29,6 @@ FORMATS = (".svg", ".png", ".pdf")
 MARK = "claimbench scripts/runs.py plot"  # in the metadata of every file written
 DOTS = 200  # an inch, of png
 NAMES = 1.2  # inches beside the axes that lines' names have without widening the figure
-MARKERS = 15  # a line, at most about twice as many
-DECADES = 100  # ratio of the ends of a logarithmic axis below which ticks lie between powers of ten
 Row = dict[str, Any]
 
 
@@ -178,10 +175,6 @@ def _save(figure: Figure, lines: Sequence[Line], task: str, out: Path) -> None:
         canvas = canvas_of(figure, lines, task)
         (axes,) = canvas.axes
         axes.set_title(literal(figure.caption), loc="left", fontsize=8)
-        for drawn in axes.lines:
-            drawn.set_markevery(max(1, len(drawn.get_xdata()) // MARKERS))
-        if "x" in figure.log:
-            _log_ticks(axes, [x for line in lines for x in line.x])
         _widen(canvas, axes)
         try:
             canvas.savefig(out, dpi=DOTS, metadata=metadata)
@@ -196,14 +189,6 @@ def _widen(canvas: Canvas, axes: Axes) -> None:
     canvas.draw_without_rendering()
     widest = max(text.get_window_extent().width for text in axes.texts) / canvas.dpi
     canvas.set_figwidth(own + max(0.0, widest - NAMES))
-
-
-def _log_ticks(axes: Axes, x: Sequence[float]) -> None:
-    """1, 2, 5, 10 on a short axis, powers of ten on a long one; no label between them."""
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    if max(x) < DECADES * min(x):
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
 
 
 def _text(at: Mapping[str, Any]) -> str:

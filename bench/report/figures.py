@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from textwrap import fill
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullFormatter
 
 from bench.judge.archive import Record
 from bench.judge.checks import matches
 from bench.judge.groups import differences
 from bench.judge.papers import Figure
 from bench.judge.shown import Numbered, numbers
-from bench.report.looks import MARKED, SIZE, WIDER, Line, Look, direct_labels, repeated, told_apart
+from bench.report.figure_axes import room, scales, ticks, words
+from bench.report.guides import guides, named
+from bench.report.looks import MARKED, SAMPLE, SIZE, Line, Look, direct_labels, over_each_other, repeated, told_apart
 from bench.report.medians import median_interval
-from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, shown, svg
+from bench.report.plotting import INK, STYLE, group, literal, name_of, rows, shown
 
 DASHED = ((0, (4, 3)), (0, (1, 1.5)))  # what stands beside a line
-LETTERS = 38  # of a line beside the vertical axis
-APART = 0.13  # of the axis between two tick labels
 OPEN = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "markersize": 8}  # of published points
+DIAGONAL = {"linestyle": "-", "linewidth": 0.8, "alpha": 0.75}
+CROWD = 3  # lines, beyond which bands are fainter and have edges
+MARKERS = 10  # of a line, at most about twice as many
 
 
 def lines(figure: Figure, runs: Iterable[Record]) -> list[Line]:
@@ -95,88 +96,81 @@ def _line(name: str, points: dict[float, list[float]]) -> Line:
     return Line(name, x, median, low, high, max((i.n for i in found), default=0))
 
 
-def draw(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> str:
-    """The figure as svg text; the same lines give the same bytes.
+def canvas_of(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> Canvas:
+    """The figure, open, to be drawn on and saved in any format.
 
     Args:
         palette: names whose places say their colours, so that a method looks the same in all figures of a paper.
     """
+    looks, names = told_apart([line.label for line in found], palette), [name_of(line.label) for line in found]
+    log, levels = "y" in figure.log, [line for line in found if _is_level(figure, line)]
+    paths = [line for line in found if line not in levels] or found
+    looks = over_each_other(found, looks, log)
+    size = room(found, names, SAMPLE if repeated(looks) else 0.0)
     with matplotlib.rc_context(STYLE):
-        return svg(canvas_of(figure, found, task, palette))
-
-
-def canvas_of(figure: Figure, found: Sequence[Line], task: str, palette: Sequence[str] = ()) -> Canvas:
-    """The figure, open, to be drawn on and saved in any format; arguments as of `draw`."""
-    looks = told_apart([line.label for line in found], palette)
-    many = repeated(looks)
-    with matplotlib.rc_context(STYLE):
-        canvas, axes = plt.subplots(figsize=(SIZE[0] + WIDER * many, SIZE[1]), layout="constrained")
-        _scales(axes, figure, found)
+        canvas, axes = plt.subplots(figsize=SIZE, layout="constrained")
+        scales(axes, figure, paths)
         _published(axes, figure, found, looks)
         for line, look in zip(found, looks):
-            _draw(axes, line, look, "y" in figure.log)
-        _theory(axes, figure, found)
-        _labels_of_axes(axes, figure, task)
-        direct_labels(axes, found, looks, inside=many or figure.numbered is not None)
+            (_level if line in levels else _draw)(axes, line, look, log, len(found))
+        if figure.numbered is not None and figure.numbered.diagonal is not None:
+            axes.plot([0, 1], [0, 1], color=INK, zorder=1, **DIAGONAL)
+        axes.margins(x=0.03)
+        axes.autoscale_view()
+        drawn = guides(axes, figure, found)
+        axes.autoscale_view()
+        axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
+        words(axes, figure, task)
+        _legend(axes, figure)
+        ticks(axes, figure, paths, size)
+        named(axes, drawn, paths, size)
+        direct_labels(axes, found, looks, names, size)
     return canvas
 
 
-def _draw(axes: Axes, line: Line, look: Look, log: bool) -> None:
+def _is_level(figure: Figure, line: Line) -> bool:
+    """Has a line one point alone, which a logarithmic axis cannot show, as that of a method without iterations?"""
+    return len(line.x) == 1 and "x" in figure.log and line.x[0] <= 0
+
+
+def _draw(axes: Axes, line: Line, look: Look, log: bool, lines: int) -> None:
     """A line with its band, and the medians beside it."""
-    marker = look.marker if len(line.x) <= MARKED else ""
-    more = {} if look.dashes == "-" else {"linestyle": look.dashes, "markerfacecolor": look.face}
-    axes.plot(line.x, line.median, color=look.colour, marker=marker, markersize=4, linewidth=1.6, **more)
+    every = max(1, len(line.x) // MARKERS) if len(line.x) <= MARKED else None
+    marks = {"marker": look.marker, "markersize": 4, "markevery": every, "markerfacecolor": look.face} if every else {}
+    axes.plot(line.x, line.median, color=look.colour, linestyle=look.dashes, linewidth=1.6, **marks)
     if not any(math.isnan(v) for v in line.low):
         floor = min(line.median) / 10 if log else -math.inf
-        axes.fill_between(line.x, np.maximum(line.low, floor), line.high, color=look.colour, alpha=0.18, linewidth=0)
+        alpha = 0.18 if lines <= CROWD else 0.1
+        band = axes.fill_between(
+            line.x, np.maximum(line.low, floor), line.high, color=look.colour, alpha=alpha, linewidth=0
+        )
+        if lines > CROWD:
+            band.set(linewidth=0.5, edgecolor=(*to_rgb(look.colour), 0.5))
+    dark = [0.5 * part for part in to_rgb(look.colour)]  # seen on the line itself
     for one, dashes in zip(line.beside, DASHED):
-        axes.plot(one.x, one.median, color=look.colour, linestyle=dashes, linewidth=1.2)
+        axes.plot(one.x, one.median, color=dark, linestyle=dashes, linewidth=1.2)
 
 
-def _labels_of_axes(axes: Axes, figure: Figure, task: str) -> None:
-    """The words at the axes; of numbered metrics also the diagonal, and what is dashed."""
-    spec = figure.numbered
-    if spec is None:
-        axes.set_xlabel(axis_label(figure.x, task))
-        axes.set_ylabel(fill(axis_label(figure.y, task) + (", ratio" if figure.relative_to else ""), LETTERS))
-        return
-    axes.set_xlabel(literal(figure.x))
-    axes.set_ylabel(literal(spec.label))
-    handles = {literal(name): {"linestyle": dashes, "linewidth": 1.2} for name, dashes in zip(spec.beside, DASHED)}
-    if spec.diagonal is not None:
-        look = {"linestyle": "-", "linewidth": 0.8, "alpha": 0.75}
-        axes.plot([0, 1], [0, 1], color=INK, zorder=1, **look)
-        handles[literal(spec.diagonal)] = look
+def _level(axes: Axes, line: Line, look: Look, log: bool, lines: int) -> None:
+    """A dotted line across, with its band."""
+    axes.axhline(line.median[0], color=look.colour, linestyle=(0, (1, 1.5)), linewidth=1.4)
+    if not math.isnan(line.low[0]):
+        axes.axhspan(line.low[0], line.high[0], color=look.colour, alpha=0.1, linewidth=0)
+
+
+def _legend(axes: Axes, figure: Figure) -> None:
+    """What is dashed, the diagonal and the published points, above the axes."""
+    spec, handles = figure.numbered, {}
+    if spec is not None:
+        handles = {literal(name): {"linestyle": dashes, "linewidth": 1.2} for name, dashes in zip(spec.beside, DASHED)}
+        if spec.diagonal is not None:
+            handles[literal(spec.diagonal)] = DIAGONAL
     if figure.published is not None:
         handles["published"] = OPEN
     if handles:
         drawn = [plt.Line2D([], [], color=INK, **look) for look in handles.values()]
-        axes.legend(drawn, list(handles), frameon=False, fontsize=9, loc="best")
-
-
-def _scales(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
-    if "x" in figure.log:
-        axes.set_xscale("log")
-        ticks = sorted({x for line in found for x in line.x})
-        if len(ticks) <= 7 and all(float(f"{t:.6g}") == t for t in ticks):
-            axes.set_xticks(ticks, _legible(ticks))
-            axes.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        most = 3 if any(len(line.label) > 20 for line in found) else 6  # long names leave little width
-        axes.xaxis.set_major_locator(MaxNLocator(most, integer=all(x == int(x) for line in found for x in line.x)))
-    if "y" in figure.log:
-        axes.set_yscale("log")
-        axes.yaxis.set_minor_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(1.5, 0.4)))
-
-
-def _legible(ticks: Sequence[float]) -> list[str]:
-    """The labels of ticks on a logarithmic axis, empty where they would run into the last one that is written; the last tick has its own."""
-    place = np.log(np.array(ticks) / ticks[0]) / (math.log(ticks[-1] / ticks[0]) or 1.0)
-    labels, last = [""] * len(ticks), math.inf
-    for k in reversed(range(len(ticks))):
-        if last - place[k] >= APART:
-            labels[k], last = f"{ticks[k]:,.10g}", place[k]
-    return labels
+        above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 3, "borderaxespad": 0.2}
+        axes.legend(drawn, list(handles), frameon=False, fontsize=9, **above)
 
 
 def _published(axes: Axes, figure: Figure, found: Sequence[Line], looks: Sequence[Look]) -> None:
@@ -186,21 +180,3 @@ def _published(axes: Axes, figure: Figure, found: Sequence[Line], looks: Sequenc
         x, y = zip(*points)
         look = {"color": by_label.get(name, INK), "markerfacecolor": "none", "markersize": 9, "markeredgewidth": 1}
         axes.plot(x, y, "s", alpha=0.75, **look)
-    if figure.published and figure.numbered is None:
-        handle = plt.Line2D([], [], color=INK, **OPEN)
-        axes.legend([handle], ["published"], frameon=False, fontsize=9, loc="upper right")
-
-
-def _theory(axes: Axes, figure: Figure, found: Sequence[Line]) -> None:
-    """Dashed lines of the theory's slopes, a little below the lines that they speak of."""
-    by_label = {line.label: line for line in found}
-    for name, theory in figure.theory.items():
-        line = by_label.get(theory.of)
-        if line is None or len(line.x) < 2:
-            continue
-        x, y = np.log(line.x), np.log(line.median)
-        below = np.exp(y.mean() + theory.slope * (x - x.mean())) * 0.86
-        axes.plot(line.x, below, color=INK, linestyle=(0, (4, 3)), linewidth=1, alpha=0.75)
-        middle = float(np.exp(x.mean())), float(np.exp(y.mean()) * 0.86)
-        raised = re.sub(r"([^\W_]+)\^(-?(?:[^\W_]|[/.])+)", r"$\1^{\2}$", literal(name))
-        axes.annotate(raised, middle, (0, -4), textcoords="offset points", ha="center", va="top", fontsize=9)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from bench.judge.archive import Record
 from bench.judge.papers import Figure
-from bench.report.plotting import INK, STYLE, axis_label, group, literal, rows, svg
+from bench.report.figure_axes import ROUND
+from bench.report.plotting import INK, STYLE, axis_label, group, literal, name_of, rows
 from bench.run.notes import note
 
 PANEL = (2.9, 2.7)  # inches
 CELLS = 12  # values of an axis, up to which each has a cell of its own and its number is written into it
-LEVELS = 9  # of larger maps
+LEVELS = 11  # of larger maps
+LETTERS = 26  # of a line beside the bar
 
 
 @dataclass(frozen=True)
@@ -53,38 +58,42 @@ def _panel(name: str, cells: dict[tuple[float, float], list[float]]) -> Panel:
     return Panel(name, x, y, values, max(len(seeds) for seeds in cells.values()))
 
 
-def draw(figure: Figure, found: Sequence[Panel], task: str) -> str:
-    """The heat map as svg text; the same panels give the same bytes. Every panel has a colour scale of its own.
+def canvas_of(figure: Figure, found: Sequence[Panel], task: str) -> Canvas:
+    """The heat map, open, to be saved in any format; all panels share one scale, which the bar beside them names.
 
-    Values of both signs get a scale that is white at 0.
+    Values of both signs get a scale that is white at 0, and as long on either side.
     """
     assert figure.value is not None
     better = note(task).metrics[figure.value].better
+    colours, norm = scale(found)
     with matplotlib.rc_context(STYLE | {"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
-        size = PANEL[0] * len(found) + 0.4, PANEL[1]
+        size = PANEL[0] * len(found) + 0.9, PANEL[1]
         canvas, axes = plt.subplots(1, len(found), figsize=size, layout="constrained", squeeze=False, sharey=True)
         for panel, each in zip(found, axes[0]):
             cells = max(len(panel.x), len(panel.y)) <= CELLS
-            image = _cells(each, panel, better) if cells else _contours(each, panel, figure)
-            bar = canvas.colorbar(image, ax=each, shrink=0.9, pad=0.03)
-            bar.ax.tick_params(labelsize=8)
-            bar.outline.set_linewidth(0.5)
-            each.set_title(literal(panel.label).replace("_", " "), fontsize=10)
+            image = (
+                _cells(each, panel, colours, norm, better) if cells else _contours(each, panel, colours, norm, figure)
+            )
+            each.set_title(literal(name_of(panel.label)).replace("_", " "), fontsize=10)
             each.set_xlabel(axis_label(figure.x, task))
         axes[0, 0].set_ylabel(axis_label(figure.y, task))
-        return svg(canvas)
+        bar = canvas.colorbar(image, ax=list(axes[0]), pad=0.015, aspect=18, ticks=MaxNLocator(6, steps=ROUND))
+        bar.set_label(fill(axis_label(figure.value, task), LETTERS))
+        bar.ax.tick_params(labelsize=8)
+        bar.outline.set_linewidth(0.5)
+    return canvas
 
 
-def _scale(values: np.ndarray) -> tuple[str, Normalize]:
-    low, high = np.nanmin(values), np.nanmax(values)
+def scale(found: Sequence[Panel]) -> tuple[str, Normalize]:
+    """Colours and limits that all panels share."""
+    low, high = min(np.nanmin(p.values) for p in found), max(np.nanmax(p.values) for p in found)
     if low < 0 < high:
-        return "RdBu", TwoSlopeNorm(0.0, low, high)
+        return "RdBu", Normalize(-max(-low, high), max(-low, high))
     return "viridis", Normalize(low, high if high > low else low + 1)
 
 
-def _cells(axes: Axes, panel: Panel, better: str | None):
+def _cells(axes: Axes, panel: Panel, colours: str, norm: Normalize, better: str | None):
     """A cell of equal size for each pair of values, its number inside."""
-    colours, norm = _scale(panel.values)
     image = axes.pcolormesh(panel.values, cmap=colours, norm=norm, edgecolor="face", linewidth=0.3)
     axes.set_xticks(np.arange(len(panel.x)) + 0.5, [f"{v:g}" for v in panel.x])
     axes.set_yticks(np.arange(len(panel.y)) + 0.5, [f"{v:g}" for v in panel.y])
@@ -101,11 +110,11 @@ def _cells(axes: Axes, panel: Panel, better: str | None):
     return image
 
 
-def _contours(axes: Axes, panel: Panel, figure: Figure):
+def _contours(axes: Axes, panel: Panel, colours: str, norm: Normalize, figure: Figure):
     """Filled contours; the line at 0 is drawn where the values have both signs."""
-    colours, norm = _scale(panel.values)
-    image = axes.contourf(panel.x, panel.y, panel.values, levels=LEVELS, cmap=colours, norm=norm)
-    if isinstance(norm, TwoSlopeNorm):
+    levels = np.linspace(norm.vmin, norm.vmax, LEVELS + 1)
+    image = axes.contourf(panel.x, panel.y, panel.values, levels=levels, cmap=colours, norm=norm)
+    if np.nanmin(panel.values) < 0 < np.nanmax(panel.values):
         axes.contour(panel.x, panel.y, panel.values, levels=[0.0], colors=INK, linewidths=1)
     axes.set_xscale("log" if "x" in figure.log else "linear")
     axes.set_yscale("log" if "y" in figure.log else "linear")

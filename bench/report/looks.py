@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -24,11 +24,12 @@ COLOURS = (
 )  # after Paul Tol's "vibrant"
 MARKERS = "osD^vPX*"
 AGAIN = ("-", (0, (7, 2, 1.5, 2)), (0, (2.5, 1.5)))  # of the lines that have one colour
+BROKEN = (0, (3.5, 3.5))  # of a line that lies on another
+NEAR = 0.012  # of the axes' height between lines that do
 MOST = len(COLOURS) * len(AGAIN)  # lines that can be told apart
 MARKED = 40  # points of a line, up to which each has its marker
-WIDER = 1.0  # inches more of a figure with more lines than colours
 SAMPLE = 22  # points of a line beside its name, where colours repeat
-SIZE = (4.4, 3.0)  # inches; set at half a text width the labels are still 7 pt
+SIZE = (5.4, 3.2)  # inches; set at half a text width the labels are still 6 pt
 
 
 @dataclass(frozen=True)
@@ -80,35 +81,58 @@ def _places(labels: Sequence[str], palette: Sequence[str]) -> list[int]:
 
 def repeated(looks: Sequence[Look]) -> bool:
     """Has a figure more lines than colours?"""
-    return any(look.dashes != "-" for look in looks)
+    return len({look.colour for look in looks}) < len(looks)
 
 
-def direct_labels(axes: Axes, found: Sequence[Line], looks: Sequence[Look], inside: bool) -> None:
-    """Each line's name at its right end, moved apart where they would overlap; behind a piece of the line where colours repeat.
+def over_each_other(found: Sequence[Line], looks: Sequence[Look], log: bool) -> list[Look]:
+    """The looks with those of lines that lie on an earlier one broken up, so that both are seen.
 
     Args:
-        inside: none is moved beyond the axes' ends, as far as there is room.
+        log: is the vertical axis logarithmic?
+    """
+    changed = list(looks)
+    heights = [np.log(np.maximum(line.median, 1e-300)) if log else np.array(line.median) for line in found]
+    span = max((h.max() for h in heights), default=0.0) - min((h.min() for h in heights), default=0.0)
+    paths = [dict(zip(line.x, h)) for line, h in zip(found, heights)]
+    for k, path in enumerate(paths):
+        for before, look in zip(paths[:k], changed):
+            near = [abs(path[x] - before[x]) < NEAR * span for x in path if x in before]
+            if look.dashes == "-" == changed[k].dashes and len(near) > 1 and np.mean(near) > 0.75:
+                changed[k] = replace(changed[k], dashes=BROKEN, face="none")
+                break
+    return changed
+
+
+def direct_labels(
+    axes: Axes, found: Sequence[Line], looks: Sequence[Look], names: Sequence[str], size: tuple[float, float]
+) -> None:
+    """Each line's name right of the axes at the height of its end, moved apart where they would overlap, and a thin line from the one to the
+    other; behind a piece of the line where colours repeat. The limits must be final.
+
+    Args:
+        size: of the axes, in points.
     """
     if not found:
         return
-    axes.margins(x=0.03)
-    axes.autoscale_view()  # the limits, before anything is drawn
     to_axes = axes.transData + axes.transAxes.inverted()
-    ends = [float(to_axes.transform((line.x[-1], line.median[-1]))[1]) for line in found]
-    gap = 11.5 / (SIZE[1] * 0.78 * 72)  # points, nearly: the axes' share of the figure
-    order = np.argsort(ends)
-    places = _apart([ends[i] for i in order], gap)
-    if inside:
-        places = _inside(places, gap)
+    ends = [to_axes.transform((line.x[-1], line.median[-1])) for line in found]
+    gap = 11.5 / size[1]
+    order = np.argsort([end[1] for end in ends], kind="stable")
+    places = _inside(_apart([float(ends[i][1]) for i in order], gap), gap)
     sampled = repeated(looks)
     for i, place in zip(order, places):
+        x, y = (float(v) for v in ends[i])
+        x = x if 0 <= x <= 1 else 1.0  # a level goes all across
+        if abs(place - y) > gap / 3 or x < 0.9:
+            path = [x, 1 + 5 / size[0]], [y, place]
+            axes.plot(*path, color=looks[i].colour, linewidth=0.6, alpha=0.6, transform=axes.transAxes, clip_on=False)
         if sampled:
             _sample(axes, place, looks[i], len(found[i].x) <= MARKED)
         axes.annotate(
-            literal(found[i].label),
+            literal(names[i]),
             (1.0, place),
             xycoords="axes fraction",
-            xytext=(SAMPLE + 10 if sampled else 6, 0),
+            xytext=(SAMPLE + 11 if sampled else 7, 0),
             textcoords="offset points",
             va="center",
             fontsize=9,

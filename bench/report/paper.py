@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import pickle
 from collections import Counter
@@ -18,8 +17,10 @@ from bench.judge.papers import HOW, Figure, Paper
 from bench.judge.registration import withdrawn
 from bench.judge.shown import TIERS
 from bench.judge.statistics import fewest
-from bench.report import citing, clouds, coverage, figures, heatmaps, scatter, sheets, tables
+from bench.report import citing, coverage, drawing, tables
 from bench.report.glossary import Glossary, glossary
+from bench.report.latex import latex
+from bench.report.marks import html
 from bench.report.pages import environment
 from bench.report.places import page_path, verdict_path
 from bench.report.rows import LISTED, ONCE, grouped, row
@@ -68,13 +69,13 @@ def build(
         f"tables/{key}/claims", tables.readable_verdicts(judged), f"Claims of {paper.title}", f"{key}:claims"
     )
     names = dict.fromkeys([c.experiment for _, c, _ in paper.judged()] + [f.experiment for f in paper.figures.values()])
-    palette = list(dict.fromkeys(r.method for name in sorted(by_name) for r in by_name[name]))
+    palette = drawing.palette(by_name)
     rows, words = table.astype(object).fillna("").to_dict("records"), glossary(palette)
     counted = [id(row) for row in coverage.once(rows)]
     found = [row(j, id(r) in counted, coverage.place(r), seen, words) for j, r in zip(judged, rows)]
     experiments = []
     for name in names:
-        shown = [_block(key, paper, name, block, palette, built, earlier) for block in _blocks(name, by_name, scales)]
+        shown = [_block(key, paper, name, block, palette, built, earlier) for block in blocks(name, by_name, scales)]
         experiments.append(_experiment(name, shown, [c for c in found if c["claim"].experiment == name], scales))
     gone = withdrawn(key, paper, entries)
     built.files[page_path(key)] = _page(key, paper, experiments, coverage.counts(rows, key), scales, gone, words)
@@ -108,7 +109,7 @@ def _fullest(claims: Sequence[dict[str, Any]], blocks: Sequence[dict[str, Any]],
     return next((scale for words in counted for scale in reversed(words) if scale in known), known[-1])
 
 
-def _blocks(name: str, by_name: Mapping[str, Sequence[Record]], scales: Sequence[str]) -> list[Block]:
+def blocks(name: str, by_name: Mapping[str, Sequence[Record]], scales: Sequence[str]) -> list[Block]:
     """The scales at which a run of the experiment ended, those of the same runs together."""
     found: dict[frozenset[tuple[str, int]], list[str]] = {}
     for scale in scales:
@@ -173,20 +174,16 @@ def _draw(
     earlier: Mapping[str, tuple[str, str]],
 ) -> int:
     """Add the figure to the files; how many seeds it averages, 0 where no run has what it shows."""
-    panels = {"scatter": scatter, "map": heatmaps, "cloud": clouds, "sheet": sheets}.get(figure.kind)
-    found = panels.panels(figure, runs) if panels else figures.lines(figure, runs)
+    found = drawing.parts(figure, runs)
     if not found:
         return 0
     shown = figure.model_dump(exclude={"experiment", "caption"})
     drawn = (shown, found, dict(note(runs[0].task).metrics), list(palette))
     content = hashlib.sha256(pickle.dumps(drawn, protocol=4)).hexdigest()
     before = earlier.get(path)
-    if before is not None and before[0] == content:
-        svg = before[1]
-    else:
-        draw = panels.draw if panels else functools.partial(figures.draw, palette=palette)
-        svg = draw(figure, found, runs[0].task)
-    built.files[path], built.drawn[path] = svg, content
+    same = before is not None and before[0] == content
+    built.files[path] = before[1] if same else drawing.draw(figure, found, runs[0].task, palette)
+    built.drawn[path] = content
     return max(part.seeds for part in found)
 
 
@@ -207,7 +204,7 @@ def _formats(stem: str, table: Any, caption: str, label: str, data: Any = None) 
     return {
         f"{stem}.csv": tables.csv(table if data is None else data),
         f"{stem}.md": tables.markdown(table),
-        f"{stem}.tex": tables.latex(table, caption, label),
+        f"{stem}.tex": latex(table, caption, label),
     }
 
 
@@ -221,7 +218,7 @@ def _page(
     words: Glossary,
 ) -> str:
     said = {"how": HOW, "tiers": TIERS, "places": coverage.PLACES, "verdicts": VERDICTS}
-    page = environment(total=coverage.total).get_template("paper.html.j2")
+    page = environment(total=coverage.total, table=html).get_template("paper.html.j2")
     shown = [row for e in experiments for group in e["groups"] for row in group["rows"]]
     return page.render(
         key=key,

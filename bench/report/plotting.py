@@ -25,6 +25,7 @@ STYLE = {
     "font.size": 10,
     "svg.fonttype": "none",
     "svg.hashsalt": "claimbench",
+    "pdf.fonttype": 42,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": INK,
@@ -89,7 +90,29 @@ def _matches(of: Record | dict[str, Any], where: Mapping[str, Any]) -> bool:
 def axis_label(name: str, task: str) -> str:
     """A metric's label, or the last part of a config key or column in words."""
     metrics = note(task).metrics
-    return metrics[name].label if name in metrics else literal(name.rpartition(".")[2].replace("_", " "))
+    return formula(metrics[name].label if name in metrics else name.rpartition(".")[2].replace("_", " "))
+
+
+def formula(text: str) -> str:
+    """The text with its powers and indices set as such: T^-1/3, lam^2, T_2."""
+    raised = re.sub(r"([^\W_]+)\^(-?(?:[^\W_]|[/.])+)", lambda m: f"${_symbol(m[1])}^{{{m[2]}}}$", literal(text))
+    return re.sub(r"(?<![\w$])([A-Za-z])_(\d)(?!\w)", r"$\1_\2$", raised)
+
+
+def _symbol(name: str) -> str:
+    greek = {"lam": "lambda", "epsilon": "varepsilon"}.get(name)
+    return rf"\{greek}" if greek else name if len(name) == 1 else rf"\mathrm{{{name}}}"
+
+
+def name_of(label: str) -> str:
+    """A line's or panel's label as it is written: `sampling reshuffling` is reshuffling, `rho 1.0` rho 1."""
+    key, _, value = label.partition(" ")
+    if not value or " " in value or value in ("True", "False", "None"):
+        return label
+    try:
+        return f"{key} {float(value):.10g}"
+    except ValueError:
+        return value
 
 
 def literal(text: str) -> str:
@@ -98,8 +121,18 @@ def literal(text: str) -> str:
 
 
 def svg(canvas: Canvas) -> str:
-    """The figure as svg text; it is closed."""
-    text = io.StringIO()
-    canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    """The figure as svg text, the same for the same figure; it is closed."""
+    return re.sub(r"[ \t]+\n", "\n", _saved(canvas, "svg", {"Date": None, "Creator": None}).decode())
+
+
+def pdf(canvas: Canvas) -> bytes:
+    """The figure as a page of its size, the same for the same figure; it is closed."""
+    return _saved(canvas, "pdf", {"CreationDate": None, "Creator": None, "Producer": None})
+
+
+def _saved(canvas: Canvas, form: str, metadata: dict[str, None]) -> bytes:
+    found = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        canvas.savefig(found, format=form, metadata=metadata)
     plt.close(canvas)
-    return re.sub(r"[ \t]+\n", "\n", text.getvalue())
+    return found.getvalue()

@@ -203,7 +203,19 @@ def _drawing() -> str:
     """What figures are drawn with."""
     own = [
         f"bench/report/{name}.py"
-        for name in ("clouds", "figures", "heatmaps", "looks", "medians", "plotting", "scatter", "sheets")
+        for name in (
+            "axes",
+            "clouds",
+            "drawing",
+            "figures",
+            "guides",
+            "heatmaps",
+            "looks",
+            "medians",
+            "plotting",
+            "scatter",
+            "sheets",
+        )
     ]
     own += [f"bench/judge/{name}.py" for name in ("checks", "groups", "statistics")]  # labels, differences, bands
     return hashlib.sha256(f"{memo.digest_of_files(*own)} {_libraries()}".encode()).hexdigest()

@@ -10,11 +10,12 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Circle
 
 from bench.judge.archive import Record
 from bench.judge.papers import Figure
-from bench.report.plotting import INK, STYLE, axis_label, literal, points, svg
+from bench.report.plotting import INK, STYLE, axis_label, literal, points
 
 PANEL = (2.2, 2.9)  # inches
 AREA = 90.0  # square points of the largest point of a panel
@@ -46,8 +47,8 @@ def panels(figure: Figure, runs: Iterable[Record]) -> list[Points]:
     return found
 
 
-def draw(figure: Figure, found: Sequence[Points], task: str) -> str:
-    """The points as svg text, all panels on the unit disc; blue is positive, red negative; the same points give the same bytes."""
+def canvas_of(figure: Figure, found: Sequence[Points], task: str) -> Canvas:
+    """The points, open, to be saved in any format; all panels are on the unit disc, blue is positive, red negative."""
     with matplotlib.rc_context(STYLE | {"axes.grid": False}):
         size = PANEL[0] * len(found) + 0.4, PANEL[1]
         canvas, axes = plt.subplots(1, len(found), figsize=size, layout="constrained", squeeze=False, sharey=True)
@@ -64,7 +65,7 @@ def draw(figure: Figure, found: Sequence[Points], task: str) -> str:
             each.set_xlabel(axis_label(figure.x, task), fontsize=9)
             each.set(xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
         axes[0, 0].set_ylabel(axis_label(figure.y, task), fontsize=9)
-        return svg(canvas)
+    return canvas
 
 
 def _rays(axes: Axes, panel: Points) -> None:

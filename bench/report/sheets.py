@@ -15,13 +15,14 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
 from bench.judge.archive import Record
 from bench.judge.papers import Figure
-from bench.report.plotting import INK, STYLE, group, literal, rows, svg
+from bench.report.plotting import INK, STYLE, group, literal, rows
 
 COLUMNS = 6  # images in a row of a block
 WIDE = 16  # images beside each other, about, in blocks of rows
@@ -103,8 +104,8 @@ def text_of(value: Any) -> str:
     return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
 
 
-def draw(figure: Figure, found: Sequence[Sheet], task: str) -> str:
-    """The sheets as svg text, one below another; the same images give the same bytes."""
+def canvas_of(figure: Figure, found: Sequence[Sheet], task: str) -> Canvas:
+    """The sheets, open, to be saved in any format; one stands below another."""
     if figure.rows:
         return _in_rows(figure, found)
     height = 1.12 + LINE * len(figure.titles)
@@ -123,10 +124,10 @@ def draw(figure: Figure, found: Sequence[Sheet], task: str) -> str:
                 for k, one in enumerate(part):
                     _place(each, left + k % COLUMNS, 0.7 + k // COLUMNS * height, one)
             each.set(xlim=(0, width), ylim=(tall, 0))
-        return svg(canvas)
+    return canvas
 
 
-def _in_rows(figure: Figure, found: Sequence[Sheet]) -> str:
+def _in_rows(figure: Figure, found: Sequence[Sheet]) -> Canvas:
     """Blocks of rows, as many beside each other as fit into a sheet's width, in the order of the panels."""
     step = 1.12 + LINE * len(figure.titles)
     widest = max(len(own) for sheet in found for own in sheet.rows) + 0.7
@@ -146,7 +147,7 @@ def _in_rows(figure: Figure, found: Sequence[Sheet]) -> str:
                     for k, one in enumerate(own):
                         _place(axes, n * widest + k, top + 0.7 + r * step, one)
         axes.set(xlim=(0, width), ylim=(height, 0))
-        return svg(canvas)
+    return canvas
 
 
 def _place(axes: Axes, x: float, y: float, one: Thumbnail) -> None:

@@ -1,4 +1,4 @@
-"""Tables of experiments and of verdicts, as data frames, and as csv, markdown and LaTeX (booktabs)."""
+"""Tables of experiments and of verdicts, as data frames, and as csv and markdown; bench.report.latex and marks set them otherwise."""
 
 from __future__ import annotations
 
@@ -19,18 +19,15 @@ from bench.judge.papers import Pivot, Swap
 from bench.judge.parts import Part
 from bench.judge.shown import TIERS
 from bench.judge.statistics import Interval
+from bench.report.marks import CELL, Marks, marks_of, said_with, shared_out, with_marks
 from bench.report.medians import RANGE, median_interval
+from bench.report.naming import headings
+from bench.report.told import best, keys_of
 from bench.run.notes import note
 from bench.run.options import swept
 
 Seen = Mapping[tuple[str, str], str]  # the verdict of a claim with a mistake or a baseline planted
-LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-)
 FORMULA = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")  # what a spreadsheet takes for the start of one
-_NUMBER = r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|inf|nan)"
-NUMBERS = re.compile(rf"{_NUMBER}(?: \[{_NUMBER}, {_NUMBER}\])?", re.IGNORECASE)
 VERDICT_COLUMNS = ["paper", "claim", "audit", "tier", "standing", "attempt", "protocol", "scale", "verdict", "reason"]
 VERDICT_COLUMNS += [
     "measured",
@@ -52,6 +49,7 @@ LAWS = {  # estimands, by the law of a part
     "share": "share of runs",
     "every": "share of runs, every one of which has to hold",
 }
+COST = "gradient_evaluations"
 MAIN = 5  # metrics beside the cost in the tables that people read; the csv has all of them
 
 
@@ -133,9 +131,10 @@ def metrics_of(runs: Sequence[Record]) -> list[str]:
 def experiment_table(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
     """A row a job: what was swept, then of each metric the median, its 95 % interval (below 6 seeds the range) and the interquartile mean;
     seeds, states and seconds a seed."""
-    rows = []
-    for job in by_job(experiment, runs):
-        row: dict[str, object] = {key: job[0].get(key) for key in swept(experiment)}
+    jobs, rows = by_job(experiment, runs), []
+    keys = keys_of(experiment, jobs)
+    for job in jobs:
+        row: dict[str, object] = {key: job[0].get(key) for key in keys}
         for metric in metrics_of(runs):
             values = finals(job, metric)
             if values:
@@ -156,13 +155,12 @@ def states(runs: Iterable[Record]) -> str:
 
 
 def readable(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
-    """The experiment's table as people read it: a cell a metric, the median and its 95 % interval, or the range."""
-    labels = note(runs[0].task).metrics
-    known = metrics_of(runs)
-    chosen = [*known[:MAIN], *[m for m in known[MAIN:] if m == "gradient_evaluations"]]
-    rows = []
-    for job in by_job(experiment, runs):
-        row = {key.rpartition(".")[2]: _plain(job[0].get(key)) for key in swept(experiment)}
+    """The experiment's table as people read it: a cell a metric, the median and its 95 % interval, or the range; what all jobs share is said once."""
+    labels, jobs, known = note(runs[0].task).metrics, by_job(experiment, runs), metrics_of(runs)
+    chosen = [*known[:MAIN], *[m for m in known[MAIN:] if m == COST]]
+    keys, rows = keys_of(experiment, jobs), []
+    for job in jobs:
+        row = dict(zip(headings(keys), (_plain(job[0].get(key)) for key in keys)))
         for metric in chosen:
             values = finals(job, metric)
             constant = len(set(values)) == 1
@@ -172,7 +170,15 @@ def readable(experiment: str, runs: Sequence[Record]) -> pd.DataFrame:
         if any(r.state != "done" for r in job):
             row["state"] = states(job)
         rows.append(row)
-    return pd.DataFrame(rows).fillna("")
+    bold = {
+        (row, len(keys) + k)
+        for k, metric in enumerate(chosen)
+        if metric != COST
+        for row, is_best in enumerate(best(experiment, jobs, metric, labels[metric].better))
+        if is_best
+    }
+    shared = [labels[COST].label] if COST in chosen else []
+    return shared_out(pd.DataFrame(rows).fillna(""), [*shared, "seeds", "state"], Marks(len(keys), frozenset(bold)))
 
 
 def pivot(spec: Pivot, runs: Iterable[Record]) -> pd.DataFrame:
@@ -184,21 +190,26 @@ def pivot(spec: Pivot, runs: Iterable[Record]) -> pd.DataFrame:
                 cell = cells.setdefault((row[spec.split], str(run.get(spec.rows))), {})
                 cell.setdefault(str(run.get(spec.columns)), []).append(row[spec.value])
     order = sorted(cells, key=lambda place: place[0])  # stable: the sweep's order within
-    return pd.DataFrame(
+    found = pd.DataFrame(
         [
             {spec.split: split, spec.rows: name} | {k: float(np.median(v)) for k, v in cells[split, name].items()}
             for split, name in order
         ]
     )
+    return with_marks(found, Marks(2))
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
     """A numeric table for people."""
-    return table.map(lambda v: "" if v != v else short(v) if isinstance(v, float) else str(v))
+    text = table.map(lambda v: "" if v != v else short(v) if isinstance(v, float) else str(v))
+    for name in table.columns[: marks_of(table).keys]:
+        text[name] = [_plain(value) for value in table[name]]
+    return with_marks(text, marks_of(table))
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A value of a key; a dash where a method has none."""
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def verdict_table(judged: Iterable[Judged], seen: Seen = MappingProxyType({})) -> pd.DataFrame:
@@ -246,7 +257,7 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
                 "claim": j.name,
                 "whose": TIERS[j.claim.source.tier],
                 "standing": j.standing.word,
-                "protocol": j.protocol,
+                "protocol": j.protocol.partition(":")[0],
                 "published": j.claim.stated,
                 "ours": f"{j.claim.measured}: {part.label} {interval_text(part.interval)}{more}" if part else "",
                 "accepted": accepts_text(part) if part else "",
@@ -254,7 +265,7 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
                 "verdict": j.verdict.verdict,
             }
         )
-    return pd.DataFrame(rows)
+    return shared_out(pd.DataFrame(rows), ["whose", "standing", "protocol", "seeds"], Marks())
 
 
 def csv(table: pd.DataFrame) -> str:
@@ -266,14 +277,17 @@ def csv(table: pd.DataFrame) -> str:
 def _inert(cell: object) -> object:
     if not isinstance(cell, str):
         return cell
-    formula = cell.startswith(FORMULA) and not NUMBERS.fullmatch(cell)
+    formula = cell.startswith(FORMULA) and not CELL.fullmatch(cell)
     return ("'" if formula else "") + cell.replace("\r", " ")  # which ends a row for some readers
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """GitHub's; bars inside of cells are escaped, as in KL(q || q*), and so are tags and links."""
-    table = table.rename(columns=_escaped).map(_escaped)
-    return table.to_markdown(index=False, disable_numparse=True) + "\n"
+    """GitHub's; bars inside of cells are escaped, as in KL(q || q*), and so are tags and links. Below it what all rows share."""
+    marks, text = marks_of(table), table.rename(columns=_escaped).map(_escaped)
+    for row, column in marks.bold:
+        text.iat[row, column] = f"**{text.iat[row, column]}**"
+    below = f"\n{said_with(table, '').removeprefix('. ')}\n" if marks.shared or marks.bold else ""
+    return text.to_markdown(index=False, disable_numparse=True) + f"\n{below}"
 
 
 def _escaped(cell: object) -> object:
@@ -281,10 +295,3 @@ def _escaped(cell: object) -> object:
         return cell
     untagged = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(cell.split()))
     return untagged.replace("](", "]\\(").replace("|", "\\|")
-
-
-def latex(table: pd.DataFrame, caption: str, label: str) -> str:
-    """booktabs; special characters escaped."""
-    style = table.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-    columns = "l" * len(table.columns)
-    return style.to_latex(hrules=True, caption=caption.translate(LATEX), label=f"tab:{label}", column_format=columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 LINE_EVERY = 10.0  # seconds between plain lines
+BAR = 16  # characters
 UNITS = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
 
 
@@ -28,33 +30,38 @@ class Display:
     def __init__(self, console: Console | None, title: str) -> None:
         self._console, self._title = console, title
         self._bar: Progress | None = None
-        self._total, self._last_line, self._begun, self._first = 0, 0.0, time.monotonic(), 0
+        self._total, self._last_line, self._begun, self._first, self._room = 0, 0.0, time.monotonic(), 0, 0
 
     def start(self, total: int, first: int = 0) -> None:
         """`total` steps in all, `first` of them done before."""
         self._total, self._first, self._begun = total, first, time.monotonic()
         if self._console is None or not self._console.is_terminal:
             return
+        self._room = self._console.width - BAR - 2 * len(str(total)) - len("/ 0:00:00") - 5
+        title = self._title if len(self._title) <= 0.6 * self._room else f"{self._title[: int(0.6 * self._room) - 1]}…"
+        self._room -= len(title)
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(BAR),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
         )
         self._bar = Progress(*columns, console=self._console, transient=True)
         self._bar.start()
-        self._task = self._bar.add_task(self._title, total=total, completed=first, note="")
+        self._task = self._bar.add_task(title, total=total, completed=first, note="")
 
     def step(self, step: int) -> None:
         if self._bar:
             self._bar.update(self._task, completed=step)
 
     def note(self, step: int, **figures: Any) -> None:
-        """Figures beside the bar; a plain line at most every few seconds when there is no terminal, and always the last one."""
-        text = "  ".join(f"{name} {shown(value)}" for name, value in figures.items())
+        """Figures beside the bar, as many as there is room for; a plain line at most every few seconds when there is no terminal, and always the last one."""
+        texts = [f"{name} {shown(value)}" for name, value in figures.items()]
+        text = "  ".join(texts)
         if self._bar:
-            self._bar.update(self._task, completed=step, note=text)
+            fitting = [k for k in range(len(texts) + 1) if len("  ".join(texts[:k])) <= self._room]
+            self._bar.update(self._task, completed=step, note="  ".join(texts[: fitting[-1]]) if fitting else "")
         elif self._console is not None and (time.monotonic() - self._last_line >= LINE_EVERY or step >= self._total):
             self._last_line = time.monotonic()
             done = max(1, step - self._first)
@@ -70,10 +77,15 @@ class Display:
 
 
 def console(verbose: bool) -> Console | None:
-    """The terminal, or None for silence. Pipes and files get lines of up to 120 characters."""
+    """The terminal, or None for silence. Pipes and files get lines of up to 120 characters, or COLUMNS."""
     if not verbose:
         return None
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+    return Console(file=sys.stdout, width=screen_width())
+
+
+def screen_width() -> int:
+    """Characters of a line of the terminal."""
+    return Console().width if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
 
 
 def say(verbose: bool, *what: Any) -> None:
@@ -114,14 +126,17 @@ def path_in_words(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def closing_table(rows: dict[int, dict[str, Any]], title: str) -> Table:
-    """One line a figure; one column a seed, or mean, standard deviation and range when there are many seeds."""
+def closing_table(rows: dict[int, dict[str, Any]], title: str, width: int = 120) -> Table:
+    """One line a figure; one column a seed, or mean, standard deviation and range when there are many seeds or the terminal is narrow."""
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    seeds = [(f"seed {seed}", [shown(row.get(name, "")) for name in names]) for seed, row in rows.items()]
+    widths = [max(map(len, names), default=0), *(max(map(len, (head, *texts))) for head, texts in seeds)]
+    many = len(rows) > 6 or (len(rows) > 1 and sum(widths) + 3 * len(widths) + 1 > width)
     table = Table(title=title, title_justify="left")
-    table.add_column("")
-    many = len(rows) > 6
-    for name in ("mean", "sd", "min", "max") if many else [f"seed {seed}" for seed in rows]:
-        table.add_column(name, justify="right")
-    for name in dict.fromkeys(name for row in rows.values() for name in row):
+    table.add_column("", overflow="fold")
+    for head in ("mean", "sd", "min", "max") if many else [head for head, _ in seeds]:
+        table.add_column(head, justify="right")
+    for name in names:
         values = [row.get(name, "") for row in rows.values()]
         table.add_row(name, *(_summary(values) if many else map(shown, values)))
     return table

@@ -18,7 +18,7 @@ from bench.run.config import load
 from bench.run.identity import located, on_its_data
 from bench.run.job import Job
 from bench.run.multirun import note_end, place
-from bench.run.progress import closing_table, path_in_words, reporter, say, seeds_in_words
+from bench.run.progress import closing_table, path_in_words, reporter, say, screen_width, seeds_in_words
 
 if TYPE_CHECKING:
     from bench.run.ddp import Group
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def run_job(cfg: DictConfig, choices: Mapping[str, str]) -> Outcome:
-    """Validate and run a job of the command line. In a multirun its place is said before, else its table is printed after.
+    """Validate and run a job of the command line. It is said before, in a multirun with its place; else its table is printed after.
 
     Args:
         choices: the option chosen of each config group, as Hydra's runtime.choices.
@@ -60,8 +60,7 @@ def run_job(cfg: DictConfig, choices: Mapping[str, str]) -> Outcome:
     job, among, begun = load(cfg, choices), place(), time.monotonic()
     if world.rank():  # the first process speaks
         job = replace(job, settings=job.settings.model_copy(update={"verbose": False}))
-    if among:
-        say(job.settings.verbose, among.line(job))
+    say(job.settings.verbose, among.line(job) if among else f"{job.title}, {seeds_in_words(job.settings.seeds)}")
     outcome = execute(job, among.swept if among else {})
     if among:
         note_end(among, None if len(outcome.taken) == len(job.settings.seeds) else time.monotonic() - begun)
@@ -154,4 +153,4 @@ def _table(outcome: Outcome) -> Any:
             status = result["status"] + (", taken" if seed in outcome.taken else "")
             numbers = {k: v for k, v in result["metrics"].items() if not isinstance(v, dict | list)}
             rows[seed] = {"status": status, **numbers, "seconds": result["measured"]["wall_seconds"]}
-    return closing_table(rows, f"{job.title} ({job.settings.scale})")
+    return closing_table(rows, f"{job.title} ({job.settings.scale})", screen_width())

@@ -35,6 +35,7 @@ from bench.run.gpu import cuda_devices
 from bench.run.job import Job
 from bench.run.notes import task_for
 from bench.run.paths import CONF, ROOT
+from bench.run.progress import say
 from bench.run.signature import signature
 
 
@@ -94,6 +95,10 @@ class CheckSweep(Callback):
             lines = _lines(config.hydra.sweeper.params, config.hydra.overrides.task)
             jobs = [_job_of(lines, number) for number in range(len(lines))]
             to_do = [not multirun.is_over(job) for job in jobs]
+            say(
+                all(job.settings.verbose for job in jobs) and not world.rank(),
+                f"{len(jobs)} jobs, {sum(to_do)} to compute",
+            )
             constructed(list(compress(jobs, to_do)))
         except Exception as error:
             _refuse(error)

@@ -9,7 +9,7 @@ import pytest
 from made import run
 
 from bench.judge.papers import Figure
-from bench.report import heatmaps
+from bench.report import drawing, heatmaps
 
 TEXT = "{http://www.w3.org/2000/svg}text"
 
@@ -59,8 +59,8 @@ def test_cells_are_medians_over_seeds_and_panels_are_values_of_by():
 
 def test_a_small_map_shows_its_numbers_and_frames_the_best():
     found = heatmaps.panels(figure(), runs(lambda a, b: 10 * a + b))
-    svg = heatmaps.draw(figure(), found, "portfolio")
-    assert svg == heatmaps.draw(figure(), found, "portfolio")
+    svg = drawing.draw(figure(), found, "portfolio")
+    assert svg == drawing.draw(figure(), found, "portfolio")
     assert {"10.5", "alpha", "beta", "cost 0.5", "nan"} - set(words(svg)) == {"nan"}
     assert svg.count("#ee7733") == 3, "one frame a panel"
 
@@ -70,10 +70,23 @@ def test_a_large_map_is_contours_with_a_line_at_zero(shift, crosses):
     grid = np.linspace(-1, 1, 21)
     rows = [{"cost": 0.0, "alpha": a, "beta": b, "best_log_wealth": a + b + shift} for a in grid for b in grid]
     found = heatmaps.panels(figure(), [run("a", 0, {}, curve=rows)])
-    svg = heatmaps.draw(figure(), found, "portfolio")
+    svg = drawing.draw(figure(), found, "portfolio")
     ElementTree.fromstring(svg)
     assert len(svg) < 60_000
     assert ("QuadContourSet_2" in svg) is crosses
+
+
+def test_panels_share_one_scale_and_a_bar_that_is_named():
+    found = heatmaps.panels(figure(), runs(lambda a, b: 10 * a + b))
+    colours, norm = heatmaps.scale(found)
+    values = [v for p in found for v in p.values[np.isfinite(p.values)]]
+    assert norm.vmax == max(map(abs, values)) == -norm.vmin, "both signs: white at 0, as long on either side"
+    assert colours == "RdBu"
+    above = heatmaps.panels(figure(), runs(lambda a, b: 10 * a + b + 5))
+    assert heatmaps.scale(above)[0] == "viridis"
+    assert (heatmaps.scale(above)[1].vmin, heatmaps.scale(above)[1].vmax) == (4.5, 15.5), "of all panels together"
+    said = words(drawing.draw(figure(), found, "portfolio"))
+    assert sum("log final wealth" in word for word in said) == 1, "one bar, labelled"
 
 
 def test_nothing_to_show():

@@ -8,7 +8,7 @@ from itertools import pairwise
 from made import runs
 
 from bench.judge.papers import Figure
-from bench.report import figures, looks
+from bench.report import drawing, figures, looks
 
 
 def test_lines_of_a_figure_have_colours_of_their_own():
@@ -30,7 +30,7 @@ def test_lines_past_the_last_colour_differ_in_dashes_and_markers():
     crowd = [
         r for k in range(9) for m in (64, 256) for r in runs(f"m{k}", [m + k], config={"dataset.num_components": m})
     ]
-    drawn = [figures.draw(figure, figures.lines(figure, crowd[:n]), "finite_sum") for n in (16, 18)]
+    drawn = [drawing.draw(figure, figures.lines(figure, crowd[:n]), "finite_sum") for n in (16, 18)]
     dashed = [len(re.findall(r"stroke-dasharray: [^\"]*stroke: #0077bb", svg)) for svg in drawn]
     assert dashed == [0, 2], "the ninth line and the piece before its name"
 

@@ -10,7 +10,7 @@ from made import run
 
 from bench.judge.papers import Figure
 from bench.judge.shown import numbers
-from bench.report import figures
+from bench.report import drawing, figures
 
 VARIANCE = {
     "experiment": "ssvr/digits",
@@ -41,8 +41,8 @@ def variance(alpha: float, seed: int, **changes) -> object:
 
 def drawn(content: dict, runs: list) -> str:
     figure = Figure(**content)
-    svg = figures.draw(figure, figures.lines(figure, runs), "classification")
-    assert svg == figures.draw(figure, figures.lines(figure, runs), "classification"), "the same every time"
+    svg = drawing.draw(figure, figures.lines(figure, runs), "classification")
+    assert svg == drawing.draw(figure, figures.lines(figure, runs), "classification"), "the same every time"
     return svg
 
 
@@ -70,13 +70,15 @@ def test_variances_against_k_with_their_prediction_by_alpha():
     assert (beside.label, beside.x, beside.median) == ("predicted", [1, 5], pytest.approx([2.0, 1.2]))
 
 
-def test_the_prediction_is_dashed_in_the_line_s_colour_and_named_once():
+def test_the_prediction_is_dashed_in_a_darker_colour_of_the_line_and_named_once():
     svg = drawn(VARIANCE, [variance(a, s) for a in (2.0, 0.5) for s in range(3)])
     said = words(svg)
     assert said.count("predicted") == 1
-    assert {"interpolations K", "gradient $variance$", "alpha 2.0", "alpha 0.5", "1", "5", "20"} <= set(said)
+    assert {"interpolations K", "gradient $variance$", "alpha 2", "alpha 0.5", "1", "5", "20"} <= set(said)
     dashed = re.findall(r"stroke-dasharray: [^\"]*stroke: (#\w+)", svg)
-    assert sorted(dashed) == ["#0077bb", "#3b3f46", "#ee7733"], "two lines, and the legend's"
+    assert sorted(dashed) == ["#003c5e", "#3b3f46", "#773c1a"], (
+        "two lines in darker colours than their own, and the legend's"
+    )
     alone = VARIANCE | {"numbered": {"label": "variance"}}
     assert "dasharray" not in drawn(alone, [variance(2.0, 0)])
 

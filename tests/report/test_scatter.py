@@ -8,7 +8,7 @@ import pytest
 from made import run
 
 from bench.judge.papers import Figure
-from bench.report import scatter
+from bench.report import drawing, scatter
 
 PLAIN = {"experiment": "featlearn/recovery", "caption": "", "x": "x", "y": "y", "by": "stage"}
 
@@ -39,8 +39,8 @@ def test_a_panel_holds_the_points_of_one_stage_and_its_marks():
 
 def test_the_drawing_is_the_same_every_time_and_shows_the_sign_by_colour():
     panels = scatter.panels(figure(), runs())
-    svg = scatter.draw(figure(), panels, "teacher_recovery")
-    assert svg == scatter.draw(figure(), panels, "teacher_recovery")
+    svg = drawing.draw(figure(), panels, "teacher_recovery")
+    assert svg == drawing.draw(figure(), panels, "teacher_recovery")
     ElementTree.fromstring(svg)
     assert svg.count("fill: #0077bb") == 4, "two positive points a panel"
     assert {"stage 0", "stage 3", "along teacher 1"} <= {

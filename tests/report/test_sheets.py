@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.judge.papers import Figure
 from bench.judge.readers import _of_figure, kept
-from bench.report import sheets
+from bench.report import drawing, sheets
 
 FIGURE = {
     "experiment": "sava/sheet",
@@ -57,8 +57,8 @@ def test_the_lowest_seed_is_shown_and_places_say_the_block():
 def test_the_drawing_is_the_same_every_time_and_frames_what_is_marked():
     figure = Figure(**FIGURE)
     found = sheets.panels(figure, runs())
-    svg = sheets.draw(figure, found, "valuation")
-    assert svg == sheets.draw(figure, found, "valuation")
+    svg = drawing.draw(figure, found, "valuation")
+    assert svg == drawing.draw(figure, found, "valuation")
     root = ElementTree.fromstring(svg)
     assert len(list(root.iter(f"{SVG}image"))) == 12
     frames = [p for p in root.iter(f"{SVG}path") if "stroke: #cc3311" in p.get("style", "")]
@@ -68,7 +68,7 @@ def test_the_drawing_is_the_same_every_time_and_frames_what_is_marked():
 def test_texts_are_shown_letter_by_letter():
     figure = Figure(**FIGURE)
     odd = {"given_label": "<b>&$x$", "point": "a\x00\nverylongname"}
-    svg = sheets.draw(figure, sheets.panels(figure, runs(seeds=[0], **odd)), "valuation")
+    svg = drawing.draw(figure, sheets.panels(figure, runs(seeds=[0], **odd)), "valuation")
     words = {"".join(e.itertext()).strip() for e in ElementTree.fromstring(svg).iter(f"{SVG}text")}
     assert {"<b>&$x$", "a??verylon…"} <= words
 
@@ -110,8 +110,8 @@ def test_rows_are_the_values_of_a_column_and_images_stand_by_place():
     assert [[one.titles for one in own] for own in first.rows] == [[(f"{r}.{k}",) for k in range(4)] for r in (2, 1)]
     assert [int(own[2].image[0, 0, 0]) for own in first.rows] == [122, 112]
     assert first.low == first.high == []
-    svg = sheets.draw(figure, [first, second], "mixed_images")
-    assert svg == sheets.draw(figure, [first, second], "mixed_images")
+    svg = drawing.draw(figure, [first, second], "mixed_images")
+    assert svg == drawing.draw(figure, [first, second], "mixed_images")
     root = ElementTree.fromstring(svg)
     assert len(list(root.iter(f"{SVG}image"))) == 16
     words = ["".join(e.itertext()).strip() for e in root.iter(f"{SVG}text")]
@@ -123,7 +123,7 @@ def test_as_many_blocks_stand_beside_each_other_as_there_is_room_for():
     figure = Figure(**PAIRS)
     for columns, across in ((3, 4), (7, 2), (16, 1)):
         found = sheets.panels(figure, pairs([f"m{k}" for k in range(4)], columns))
-        root = ElementTree.fromstring(sheets.draw(figure, found, "mixed_images"))
+        root = ElementTree.fromstring(drawing.draw(figure, found, "mixed_images"))
         names = [e for e in root.iter(f"{SVG}text") if "".join(e.itertext()).strip() in {"m0", "m1", "m2", "m3"}]
         assert len({name.get("y") for name in names}) == 4 // across
 

@@ -10,7 +10,7 @@ from made import run
 
 from bench.judge.papers import load_papers
 from bench.judge.readers import kept, readers
-from bench.report import figures
+from bench.report import drawing, figures
 
 PAPER = load_papers("sava")["sava"]
 FIGURES = dict(PAPER.drawn())
@@ -22,7 +22,7 @@ def lines(name: str, runs: list) -> list[figures.Line]:
     figure = FIGURES[name]
     wanted = readers(PAPER, figure.experiment)
     found = figures.lines(figure, [replace(r, curve=kept(r.curve, wanted)) for r in runs])
-    ElementTree.fromstring(figures.draw(figure, found, "valuation"))
+    ElementTree.fromstring(drawing.draw(figure, found, "valuation"))
     return found
 
 
