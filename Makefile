@@ -79,5 +79,6 @@ bench-valuation: setup .venv-valuation/.done  ## values of training points again
 check-gpu: setup  ## every task on a GPU against the CPU: right, fast, and where it waits: [HARDWARE=gpu]
 	$(PY) scripts/check_gpu.py $(if $(HARDWARE),--hardware $(HARDWARE)) $(ARGS)
 
-lint: setup  ## ruff
+lint: setup  ## ruff, and mypy on bench and methods
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
