@@ -83,5 +83,6 @@ bench-valuation: setup .venv-valuation/.done  ## valuation against geomloss, POT
 check-gpu: setup  ## every task on a GPU against the CPU: [HARDWARE=gpu]
 	$(PY) scripts/check_gpu.py $(if $(HARDWARE),--hardware $(HARDWARE)) $(ARGS)
 
-lint: setup  ## ruff
+lint: setup  ## ruff, and mypy on bench and methods
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy

@@ -58,7 +58,7 @@ def _library(name: str, *used: str) -> ModuleType:
 def _hidden() -> Iterator[None]:
     """Packages that nobody finds, and those that are imported already afterwards again in their place."""
     before = {name: sys.modules[name] for name in HIDDEN if name in sys.modules}
-    sys.modules.update(dict.fromkeys(HIDDEN))
+    sys.modules.update(dict.fromkeys(HIDDEN))  # type: ignore[arg-type]
     try:
         yield
     finally:

@@ -27,7 +27,7 @@ from bench.judge.own import read_jobs
 from bench.run.curve import read_metrics
 
 RUN = ("task", "method", "dataset", "model", "seed", "scale", "status", "source", "key", "seconds", "precision", "code")
-RUN += ("folder", "finished")
+RUN = (*RUN, "folder", "finished")
 FRONT = ("task", "method", "dataset", "model", "seed", "scale", "source", "key")  # of a curve's rows
 MOST = 12  # values in an error line
 

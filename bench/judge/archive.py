@@ -212,7 +212,7 @@ def _called(text: bytes, jobs: list[dict[str, Any]]) -> str:
 
 
 def _record(run: dict[str, Any], jobs: list[dict[str, Any]], environments: list[dict[str, Any]]) -> Record:
-    empty = {"status": "", "code": "", "precision": "", "seconds": None, "metrics": {}, "curve": []}
+    empty: dict[str, Any] = {"status": "", "code": "", "precision": "", "seconds": None, "metrics": {}, "curve": []}
     where = {"experiments": tuple(run.pop("experiments")), **jobs[run.pop("job")]}
     place = run.pop("environment", None)
     record = Record(**{**empty, **run}, **where, environment={} if place is None else environments[place])

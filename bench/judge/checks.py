@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, model_validator
@@ -19,7 +20,7 @@ class Run(Protocol):
     def get(self, path: str) -> Any: ...
 
 
-def matches(run: Run, where: Where) -> bool:
+def matches(run: Run, where: Mapping[str, Any]) -> bool:
     """Is the run among those that `where` selects?"""
     return all(run.get(key) == value for key, value in where.items())
 
@@ -39,14 +40,18 @@ class _Law(Entry):
         """How many quantities are tested."""
         return 1
 
+    def _of_share(self) -> str:
+        """The kind of a check that is about a share of the runs; empty for the others."""
+        return ""
+
     def _positive(self) -> bool:
         """Is what is tested a number of the metric, or a ratio of two?"""
         return False
 
     @model_validator(mode="after")
     def _bounded(self) -> _Law:
-        if self.estimand != "median" and self.kind in ("share", "identity"):
-            raise ValueError(f"estimand: a check of kind {self.kind} is about a share of the runs; leave it out")
+        if self.estimand != "median" and (kind := self._of_share()):
+            raise ValueError(f"estimand: a check of kind {kind} is about a share of the runs; leave it out")
         if self.estimand == "median":
             if self.range or self.symmetric:
                 raise ValueError("range, symmetric: a median needs neither; with estimand mean or log_mean")
@@ -117,16 +122,25 @@ class Value(_Check):
         differ("target", [self.of, self.target])
         return self
 
-    def numbers(self) -> list[tuple[Where, dict[str, int | float] | None, float, float]]:
+    def numbers(self) -> list[tuple[Where, Where | None, float, float]]:
         """(group, row, number, margin) of each number to be met; empty where the target is another group."""
         if isinstance(self.target, dict):
             return []
-        wanted = [(self.of, self.at, self.target)] if self.targets is None else []
+        wanted: list[tuple[Where, Where | None, float]] = []
+        if self.target is not None:
+            wanted.append((self.of, self.at, self.target))
         for option, number in (self.targets or {}).items():
             column = "." not in self.over and self.over not in OPTIONS
-            where, row = ({}, {self.over: option}) if column else ({self.over: option}, {})
-            wanted.append((self.of | where, {**(self.at or {}), **row} or None, number))
-        return [(where, at, n, self.margin or self.relative * abs(n)) for where, at, n in wanted]
+            at = {**(self.at or {}), **({self.over: option} if column else {})}
+            wanted.append((self.of | ({} if column else {self.over: option}), at or None, number))
+        return [(where, at, n, self._half(n)) for where, at, n in wanted]
+
+    def _half(self, number: float) -> float:
+        """Half the width of what is accepted about a number."""
+        if self.margin is not None:
+            return self.margin
+        assert self.relative is not None
+        return self.relative * abs(number)
 
     def groups(self) -> list[Where]:
         return [self.of, self.target] if isinstance(self.target, dict) else [where for where, *_ in self.numbers()]
@@ -271,6 +285,9 @@ class Share(_Check):
             raise ValueError("exactly one of at_least and at_most: how large the share is, between 0 and 1")
         return self
 
+    def _of_share(self) -> str:
+        return self.kind
+
 
 class Identity(_Check):
     """Each run's value equals a number, or that of another group, up to rounding; one that does not refutes it.
@@ -288,6 +305,9 @@ class Identity(_Check):
         differ("equals", [self.of, self.equals])
         return self
 
+    def _of_share(self) -> str:
+        return self.kind
+
     def groups(self) -> list[Where]:
         return [self.of, self.equals] if isinstance(self.equals, dict) else [self.of]
 
@@ -300,7 +320,7 @@ Check = Annotated[Value | Bound | Slope | Better | Ordering | Share | Identity, 
 
 def narrowed(check: Check, to: Where) -> Check:
     """The check with every group narrowed by `to`, as {dataset: msci}; what a group says itself comes first."""
-    changed = {
+    changed: dict[str, Any] = {
         name: {**to, **where}
         for name in ("of", "than", "target", "below", "equals")
         if isinstance(where := getattr(check, name, None), dict)

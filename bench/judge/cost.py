@@ -71,6 +71,7 @@ def limits(
 
 def _seconds(run: Planned) -> float:
     """Of a run that ended, its share of its batch."""
+    assert run.result is not None
     return run.result["measured"]["wall_seconds"] / run.result["measured"]["seeds_in_batch"]
 
 

@@ -127,7 +127,8 @@ class HostRandom(TorchFunctionMode):
 
     def __init__(self, device: str) -> None:
         super().__init__()
-        self._device, self._twins = device, {}
+        self._device = device
+        self._twins: dict[int, tuple[torch.Generator, torch.Generator]] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})

@@ -121,13 +121,13 @@ def _record(
     run = runs[0]
     job, result = run.job, run.result
     serves = {r.experiment for r in runs} | {e.partition("@")[0] for e in (old.experiments if old else ())}
-    known = old is not None and old.ended
-    unchanged = known and result is not None and gathered is not None and gathered.holds(run, serves)
+    known = old if old is not None and old.ended else None
+    unchanged = known is not None and result is not None and gathered is not None and gathered.holds(run, serves)
     read = None if result is None or unchanged else _read(run, result, report)
-    if known and read is None:
-        current = "diverged" if old.diverged else "done"
-        return replace(old, state=current if old.code == job.code else "stale")
-    if read is None:
+    if known is not None and read is None:
+        current = "diverged" if known.diverged else "done"
+        return replace(known, state=current if known.code == job.code else "stale")
+    if result is None or read is None:
         return _blank(run)
     environment, curve = read
     if wanted is not None:

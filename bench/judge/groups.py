@@ -149,10 +149,10 @@ def check_comparable(
             raise Undecided("not comparable", f"{pair} have different precision: {' and '.join(found)}")
         if budget is None:
             continue
-        spent = [[row(r, at).get(budget, np.nan) for r in g.runs if not r.diverged] for g in (first, other)]
-        if not all(spent):  # of a group that diverged as a whole nothing is compared
+        each = [[row(r, at).get(budget, np.nan) for r in g.runs if not r.diverged] for g in (first, other)]
+        if not all(each):  # of a group that diverged as a whole nothing is compared
             continue
-        spent = [float(np.mean(values)) for values in spent]
+        spent = [float(np.mean(values)) for values in each]
         if not abs(spent[0] - spent[1]) <= BUDGET_TOLERANCE * max(spent):
             raise Undecided("not comparable", f"{pair} have different budgets: {spent[0]:g} and {spent[1]:g} {budget}")
 

@@ -58,10 +58,11 @@ def _value(check: Value, runs: Sequence[Record], better: str | None) -> Tested:
     if isinstance(check.target, dict):
         values = _numbers(groups, check.budget, check.metric, check.at)
         of, than = groups[0].label, groups[1].label
-        if check.relative is None:
+        if check.margin is not None:
             name, accept, bounds = f"{of} minus {than}", (-check.margin, check.margin), _spread(check)
-            ends = _against(*values, lambda a, b: a - b, accept)
+            ends = _differences(values, accept)
         else:
+            assert check.relative is not None
             name, accept, bounds = (
                 f"{of} over {than}",
                 (1 / (1 + check.relative), 1 + check.relative),
@@ -88,7 +89,7 @@ def _bound(check: Bound, runs: Sequence[Record], better: str | None) -> Tested:
         return extreme((x[check.metric] for x in r.curve if x.get(check.metric) is not None), default=None)
 
     values = list(per_seed(group, number).values())
-    accept = (-math.inf, check.at_most) if check.at_most is not None else (check.at_least, math.inf)
+    accept = _between(check.at_least, check.at_most)
     name = group.label if check.curve is None else f"{check.curve}imum over the curve of {group.label}"
     return Tested([_quantity(check, name, _alone(values, accept), accept)], [group], [values])
 
@@ -104,7 +105,7 @@ def _slope(check: Slope, runs: Sequence[Record], better: str | None) -> Tested:
             raise Undecided("not comparable", f"the two slopes are over different values of {check.over}: {shown}")
         name = f"slope of {groups[0].label} minus that of {groups[1].label}"
         below = (-math.inf, 0.0)
-        ends = _against(*slopes, lambda a, b: a - b, below)
+        ends = _differences(slopes, below)
         quantities.append(_quantity(check, name, ends, below, strict=True, bounds=_spread(check)))
     return Tested(quantities, groups, slopes)
 
@@ -122,8 +123,8 @@ def _ordering(check: Ordering, runs: Sequence[Record], better: str | None) -> Te
 def _share(check: Share, runs: Sequence[Record], better: str | None) -> Tested:
     group = select(check.of, runs)
     values = _values(group, check.metric, check.at)
-    event = (check.above, math.inf) if check.above is not None else (-math.inf, check.below)
-    accept = (0.0, check.at_most) if check.at_most is not None else (check.at_least, 1.0)
+    event = _between(check.above, check.below)
+    accept = _between(check.at_least, check.at_most, (0.0, 1.0))
     inside = event[0] if check.above is not None else event[1]
     diverged = inside if check.at_most is not None else math.nan  # counts against the claim
     ends = [(diverged if v is None else v,) * 2 for v in values]
@@ -137,14 +138,15 @@ def _identity(check: Identity, runs: Sequence[Record], better: str | None) -> Te
     groups = [select(where, runs, free) for where in wheres]
     if len(groups) == 2:
         values = _numbers(groups, check.budget, check.metric, check.at)
-        ends = _against(*values, lambda a, b: abs(a - b), ANY)
+        ends = _against(values[0], values[1], lambda a, b: abs(a - b), ANY)
     else:
+        assert not isinstance(check.equals, dict)
         values = [[None if r.diverged else row(r, check.at).get(check.metric) for r in groups[0].runs]]
         if not all(r.diverged or isinstance(v, int | float) for r, v in zip(groups[0].runs, values[0])):
             raise Undecided("not comparable", f"a run of {groups[0].label} has no such number")
         ends = [(math.nan, math.nan) if v is None else (abs(v - check.equals),) * 2 for v in values[0]]
     ends = [(math.nan, math.nan) if not math.isfinite(a) or not math.isfinite(b) else (a, b) for a, b in ends]
-    name = "runs that are equal" if len(groups) == 2 else f"runs of {check.equals:g}"
+    name = "runs that are equal" if isinstance(check.equals, dict) else f"runs of {check.equals:g}"
     part = _quantity(check, f"share of {name}", ends, (check.share, 1.0), law="every", event=(0.0, check.tolerance))
     return Tested([part], groups, values)
 
@@ -163,7 +165,7 @@ KINDS: dict[str, Callable[..., Tested]] = {
 # ---- numbers
 
 
-def _numbers(groups: Sequence[Group], budget: str, metric: str, at: Any) -> list[list[float | None]]:
+def _numbers(groups: Sequence[Group], budget: str | None, metric: str, at: Any) -> list[list[float | None]]:
     """One number a seed for each group, once they may be compared."""
     check_comparable(groups, budget, at)
     return [_values(group, metric, at) for group in groups]
@@ -171,6 +173,13 @@ def _numbers(groups: Sequence[Group], budget: str, metric: str, at: Any) -> list
 
 def _values(group: Group, metric: str, at: Any) -> list[float | None]:
     return list(per_seed(group, lambda r: row(r, at).get(metric)).values())
+
+
+def _between(
+    low: float | None, high: float | None, widest: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float]:
+    """What lies at or above `low`, at or below `high`; an end that is not given is the widest."""
+    return widest[0] if low is None else low, widest[1] if high is None else high
 
 
 def _worst(numbers: Sequence[float], accept: tuple[float, float]) -> float:
@@ -198,13 +207,17 @@ def _against(
     return [(worst, worst) if x is None else ANY if y is None else (number(x, y),) * 2 for x, y in zip(a, b)]
 
 
+def _differences(values: Sequence[Sequence[float | None]], accept: tuple[float, float]) -> list[Any]:
+    return _against(values[0], values[1], lambda a, b: a - b, accept)
+
+
 def _ratios(
     groups: Sequence[Group], values: Sequence[Sequence[float | None]], accept: tuple[float, float]
 ) -> list[Any]:
     for group, numbers in zip(groups, values):
         if any(v is not None and not v > 0 for v in numbers):
             raise Undecided("not comparable", f"{group.label}: not positive, it has no ratio; say by or margin")
-    return _against(*values, lambda a, b: a / b, accept)
+    return _against(values[0], values[1], lambda a, b: a / b, accept)
 
 
 def _spread(check: Any) -> tuple[float, float] | None:
@@ -225,7 +238,7 @@ def _slopes(group: Group, check: Slope) -> tuple[list[float | None], tuple[float
     columns = {check.over, check.metric}
     diverged = {r.seed for r in group.runs if r.diverged}
     runs = [r for r in group.runs if r.seed not in diverged]
-    points: dict[int, list[tuple[float, float]]] = {}
+    points: dict[int, list[tuple[float, Any]]] = {}
     for r in runs:
         if "." not in check.over:
             points[r.seed] = [(x[check.over], x[check.metric]) for x in rows_at(r, check.at or {}) if columns <= set(x)]
@@ -270,7 +283,7 @@ def _comparisons(
         gate = factor if factor is not None else by if better == "higher" else 0.0 - by
         accept = (gate, math.inf) if better == "higher" else (-math.inf, gate)
         if factor is None:
-            name, ends, bounds = " minus ", _against(*numbers, lambda a, b: a - b, accept), _spread(check)
+            name, ends, bounds = " minus ", _differences(numbers, accept), _spread(check)
         else:
             name, ends, bounds = " over ", _ratios(two, numbers, accept), _ratio_bounds(check)
         return _quantity(check, name.join(g.label for g in two), ends, accept, bounds=bounds, strict=True)

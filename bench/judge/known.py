@@ -117,7 +117,8 @@ def _of_grids(node: Any) -> Iterator[str]:
 
 def _alike(paper: Paper) -> Iterator[str]:
     """Names that would be one file or one anchor, also where case does not count; a claim that stands twice."""
-    stems = [entry.experiment.replace("/", "-") for entry in (*paper.claims.values(), *paper.figures.values())]
+    experiments = [*(c.experiment for c in paper.claims.values()), *(f.experiment for f in paper.figures.values())]
+    stems = [experiment.replace("/", "-") for experiment in experiments]
     for field, names in (
         ("claims and audits", [name for name, *_ in paper.judged()]),
         ("figures", [name for name, _ in paper.drawn()]),

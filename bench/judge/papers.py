@@ -169,7 +169,7 @@ def idle(papers: Iterable[Paper]) -> set[tuple[str, str]]:
     """(experiment, scale) of which nothing is judged although claims name the experiment: no claim has the scale, and no figure or table reads it."""
     found: set[tuple[str, str]] = set()
     for paper in papers:
-        read = {drawn.experiment for drawn in (*paper.figures.values(), *paper.tables.values())}
+        read = {f.experiment for f in paper.figures.values()} | {t.experiment for t in paper.tables.values()}
         scales: dict[str, set[str]] = {}
         for _, claim, _ in paper.judged():
             scales.setdefault(claim.experiment, set()).update(claim.scales)

@@ -64,8 +64,8 @@ class Quantity:
             return Interval(math.nan, -math.inf, math.inf, self.n, "geometric mean of what is not positive", side)
         found = _mean_of(np.log(low), np.log(high), bounds and (math.log(bounds[0]), math.log(bounds[1])), side)
         with np.errstate(over="ignore"):
-            ends = [float(np.exp(v)) for v in (found.estimate, found.low, found.high)]
-        return Interval(*ends, self.n, f"geometric {found.how}", side)
+            estimate, low_end, high_end = (float(np.exp(v)) for v in (found.estimate, found.low, found.high))
+        return Interval(estimate, low_end, high_end, self.n, f"geometric {found.how}", side)
 
     def holds(self, interval: Interval) -> bool:
         """Does the interval lie inside of what is accepted?"""
@@ -165,5 +165,5 @@ def planner(quantity: Quantity, side: float, parts: int, again: bool = False) ->
     found = np.maximum(
         0.0, 1 - sum(1 - stats.power(share, MOST, level) for share in shares)
     )  # of all borders, at least
-    enough = np.flatnonzero(found >= stats.POWER) if min(shares) > 0.5 else ()
-    return Planner(towards, {n: float(found[n - 1]) for n in SIZES}, int(enough[0]) + 1 if len(enough) else None, again)
+    enough = np.flatnonzero(found >= stats.POWER).tolist() if min(shares) > 0.5 else []
+    return Planner(towards, {n: float(found[n - 1]) for n in SIZES}, enough[0] + 1 if enough else None, again)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError, allowed_list, nearest
@@ -17,6 +18,7 @@ from bench.run.notes import note
 
 if TYPE_CHECKING:
     from bench.judge.papers import Claim, Paper
+    from bench.judge.table_claims import TableClaim
 
 MOST = 10_000  # runs that are thought of
 SCALES = ("mini", "paper")  # of figures and tables
@@ -47,11 +49,13 @@ def _problems(paper: Paper, jobs: Jobs) -> Iterator[tuple[str, str]]:
                     f"{'audits' if audit else 'claims'}.{key}.check",
                     f"{problem} ({claim.experiment} at {scale} scale)",
                 )
-    for group, entries, shows in (("figures", paper.figures, _of_figure), ("tables", paper.tables, _of_table)):
-        for key, entry in entries.items():
-            planned = [job for scale in SCALES for job in jobs(entry.experiment, scale)]
-            if problem := shows(entry, planned):
-                yield f"{group}.{key}", f"{problem} ({entry.experiment})"
+    shown = [
+        (f"figures.{key}", figure.experiment, partial(_of_figure, figure)) for key, figure in paper.figures.items()
+    ]
+    shown += [(f"tables.{key}", table.experiment, partial(_of_table, table)) for key, table in paper.tables.items()]
+    for field, experiment, problem_of in shown:
+        if problem := problem_of([job for scale in SCALES for job in jobs(experiment, scale)]):
+            yield field, f"{problem} ({experiment})"
 
 
 def _undecidable(claim: Claim, jobs: Sequence[Job]) -> str | None:
@@ -69,7 +73,7 @@ def _undecidable(claim: Claim, jobs: Sequence[Job]) -> str | None:
     return next(filter(None, several), None)
 
 
-def too_few(claim: Claim, seeds: int, side: float = SIDE) -> str | None:
+def too_few(claim: Claim | TableClaim, seeds: int, side: float = SIDE) -> str | None:
     """Why so many seeds can never say both yes and no."""
     checks = claim.checks()
     tune = getattr(claim.check, "tune", None)
@@ -89,7 +93,8 @@ def _needed(check: Check, side: float, parts: int) -> int:
     if isinstance(check, Identity):
         return _enough(lambda n: check.share**n <= side)
     if isinstance(check, Share):
-        gate = check.at_least if check.at_least is not None else 1 - check.at_most
+        gate = check.at_least if check.at_most is None else 1 - check.at_most
+        assert gate is not None
         return _enough(lambda n: gate**n <= side and (1 - gate) ** n <= side / parts)
     if check.range is None:
         return fewest(side / parts)

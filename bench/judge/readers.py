@@ -35,7 +35,7 @@ def readers(paper: Paper, experiment: str) -> list[Reader]:
             found += _of_figure(figure)
     for table in paper.tables.values():
         if table.experiment == experiment:
-            found.append(Reader(frozenset({table.value, table.split})))
+            found.append(Reader(frozenset(filter(None, (table.value, table.split)))))
     return list(dict.fromkeys(found))
 
 
@@ -44,7 +44,7 @@ def _at(where: Mapping[str, Any] | None) -> tuple[tuple[str, tuple[Any, ...]], .
 
 
 def _of_check(check: Check) -> Iterator[Reader]:
-    columns = frozenset({check.metric, check.budget, *(check.at or {})})
+    columns = frozenset(filter(None, (check.metric, check.budget, *(check.at or {}))))
     if isinstance(check, Value):
         for _, at, _, _ in check.numbers():
             if at is not None:

@@ -250,7 +250,8 @@ def _contents(name: str, claims: Sequence[Claim], jobs: Jobs) -> Iterator[dict[s
         seeds = {len(job.settings.seeds) for job in planned}
         if len(seeds) != 1:
             raise UserError(f"{name}: its jobs have {sorted(seeds)} seeds; one number is registered")
-        found.setdefault((tuple(sorted(job.key for job in planned)), *seeds), []).append(scale)
+        (count,) = seeds
+        found.setdefault((tuple(sorted(job.key for job in planned)), count), []).append(scale)
     for (keys, count), scales in found.items():
         checks = {digest_of(c): check_of(c) | {BETTER: better_of(c)} for c in claims if set(scales) & set(c.scales)}
         if checks:

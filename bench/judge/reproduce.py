@@ -85,7 +85,7 @@ def _wait_for_group(group: int) -> None:
 
 def committed_verdicts(papers: Iterable[str]) -> dict[tuple[str, str, str], str]:
     """Verdicts of the last commit's results, by paper, claim and scale; of the folder's where there is no git. A row may serve several scales."""
-    found = {}
+    found: dict[tuple[str, str, str], str] = {}
     for paper in papers:
         path = f"results/verdicts/{paper}.csv"
         command = ["git", "-C", str(ROOT), "show", f"HEAD:{path}"]

@@ -28,6 +28,7 @@ from bench.judge.words import (
 )
 
 Kind = Literal["read", "repository", "secondary", "derived", "recalled"]
+Shape = Literal["lines", "map", "scatter", "cloud", "sheet"]
 HOW = {
     "read": "read in the source",
     "repository": "from released code or its logs",
@@ -190,8 +191,13 @@ class Figure(Entry):
     relative_to: Named = Field(default_factory=dict)
 
     @property
-    def kind(self) -> Literal["lines", "map", "scatter", "cloud", "sheet"]:
-        kinds = {"scatter": self.size, "map": self.value, "cloud": self.outline, "sheet": self.thumbnail}
+    def kind(self) -> Shape:
+        kinds: dict[Shape, object] = {
+            "scatter": self.size,
+            "map": self.value,
+            "cloud": self.outline,
+            "sheet": self.thumbnail,
+        }
         return next((kind for kind, given in kinds.items() if given), "lines")
 
     @property

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import torch
@@ -135,7 +136,7 @@ def _leaves(args: Any, kwargs: dict[str, Any]) -> bool:
 
 def _place() -> str:
     """`file:line` of the innermost frame of this repository that is not here."""
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     root = f"{ROOT}/"
     while frame is not None:
         name = frame.f_code.co_filename

@@ -138,7 +138,7 @@ class Denoiser(nn.Module):
         """Draw the classes' embeddings anew, N(0, 1)."""
         if self.class_layer is not None:
             weight = self.net.get_submodule(self.class_layer).weight
-            weight.copy_(torch.randn(weight.shape, generator=generator))
+            weight.copy_(torch.randn(weight.shape, generator=generator))  # type: ignore[arg-type, operator]
 
 
 def _attention(net: nn.Module) -> dict[str, nn.Module]:
@@ -150,10 +150,10 @@ def _fused(net: nn.Module) -> nn.Module:
     """The same network with one projection to queries, keys and values in each attention block, in place of three."""
     processor = diffusers().models.attention_processor.FusedAttnProcessor2_0
     for block in _attention(net).values():
-        block.fuse_projections()
+        block.fuse_projections()  # type: ignore[operator]
         for name in QUERY_KEY_VALUE:
             delattr(block, name)
-        block.set_processor(processor())
+        block.set_processor(processor())  # type: ignore[operator]
     return net
 
 

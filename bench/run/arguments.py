@@ -49,7 +49,7 @@ def checked(arguments: Sequence[str]) -> list[str]:
 def _flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Hydra's own parser, of flags and overrides in any order."""
     parser = get_args_parser()
-    parser.error = _refuse
+    parser.error = _refuse  # type: ignore[method-assign]
     chosen = parser.parse_intermixed_args(list(arguments))
     if sum(bool(getattr(chosen, flag)) for flag in FLAGS) > 1:
         raise UserError("only one of --run, --multirun, --cfg, --info and --shell-completion at a time")

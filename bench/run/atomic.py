@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import UserError, in_one_line
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -32,7 +32,7 @@ def cannot_write(error: OSError, path: Path | str) -> str:
         in_the_way = (p for p in (*reversed(failed.parents), failed) if not p.is_dir())
         failed, reason = next(in_the_way, failed), "a file or a broken link stands where a folder is needed"
     else:
-        reason = error.strerror
+        reason = error.strerror or in_one_line(error)  # an error raised with a text alone has no strerror
     return f"cannot write {failed}: {reason}{full}"
 
 

@@ -63,8 +63,8 @@ def compute(
         except (UserError, Stopped, WorkerLost, KeyboardInterrupt):
             raise
         except BaseException as error:  # a bug in a method, its sys.exit(), a full disk: other seeds and jobs go on
-            if isinstance(error, Exception) and (line := refusal(error, job.parts)) is not None:
-                raise line from error
+            if isinstance(error, Exception) and (refused := refusal(error, job.parts)) is not None:
+                raise refused from error
             line = write_error(job, group, error)
             report(f"{title}: failed: {line}")
             failures |= dict.fromkeys(group, line)

@@ -42,7 +42,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     packed = io.BytesIO()  # torch.save on a full disk hides the reason; a plain write tells it
     torch.save(vars(checkpoint), packed)
     content = packed.getbuffer()
-    write_atomic(path, lambda file: (file.write(_head(content)), file.write(content)))
+    write_atomic(path, lambda file: file.writelines((_head(content), content)))
 
 
 def read_checkpoint(path: Path, device: torch.device, report: Callable[[str], None]) -> Checkpoint | None:

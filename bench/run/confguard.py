@@ -85,10 +85,10 @@ def guard_hydra() -> None:
         return create_defaults_list(repo, config_name, [*overrides_list, *added], **more)
 
     omegaconf.base.parse = cache(omegaconf.base.parse)
-    ConfigRepository.load_config = remembered
-    ConfigLoaderImpl.load_configuration = checked_configuration
-    config_loader_impl.create_defaults_list = with_fitting_task
-    Sweeper.validate_batch_is_legal = lambda self, batch: None
+    ConfigRepository.load_config = remembered  # type: ignore[method-assign]
+    ConfigLoaderImpl.load_configuration = checked_configuration  # type: ignore[method-assign]
+    config_loader_impl.create_defaults_list = with_fitting_task  # type: ignore[assignment]  # Hydra's flags pass as they are
+    Sweeper.validate_batch_is_legal = lambda self, batch: None  # type: ignore[method-assign]
 
 
 def _other_task(chosen: Mapping[str, str | None]) -> str | None:

@@ -119,7 +119,7 @@ CLOSED = ConfigDict(strict=True, extra="forbid", protected_namespaces=(), allow_
 def _model(target: str) -> type[BaseModel]:
     """The model that a target's values must fit."""
     keys = signature(target).keys.items()
-    fields = {name: (kind, ... if default is REQUIRED else default) for name, (kind, default) in keys}
+    fields: dict[str, Any] = {name: (kind, ... if default is REQUIRED else default) for name, (kind, default) in keys}
     return create_model(target, __config__=CLOSED, **fields)
 
 
@@ -166,7 +166,7 @@ def resolved(cfg: DictConfig, choices: Mapping[str, str], values: Mapping[str, A
     with open_dict(cfg):
         cfg.choices = {group: choices.get(group) for group in (*PARTS, "experiment")}
     try:
-        content = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+        content: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
         return {key: value for key, value in content.items() if key not in ("choices", "per_method", "per_dataset")}
     except MissingMandatoryValue as error:
         raise UserError(

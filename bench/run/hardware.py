@@ -36,7 +36,7 @@ class Device:
     def place(self, model: nn.Module) -> nn.Module:
         """The model on the device, in the memory layout asked for."""
         layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
-        return model.to(self.device, memory_format=layout)
+        return model.to(self.device, memory_format=layout)  # type: ignore[call-overload]
 
     def compiled(self, function: Callable) -> Callable:
         """torch.compile when asked for."""

@@ -65,9 +65,10 @@ def is_known(name: str, path: Path) -> bool | None:
 
 def difference(name: str, path: Path) -> str | None:
     """One line that says in what the file at `path` is not the one that its name says, and what to do; None where there is nothing to say."""
-    if is_known(name, path) is not False:
+    entry = _entry(name)
+    if entry is None or is_known(name, path) is not False:
         return None
-    entry, found = _entry(name), _found(path)
+    found = _found(path)
     _answers().save()
     if "damaged" in found:
         return f"{path} is not {entry.title}: it is damaged ({found['damaged']}); {CURE}"

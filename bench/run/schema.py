@@ -86,8 +86,9 @@ def settings_of(values: dict[str, Any]) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         bad = error.errors()[0]["loc"]
-        owner = {"hardware": Hardware, "tracker": Tracker}.get(str(bad[0])) if len(bad) > 1 else Settings
-        raise UserError(line("", error, values, (owner or Settings).model_fields)) from None
+        owners: dict[str, type[BaseModel]] = {"hardware": Hardware, "tracker": Tracker} if len(bad) > 1 else {}
+        owner = owners.get(str(bad[0]), Settings)
+        raise UserError(line("", error, values, owner.model_fields)) from None
     if settings.hardware.device == "cuda" and not cuda_devices():
         raise UserError("hardware.device = 'cuda': no CUDA device is visible here; use hardware=cpu or hardware=auto")
     check_start(settings.hardware, cuda_devices())

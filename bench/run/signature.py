@@ -39,6 +39,12 @@ class Definition:
     node: ast.ClassDef | ast.FunctionDef | None = None
     file: Path | None = None
 
+    @property
+    def source(self) -> Path:
+        """The file of one that has a node."""
+        assert self.file is not None
+        return self.file
+
 
 def source_file(module: str) -> Path | None:
     """The file of a module, found without importing its parents."""
@@ -142,7 +148,7 @@ def _bases(found: Definition) -> list[Definition]:
         return []
     own = found.name.rpartition(".")[0]
     names = [ast.unparse(base) for base in found.node.bases]
-    return [_find(_imported_from(found.file, name, own) or f"{own}.{name}") for name in names]
+    return [_find(_imported_from(found.source, name, own) or f"{own}.{name}") for name in names]
 
 
 def _resolution_order(found: Definition) -> list[Definition]:
@@ -169,7 +175,7 @@ def _constructors(found: Definition) -> list[tuple[ast.FunctionDef, Path]] | Non
                 raise UserError(_unknown_keys(found, chain, f"'{one.name}', which has no source to read"))
             return chain or None
         if function := _constructor(one.node):
-            chain.append((function, one.file))
+            chain.append((function, one.source))
             if function.args.kwarg is None:
                 return chain
     if chain:
@@ -178,8 +184,9 @@ def _constructors(found: Definition) -> list[tuple[ast.FunctionDef, Path]] | Non
 
 
 def _unknown_keys(found: Definition, chain: list[tuple[ast.FunctionDef, Path]], whose: str) -> str:
-    shared = chain[-1][0].args.kwarg.arg
-    return f"_target_ = '{found.name}': **{shared} stands for the keys of {whose}; write these keys out"
+    shared = chain[-1][0].args.kwarg
+    assert shared is not None
+    return f"_target_ = '{found.name}': **{shared.arg} stands for the keys of {whose}; write these keys out"
 
 
 def own_file(module: str) -> Path | None:
@@ -209,8 +216,10 @@ def _annotation(node: ast.expr | None, file: Path) -> Any:
 
 
 def _default(found: Definition, name: str, node: ast.expr | None) -> Any:
+    if node is None:
+        return REQUIRED
     try:
-        return REQUIRED if node is None else ast.literal_eval(node)
+        return ast.literal_eval(node)
     except ValueError:
         raise UserError(
             f"_target_ = '{found.name}': the default of '{name}' is {ast.unparse(node)}; a key's default is a literal"
@@ -240,7 +249,7 @@ def signature(target: str) -> Signature:
             for arg, default in zip(args.kwonlyargs, args.kw_defaults)
         }
         keys = {name: key for name, key in keys.items() if name not in _supplied(function)} | own
-    return Signature(keys, _supplied(constructors[0][0]) if constructors else (), found.file)
+    return Signature(keys, _supplied(constructors[0][0]) if constructors else (), found.source)
 
 
 def _imported(target: str) -> Signature:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,8 @@ from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.run.slices import Rows
+
+Norm = TypeVar("Norm", bound=_BatchNorm)
 
 
 def converted(model: nn.Module, rows: Rows, cuda: bool) -> nn.Module:
@@ -30,9 +32,13 @@ def converted(model: nn.Module, rows: Rows, cuda: bool) -> nn.Module:
 
 def _replaced(module: nn.Module, rows: Rows, cuda: bool) -> nn.Module:
     if isinstance(module, _BatchNorm):
-        made: nn.Module = _like(module, CudaBatchNorm if cuda else BatchNorm)
-    elif type(module) in (nn.Dropout, nn.Dropout2d):
-        made = (Dropout if type(module) is nn.Dropout else Dropout2d)(module.p)
+        made: BatchNorm | CudaBatchNorm | Dropout | Dropout2d = (
+            _like(module, CudaBatchNorm) if cuda else _like(module, BatchNorm)
+        )
+    elif type(module) is nn.Dropout:
+        made = Dropout(module.p)
+    elif type(module) is nn.Dropout2d:
+        made = Dropout2d(module.p)
     elif isinstance(module, _DropoutNd):
         raise UserError(f"hardware = 'ddp': {type(module).__name__} cannot be sliced; use Dropout or Dropout2d")
     else:
@@ -41,7 +47,7 @@ def _replaced(module: nn.Module, rows: Rows, cuda: bool) -> nn.Module:
     return made.train(module.training)
 
 
-def _like(module: _BatchNorm, kind: type[_BatchNorm]) -> _BatchNorm:
+def _like(module: _BatchNorm, kind: type[Norm]) -> Norm:
     made = kind(module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats)
     made._parameters, made._buffers = module._parameters, module._buffers
     return made
@@ -63,6 +69,9 @@ class BatchNorm(_BatchNorm):
     def _across(self, x: Tensor) -> Tensor:
         out, mean, var, count = _Normalised.apply(x, self.weight, self.bias, self.eps, self.rows)
         if self.training and self.track_running_stats:
+            assert self.num_batches_tracked is not None
+            assert self.running_mean is not None
+            assert self.running_var is not None
             with torch.no_grad():
                 self.num_batches_tracked += 1
                 kept = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
@@ -132,6 +141,7 @@ class Dropout(nn.Dropout):
         return super().forward(x) if self.rows.total is None or not self.training else x * self._mask(x)
 
     def _mask(self, x: Tensor) -> Tensor:
+        assert self.rows.total is not None
         layout = torch.preserve_format
         if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
             layout = torch.channels_last

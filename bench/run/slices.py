@@ -96,10 +96,10 @@ class _Shared(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         summed = list(gradients)
         for dtype in dict.fromkeys(g.dtype for g in gradients if g is not None):
-            alike = [k for k, g in enumerate(gradients) if g is not None and g.dtype == dtype]
-            flat = ctx.group.sum_(torch.cat([gradients[k].flatten() for k in alike]))
-            for k, part in zip(alike, flat.split([gradients[k].numel() for k in alike])):
-                summed[k] = part.view(gradients[k].shape)
+            alike = [(k, g) for k, g in enumerate(gradients) if g is not None and g.dtype == dtype]
+            flat = ctx.group.sum_(torch.cat([g.flatten() for _, g in alike]))
+            for (k, g), part in zip(alike, flat.split([g.numel() for _, g in alike])):
+                summed[k] = part.view(g.shape)
         return None, *summed
 
 
@@ -170,4 +170,5 @@ class SlicedDevice(Device):
 
     def compiled(self, function: Callable) -> Callable:
         """The forward pass of a network that was placed, sliced."""
+        assert isinstance(function, nn.Module)  # tasks that are sliced hand over networks alone
         return SlicedForward(function, self.rows, super().compiled)

@@ -36,7 +36,7 @@ class StopSignal:
             self._before[number] = signal.signal(number, self._request)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

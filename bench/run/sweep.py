@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import compress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from hydra import __version__ as hydra_version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -77,7 +77,7 @@ def _composed_from() -> str:
 
 def _lines(params: DictConfig | None, arguments: Iterable[str]) -> list[tuple[str, ...]]:
     """The command lines that Hydra's sweeper makes of an experiment's parameters and the arguments."""
-    swept = [f"{key}={value}" for key, value in (params or {}).items()]
+    swept = [f"{key!s}={value}" for key, value in (params or {}).items()]
     parsed = [_parsed(text) for text in (*swept, *arguments)]
     (lines,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
     if not lines:
@@ -228,7 +228,7 @@ def _with_method(line: tuple[str, ...]) -> tuple[DictConfig, dict[str, str]]:
 
 @cache
 def _content(file: Path) -> DictConfig:
-    return OmegaConf.load(file)
+    return cast(DictConfig, OmegaConf.load(file))
 
 
 @cache

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.errors import allowed_list, nearest
 from bench.run.atomic import plain
@@ -17,7 +17,14 @@ from bench.run.progress import shown
 from bench.run.schema import Tracker
 
 LONGEST = 128  # characters of an id, a name and a group of wandb's
-MODES = {"online": "online", "offline": "offline", "disabled": "disabled", "run": "online", "dryrun": "offline"}
+Mode = Literal["online", "offline", "disabled"]
+MODES: dict[str, Mode] = {
+    "online": "online",
+    "offline": "offline",
+    "disabled": "disabled",
+    "run": "online",
+    "dryrun": "offline",
+}
 
 
 class WandbMirror:
@@ -93,7 +100,7 @@ def open_mirror(
     return mirror
 
 
-def _mode(tracker: Tracker, report: Callable[[str], None]) -> str:
+def _mode(tracker: Tracker, report: Callable[[str], None]) -> Mode:
     """What the config says, else WANDB_MODE or WANDB_DISABLED, else offline."""
     if tracker.kind == "none" or tracker.mode is not None:
         return tracker.mode if tracker.kind == "wandb" and tracker.mode else "disabled"
@@ -150,10 +157,11 @@ def _identity(job: Job, seed: int, attempt: int, swept: Mapping[str, Any]) -> di
     }
 
 
-def _start(options: dict[str, Any], mode: str, report: Callable[[str], None]) -> Any:
+def _start(options: dict[str, Any], mode: Mode, report: Callable[[str], None]) -> Any:
     """A run of wandb; offline where it cannot be online, None where it cannot be at all."""
     folder = Path(options["dir"]) / "wandb"
-    for attempt_mode in dict.fromkeys((mode, "offline")):
+    modes: list[Mode] = [mode] if mode == "offline" else [mode, "offline"]
+    for attempt_mode in modes:
         before = set(folder.iterdir()) if folder.is_dir() else None
         try:
             import wandb

@@ -18,7 +18,7 @@ MOST_LEVELS = 50
 MOST_BYTES = 5_000_000
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # ten times as fast where libyaml is there
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # ten times as fast where libyaml is there
     """Plain values alone; a repeated key and a value that is none are errors with a place."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -92,12 +92,13 @@ def _text(path: Path, name: str) -> str:
 
 def _said(error: yaml.YAMLError, text: str) -> str:
     """`:3: found character that cannot start any token; indent with spaces, not tabs`"""
-    problem = in_one_line(getattr(error, "problem", None) or error)
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    marked = error if isinstance(error, yaml.MarkedYAMLError) else yaml.MarkedYAMLError()
+    problem = in_one_line(marked.problem or error)
+    mark = marked.problem_mark or marked.context_mark
     if mark is None:
         return f": {problem}"
     if problem.startswith("but "):
-        problem = f"{error.context}, {problem}"
+        problem = f"{marked.context}, {problem}"
     tab = text[mark.index : mark.index + 1] == "\t"
     return f":{mark.line + 1}: {problem}{'; indent with spaces, not tabs' if tab else ''}"
 

@@ -112,7 +112,7 @@ class AugMix(Composed):
         """One part."""
         need_images(x, "AugMix")
         n, criterion = len(y), self._criterion(loss)
-        versions = [augmix(x, self.mean, self.std, generator=generator, **self.keys) for _ in range(2)]
+        versions = [augmix(x, self.mean, self.std, generator=generator, **self.keys) for _ in range(2)]  # type: ignore[arg-type]
         seen = [x, *versions] if self.consistency else versions[:1]
         logits = network(torch.cat(seen)).chunk(len(seen))
         targets = nn.functional.one_hot(y, logits[0].shape[1]).float() if self.loss == "bce" else y

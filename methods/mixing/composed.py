@@ -74,7 +74,7 @@ class Composed(Optimizer):
         if loss not in ("ce", "bce"):
             raise ValueError(f"loss = '{loss}': ce or bce")
         self.model, self.mean, self.std, self.loss = model, mean, std, loss
-        offered = {"model": model, "mean": mean, "std": std, "num_examples": num_examples, "seed": seed}
+        offered = {"model": model, "mean": mean, "std": std, "num_examples": num_examples, "seed": seed}  # type: dict[str, Any]
         offered |= {"total_steps": total_steps, "buffers": [] if model is None else list(model.buffers())}
         takes = inspect.signature(optimizer).parameters
         self.optimizer = optimizer(params, **{name: value for name, value in offered.items() if name in takes})
@@ -104,7 +104,7 @@ class Composed(Optimizer):
         """
         raise NotImplementedError
 
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:  # type: ignore[override]
         """The optimizer's."""
         return self.optimizer.step(closure)
 

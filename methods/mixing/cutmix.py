@@ -63,7 +63,7 @@ def draw_boxes(
     """Boxes of lambda [k, B], each with a centre of its own, uniform over the image; shared: one box for all pairs of a k."""
     k, pairs = weights.shape
     keys = {"size": (k, 1 if shared else pairs), "generator": generator, "device": weights.device}
-    columns, rows = torch.randint(width, **keys), torch.randint(height, **keys)
+    columns, rows = torch.randint(width, **keys), torch.randint(height, **keys)  # type: ignore[arg-type]
     return boxes(weights, rows.expand(k, pairs), columns.expand(k, pairs), height, width)
 
 
@@ -105,6 +105,6 @@ def cutmix(
     order = draw_order(n, generator, device) if order is None else order
     if where is None:
         keys = {"shared": shared_lambda, "generator": generator}
-        weights = draw_weights(n, k, alpha, stratified=stratified, device=device, **keys)
-        where = draw_boxes(weights, *x.shape[-2:], **keys)
+        weights = draw_weights(n, k, alpha, stratified=stratified, device=device, **keys)  # type: ignore[arg-type]
+        where = draw_boxes(weights, *x.shape[-2:], **keys)  # type: ignore[arg-type]
     return paste(x, order, where), mix(one_hot(y, num_classes), order, where.kept)

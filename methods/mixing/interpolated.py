@@ -80,7 +80,7 @@ class MultiMix(Composed):
 
     def _weights(self, pairs: int, device: torch.device, generator: torch.Generator) -> Tensor:
         """lambda [K, N]."""
-        keys = {"shared": self.shared_lambda, "stratified": self.stratified, "generator": generator, "device": device}
+        keys = {"shared": self.shared_lambda, "stratified": self.stratified, "generator": generator, "device": device}  # type: dict[str, Any]
         return draw_weights(pairs, self.k, self.alpha, **keys)
 
     def _plan(self, x: Tensor, order: Tensor, weights: Tensor, generator: torch.Generator) -> Any:

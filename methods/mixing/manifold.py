@@ -40,10 +40,10 @@ def stages(model: nn.Module) -> list[nn.Module]:
     row = list(body) if isinstance(body, nn.Sequential) else []
     residual = [m for m in row if isinstance(getattr(m, "conv2", None), nn.Conv2d)]
     if residual:
-        return [a for a, b in pairwise([*residual, None]) if b is None or a.conv2.out_channels != b.conv2.out_channels]
+        return [a for a, b in pairwise([*residual, None]) if b is None or a.conv2.out_channels != b.conv2.out_channels]  # type: ignore[misc, union-attr]
     for kind in (nn.MaxPool2d, nn.ReLU):
         if found := [m for m in row if isinstance(m, kind)]:
-            return found
+            return found  # type: ignore[return-value]
     raise ValueError("layers: this network has no stages that are known; name its modules layer1, layer2, ...")
 
 
@@ -74,7 +74,7 @@ class Place:
         if self.order is None:
             return output
         self.ran = True
-        return mix(output, self.order, self.weights)
+        return mix(output, self.order, self.weights)  # type: ignore[arg-type]
 
     def run(self, network: Network, x: Tensor, order: Tensor, weights: Tensor) -> Tensor:
         """Logits of x with the module's output mixed.

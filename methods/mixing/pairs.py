@@ -139,7 +139,7 @@ def multimix(
     order = draw_order(n, generator, device) if order is None else order
     if weights is None:
         keys = {"shared": shared_lambda, "stratified": stratified, "generator": generator, "device": device}
-        weights = draw_weights(n, k, alpha, **keys)
+        weights = draw_weights(n, k, alpha, **keys)  # type: ignore[arg-type]
     else:
         weights = given_weights(weights, n, device)
     return mix(x, order, weights), mix(one_hot(y, num_classes), order, weights)
@@ -158,4 +158,4 @@ def given_weights(weights: float | Sequence[float] | Tensor, pairs: int, device:
 
 def mixup(x: Tensor, y: Tensor, alpha: float = 1.0, **keys: object) -> tuple[Tensor, Tensor]:
     """One interpolation a pair: multimix with k = 1."""
-    return multimix(x, y, 1, alpha, **keys)
+    return multimix(x, y, 1, alpha, **keys)  # type: ignore[arg-type]

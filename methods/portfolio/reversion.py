@@ -56,9 +56,9 @@ class PAMR(Strategy):
     def update(self, t: int, weights: Tensor, held: Tensor, net: Tensor) -> Tensor:
         softened = self.norm[t] + 0.5 / self.C if self.variant == 2 else self.norm[t]
         if (softened > 0).all():
-            self.tau = ((net - self.epsilon) / softened).clamp_min(0)
+            self.tau = ((net - self.epsilon) / softened).clamp_min(0)  # type: ignore[assignment]
             if self.variant == 1:
-                self.tau = torch.minimum(self.tau, torch.as_tensor(self.C, dtype=net.dtype, device=net.device))
+                self.tau = torch.minimum(self.tau, torch.as_tensor(self.C, dtype=net.dtype, device=net.device))  # type: ignore[arg-type, assignment]
         return project(weights - self.tau * self.direction[t])
 
 

@@ -28,7 +28,7 @@ class AttentionOnly(Tuning):
         super().__init__(**shared)
         self.first_block, self.classes = first_block, classes
 
-    def adapt(self, denoiser: Denoiser) -> Denoiser:
+    def adapt(self, denoiser: Denoiser) -> Denoiser:  # type: ignore[override]
         """The denoiser, of which attention has `requires_grad`.
 
         Raises:

@@ -85,7 +85,7 @@ class Tuning:
         if self.batch_size > n:
             raise ValueError(f"batch_size = {self.batch_size}: more than the {n} private images; at most {n}")
         self.problem, rate = problem, self.batch_size / n
-        steps = self.steps or int(self.epochs / rate + 1e-9)
+        steps = self.steps or int(self.epochs / rate + 1e-9)  # type: ignore[operator]
         if steps < 1:
             raise ValueError(
                 f"epochs = {self.epochs}: less than a step of batch_size = {self.batch_size}; at least {rate:.4g}"

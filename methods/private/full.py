@@ -9,6 +9,6 @@ from methods.private.base import Tuning
 class Full(Tuning):
     """All parameters of the pre-trained denoiser, by DP-SGD; the keys are those of `Tuning`."""
 
-    def adapt(self, denoiser: Denoiser) -> Denoiser:
+    def adapt(self, denoiser: Denoiser) -> Denoiser:  # type: ignore[override]
         """The denoiser, of which everything has `requires_grad`."""
         return denoiser.requires_grad_(True)

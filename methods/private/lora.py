@@ -44,7 +44,7 @@ class LoRA(Tuning):
         super().__init__(**shared)
         self.rank, self.targets, self.unmatched, self.classes = rank, targets, unmatched, classes
 
-    def adapt(self, denoiser: Denoiser) -> Denoiser:
+    def adapt(self, denoiser: Denoiser) -> Denoiser:  # type: ignore[override]
         """The denoiser with adapters, changed in place.
 
         Raises:

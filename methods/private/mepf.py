@@ -135,7 +135,7 @@ class MEPF:
 
     def _moments(self, x: Tensor) -> Tensor:
         """Normalised features [n, d], and with squares their normalised squares beside them, of examples [n, ...]."""
-        features = self.problem.features(self.problem.decode(x))
+        features = self.problem.features(self.problem.decode(x))  # type: ignore[misc]
         parts = [features, features.square()] if self.squares else [features]
         return torch.cat([part / part.norm(dim=1, keepdim=True).clamp_min(1e-12) for part in parts], 1)
 

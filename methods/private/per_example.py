@@ -100,7 +100,7 @@ class _Convolution(torch.autograd.Function):
         ctx.keep(x.to(delta.dtype), delta)
         back = None
         if ctx.needs_input_grad[0]:
-            back = torch.nn.grad.conv2d_input(x.shape, weight.to(delta.dtype), delta, *ctx.where).to(x.dtype)
+            back = torch.nn.grad.conv2d_input(x.shape, weight.to(delta.dtype), delta, *ctx.where).to(x.dtype)  # type: ignore[attr-defined]
         return back, None, None, None, None
 
 
@@ -138,7 +138,7 @@ class _Embedding(torch.autograd.Function):
 def _linear(layer: nn.Linear, into: Gradients) -> Callable[[Tensor], Tensor]:
     def keep(x: Tensor, delta: Tensor) -> None:
         delta = into.fold(delta)
-        into.add(layer.weight, lambda: torch.bmm(delta.mT, into.fold(x)))
+        into.add(layer.weight, lambda: torch.bmm(delta.mT, into.fold(x)))  # type: ignore[arg-type]
         into.add(layer.bias, lambda: delta.sum(1))
 
     return lambda x: _Linear.apply(x, layer.weight, layer.bias, keep)
@@ -157,8 +157,8 @@ def _convolution(layer: nn.Conv2d, into: Gradients) -> Callable[[Tensor], Tensor
         return rows.flatten(1, 2).unflatten(2, (*layer.kernel_size, -1)).movedim(-1, 2).contiguous()
 
     def keep(x: Tensor, delta: Tensor) -> None:
-        into.add(layer.weight, lambda: weights(x, delta))
-        into.add(layer.bias, lambda: into.summed(delta.flatten(2).sum(2)))
+        into.add(layer.weight, lambda: weights(x, delta))  # type: ignore[arg-type]
+        into.add(layer.bias, lambda: into.summed(delta.flatten(2).sum(2)))  # type: ignore[arg-type]
 
     return lambda x: _Convolution.apply(x, layer.weight, layer.bias, keep, where)
 
@@ -168,8 +168,8 @@ def _windows(layer: nn.Conv2d, x: Tensor, copies: int, size: tuple[int, int]) ->
 
     In one copy, of overlapping views with the channels last.
     """
-    (high, wide), channels = layer.padding, x.shape[1] // layer.groups
-    cells = F.pad(x, (wide, wide, high, high)).permute(0, 2, 3, 1).contiguous()
+    (high, wide), channels = layer.padding, x.shape[1] // layer.groups  # type: ignore[str-unpack]
+    cells = F.pad(x, (wide, wide, high, high)).permute(0, 2, 3, 1).contiguous()  # type: ignore[arg-type]
     row, down, right, _ = cells.stride()
     steps = [stride * step for stride, step in zip((down, right, down, right), (*layer.stride, *layer.dilation))]
     shape = (len(x) // copies, layer.groups, copies, *size, *layer.kernel_size, channels)
@@ -207,7 +207,7 @@ def _embedding(layer: nn.Embedding, into: Gradients) -> Callable[[Tensor], Tenso
         raise UserError("method: a trained embedding has padding_idx or max_norm; neither")
 
     def keep(x: Tensor, delta: Tensor) -> None:
-        into.add(layer.weight, lambda: rows(x, delta))
+        into.add(layer.weight, lambda: rows(x, delta))  # type: ignore[arg-type]
 
     def rows(x: Tensor, delta: Tensor) -> Tensor:
         examples, (words, width) = len(x) // into.copies, layer.weight.shape
@@ -243,12 +243,12 @@ def per_example(network: nn.Module, copies: int = 1) -> Iterator[Gradients]:
     with ExitStack() as stack:
         for name, layer in network.named_modules():
             if any(parameter.requires_grad for parameter in layer.parameters(recurse=False)):
-                kind = next((kind for kind in LAYERS if layer.forward == kind.forward.__get__(layer)), None)
+                kind = next((kind for kind in LAYERS if layer.forward == kind.forward.__get__(layer)), None)  # type: ignore[attr-defined]
                 if kind is None:
                     known = ", ".join(kind.__name__ for kind in LAYERS)
                     raise UserError(
                         f"method: trains {name or 'the network'}, a {type(layer).__name__}; gradients of single examples are known of {known}"
                     )
-                layer.forward = LAYERS[kind](layer, gradients)
+                layer.forward = LAYERS[kind](layer, gradients)  # type: ignore[operator]
                 stack.callback(delattr, layer, "forward")
         yield gradients

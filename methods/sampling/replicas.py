@@ -72,7 +72,7 @@ class ReplicaSGHMC(SGHMC):
         **shared: Any,
     ) -> None:
         ladder = {"chains": chains, "temperature_ratio": temperature_ratio, "lr_ratio": lr_ratio}
-        rule = {"swap": swap, "pairs": pairs, "swap_every": swap_every}
+        rule = {"swap": swap, "pairs": pairs, "swap_every": swap_every}  # type: dict[str, Any]
         rule |= {"correction_factor": correction_factor, "variance": variance}
         super().__init__(params, num_examples, seed, total_steps, ladder | rule, **shared)
         self._buffers = list(buffers)
@@ -86,7 +86,7 @@ class ReplicaSGHMC(SGHMC):
         return [pair.made / max(1, pair.tried) for pair in self._pairs]
 
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> Tensor:
+    def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """One iteration of all chains, each of which calls the closure once; returns the coldest one's loss before the step."""
         losses, visits = zip(*(self._visit(chain, closure) for chain in range(self.param_groups[0]["chains"])))
         visits = list(visits)
@@ -179,7 +179,7 @@ class ReplicaSGHMC(SGHMC):
         way = torch._foreach_sub(points, before)
         for p, one in zip(params, way):
             self.state[p][f"way{chain}"] = one
-        self._past[chain] = Past(visit.energy, self._half_work(visit.gradients, way))
+        self._past[chain] = Past(visit.energy, self._half_work(visit.gradients, way))  # type: ignore[arg-type]
 
     def _estimates(self) -> bool:
         group = self.param_groups[0]
@@ -234,8 +234,8 @@ class ReplicaSGHMC(SGHMC):
         """Exchange the positions of chains k and k + 1, and what belongs to a position; velocities are brought to the new ones."""
         if self.param_groups[0]["swap"] == "metropolis":
             difference = torch._foreach_sub(self._slopes(k + 1, visits), self._slopes(k, visits))
-            self._kick(k, difference, 0.5)
-            self._kick(k + 1, difference, -0.5)
+            self._kick(k, difference, 0.5)  # type: ignore[arg-type]
+            self._kick(k + 1, difference, -0.5)  # type: ignore[arg-type]
         names = (f"way{k}", f"way{k + 1}")
         if k == 0:
             self._trade(1)
@@ -248,7 +248,7 @@ class ReplicaSGHMC(SGHMC):
                 if one in state:
                     state[one], state[other] = state[other], state[one]
         for many in (visits, self._past):
-            many[k], many[k + 1] = many[k + 1], many[k]
+            many[k], many[k + 1] = many[k + 1], many[k]  # type: ignore[assignment]
 
     def _slopes(self, chain: int, visits: list[Visit]) -> list[Tensor]:
         """grad U at a chain's position, by this minibatch."""
@@ -256,7 +256,7 @@ class ReplicaSGHMC(SGHMC):
         decays = [group["weight_decay"] for group in self.param_groups for _ in self._moving(group)]
         for slope, x, decay in zip(slopes, self._points(chain, self._params()), decays):
             slope.add_(x, alpha=decay)
-        return slopes
+        return slopes  # type: ignore[return-value]
 
     def _kick(self, chain: int, force: list[Tensor], share: float) -> None:
         """v <- v + share lr force."""

@@ -84,7 +84,7 @@ class SGHMC(Guarded):
         return self.total_steps is None or self._taken >= self.param_groups[0]["burn_in"] * self.total_steps
 
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> Tensor:
+    def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """One iteration; none if a gradient is NaN or infinite.
 
         Args:
@@ -238,7 +238,7 @@ class CyclicalSGHMC(SGHMC):
 
 def reflect_(points: Sequence[Tensor], velocities: Sequence[Tensor] | None, bound: float) -> None:
     """Mirror what lies outside of [-bound, bound] at the walls, as often as it takes; velocities turn round at each."""
-    if points[0].device.type == "cpu" and float(torch.stack(torch._foreach_norm(points, math.inf)).max()) <= bound:
+    if points[0].device.type == "cpu" and float(torch.stack(torch._foreach_norm(points, math.inf)).max()) <= bound:  # type: ignore[arg-type]
         return
     for k, x in enumerate(points):
         outside = x.abs() > bound

@@ -75,7 +75,7 @@ class SignOptimizer(Guarded):
         super().__init__(params, defaults)
 
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> Tensor:
+    def step(self, closure: Closure | None = None) -> Tensor:  # type: ignore[override]
         """One iteration; none if a gradient is NaN or infinite.
 
         Args:
@@ -178,7 +178,7 @@ class SignOptimizer(Guarded):
             return {p: torch.zeros_like(p) if p.grad is None else p.grad for p in params}
         finally:
             if params:
-                torch._foreach_copy_(params, here)
+                torch._foreach_copy_(params, here)  # type: ignore[arg-type]
             for p, grad in zip(everything, grads):
                 p.grad = grad
             if buffers:
@@ -242,7 +242,7 @@ class SnapshotOptimizer(SignOptimizer):
         return all(group["fresh"] for group in self.param_groups)
 
     def _screened(self, moves: list[Move]) -> list[Tensor]:
-        return super()._screened(moves) + [p.grad for move in moves for p in move.params]  # G_s alone may be v_t
+        return super()._screened(moves) + [p.grad for move in moves for p in move.params]  # type: ignore[misc]  # G_s alone may be v_t
 
     def _starts(self, moves: list[Move]) -> bool:
         return self._fresh or super()._starts(moves)

@@ -21,7 +21,7 @@ class FusedOptimizer(Guarded):
     """
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
         """As torch's."""
         loss = None
         if closure is not None:
@@ -40,7 +40,7 @@ class FusedOptimizer(Guarded):
         return any(p not in self.state for p in active)
 
     def _fused_step(self, bad: Tensor | None) -> None:
-        step = super().step.__func__
+        step = super().step.__func__  # type: ignore[attr-defined]
         step = step.__wrapped__ if getattr(step, "hooked", False) else step  # this step runs the hooks
         if bad is None:
             step(self)

@@ -87,7 +87,7 @@ class Guarded(Optimizer):
                 alike = [t.float() for t in alike]
             if device not in found:
                 found[device] = torch.zeros((), device=device), torch.ones((), device=device)
-            torch._amp_foreach_non_finite_check_and_unscale_(alike, *found[device])  # times 1: leaves them as they are
+            torch._amp_foreach_non_finite_check_and_unscale_(alike, *found[device])  # type: ignore[arg-type]  # times 1: leaves them as they are
         return [found[device][0] for device in {device for device, _ in kinds}]
 
 

@@ -133,12 +133,12 @@ class SignSVRG(SnapshotOptimizer):
         self._require_snapshot()
         active = [p for group in self.param_groups for p in self._active(group)[0]]
         held = [p for p in active if self._has(p, "snapshot")]
-        estimates = {p: p.grad.clone() for p in active if not self._has(p, "snapshot")}
+        estimates = {p: p.grad.clone() for p in active if not self._has(p, "snapshot")}  # type: ignore[union-attr]
         if self._fresh:  # x_t = x_s
             estimates |= {p: self.state[p]["full"].clone() for p in held}
         elif held:
             old = self._gradient_at({p: self.state[p]["snapshot"] for p in held}, closure)
-            sums = torch._foreach_add(self._slot(held, "full"), [p.grad for p in held])
+            sums = torch._foreach_add(self._slot(held, "full"), [p.grad for p in held])  # type: ignore[misc]
             torch._foreach_sub_(sums, [old[p] for p in held])
             estimates |= dict(zip(held, sums))
         moves = []

@@ -137,7 +137,7 @@ class SSVRFS(SnapshotOptimizer):
         self._require_snapshot()
         active = [p for group in self.param_groups for p in self._active(group)[0]]
         started = [p for p in active if self._has(p, "estimate")]
-        estimates = {p: (self.state[p]["full"] if self._has(p, "full") else p.grad).clone() for p in active}
+        estimates = {p: (self.state[p]["full"] if self._has(p, "full") else p.grad).clone() for p in active}  # type: ignore[union-attr]
         if not (self._fresh and self.defaults["form"] == "spider"):
             estimates |= self._recursion(closure, started)
         moves = []
@@ -172,6 +172,6 @@ class SSVRFS(SnapshotOptimizer):
                 if anchored:
                     moved = [found[p] for p in anchored]
                     torch._foreach_add_(moved, self._slot(anchored, "full"), alpha=beta)
-                    torch._foreach_sub_(moved, [anchor[p] for p in anchored], alpha=beta)
+                    torch._foreach_sub_(moved, [anchor[p] for p in anchored], alpha=beta)  # type: ignore[misc]
             torch._foreach_add_(estimates, [p.grad for p in params])
         return found

@@ -83,7 +83,7 @@ class SmoothedSGD(FirstLayerMethod):
         """The step's coefficients, as FirstLayerMethod.move."""
         lam2 = self.smoothing**2 * (batch.progress < self.smooth_until)
         rate = self.lr * (1 + lam2) ** 2
-        slope = smoothed_slope(self.target.monomials, batch.h, batch.r, lam2, self.dims)
+        slope = smoothed_slope(self.target.monomials, batch.h, batch.r, lam2, self.dims)  # type: ignore[arg-type]
         return None, rate * self.neurons.a * batch.y * slope
 
     def exponent(self, information: int, generative: int) -> float:

@@ -74,7 +74,7 @@ class RegularisedSGD(RegularisedGD):
         alpha, beta = 0, 0
         for x, y in self._chunks(oracle, 0):
             alpha, beta = alpha + y.sum(1, keepdim=True), beta + (y[:, None] @ x)[:, 0]
-        return {"alpha": alpha / self.first_samples, "beta": beta / self.first_samples}
+        return {"alpha": alpha / self.first_samples, "beta": beta / self.first_samples}  # type: ignore[dict-item]
 
     def _target(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return x, y - self.state["alpha"] - (x @ self.state["beta"][..., None])[..., 0]

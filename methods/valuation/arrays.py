@@ -30,7 +30,7 @@ def values_of(kind: type, name: str, arrays: tuple[Any, Any, Any, Any], keys: Ma
     """
     hints: dict[str, Any] = {"seed": NonNegativeInt}
     for one in reversed(kind.__mro__[:-1]):
-        hints |= get_type_hints(one.__init__, include_extras=True)
+        hints |= get_type_hints(one.__init__, include_extras=True)  # type: ignore[misc]
     given = {key: plain(value) for key, value in keys.items()}
     known = hints.keys() - {"return", "shared"}
     for key, value in given.items():

@@ -89,7 +89,7 @@ class EL2N(Valuer):
         p, hidden = self._forward(x)
         error = (p - one_hot(y, self.problem.num_classes).float()) / len(y)  # [m, B, K]
         rows = x.expand(self.models, -1, -1)
-        gradients = {}
+        gradients = {}  # type: dict[str, Tensor]
         if hidden is not None:
             back = (error @ self.found["weight1"].mT) * (hidden > 0)
             gradients |= {"weight1": hidden.mT @ error, "bias1": error.sum(1, keepdim=True)}

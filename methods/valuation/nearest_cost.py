@@ -34,7 +34,7 @@ class NearestCost(Valuer):
     def start(self, problem: Problem) -> int:
         clouds = (problem.x, problem.y, problem.reference_x, problem.reference_y)
         drawn = {"limit": self.label_points, "seed": problem.seed}
-        self._distances = filled(label_distances(*clouds, problem.num_classes, **drawn))
+        self._distances = filled(label_distances(*clouds, problem.num_classes, **drawn))  # type: ignore[arg-type]
         self.found["values"] = torch.zeros(len(problem.y), dtype=torch.float64, device=problem.x.device)
         return -(-len(problem.y) // ROWS)
 

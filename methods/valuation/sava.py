@@ -120,10 +120,10 @@ class SAVA(Batched):
 
     def _released(self, unit: int, where: Tensor) -> Tensor:
         """The released code's costs [L] of a training batch."""
-        p, ours = self.problem, (self.problem.x[where], self.problem.raw_x[where], self.problem.y[where])
+        p, ours = self.problem, (self.problem.x[where], self.problem.raw_x[where], self.problem.y[where])  # type: ignore[index]
         found = []
         for j, places in enumerate(self.references):
-            theirs = p.reference_x[places], p.reference_raw_x[places], p.reference_y[places]
+            theirs = p.reference_x[places], p.reference_raw_x[places], p.reference_y[places]  # type: ignore[index]
             found.append(batch_cost(ours, theirs, self.distances(unit, j), self._weights()))
         return torch.stack(found)
 

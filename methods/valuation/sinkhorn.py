@@ -160,7 +160,7 @@ def solve(costs: Costs, log_a: Tensor, log_b: Tensor, schedule: Schedule) -> Pot
         f_new = _softmin(costs, eps, log_b + g / eps)
         g_new = _softmin_transposed(costs, eps, log_a + f_new / eps)
         moved = max(_change(f, f_new, log_a), _change(g, g_new, log_b))
-        f, g, updates, settled = f_new, g_new, updates + 1, moved <= schedule.tolerance * eps
+        f, g, updates, settled = f_new, g_new, updates + 1, moved <= schedule.tolerance * eps  # type: ignore[operator]
     f, g = _softmins(costs, eps, log_b + g / eps, log_a + f / eps)
     return Potentials(f, g, updates, settled)
 

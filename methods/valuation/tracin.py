@@ -46,8 +46,8 @@ class TracIn(Valuer):
         self.scale = Scale(problem.x)
         self.taken = {round((c + 1) * self.epochs / self.checkpoints) for c in range(self.checkpoints)}
         like = {"dtype": torch.float64, "device": problem.x.device}
-        self.found["head"] = torch.zeros(problem.x.shape[1] + 1, problem.num_classes, **like)
-        self.found["values"] = torch.zeros(len(problem.y), **like)
+        self.found["head"] = torch.zeros(problem.x.shape[1] + 1, problem.num_classes, **like)  # type: ignore[call-overload]
+        self.found["values"] = torch.zeros(len(problem.y), **like)  # type: ignore[call-overload]
         return self.epochs
 
     @torch.no_grad()

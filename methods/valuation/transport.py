@@ -103,7 +103,7 @@ class Transport:
         """
         if self.backend == "flash":
             flash.check(problem.x.device)
-        self.problem, self._global = problem, None
+        self.problem, self._global = problem, None  # type: Problem, Tensor | None
         dtype = torch.float64 if self.schedule == "converged" else problem.x.dtype
         self.diameter_used = self.diameter or costs.diameter(problem.x, problem.reference_x)
         self.used = self._schedule()

@@ -37,8 +37,8 @@ class Vote:
         a number takes 32.
         """
         encode, server = self.worker().encode, self.server()
-        down = server.levels(workers, encode.levels)
-        return bits(encode.levels, encode.floats, dim), bits(down, server.floats + encode.returned, dim)
+        down = server.levels(workers, encode.levels)  # type: ignore[attr-defined]
+        return bits(encode.levels, encode.floats, dim), bits(down, server.floats + encode.returned, dim)  # type: ignore[attr-defined]
 
     @staticmethod
     def theory(horizon: int, dim: int) -> dict[str, float]:

@@ -53,7 +53,7 @@ class SignumMV(_Voting):
     """
 
     def __init__(self, *, beta: PositiveFloat, **shared: float) -> None:
-        super().__init__(**shared)
+        super().__init__(**shared)  # type: ignore[arg-type]
         self.beta = beta
 
     def worker(self) -> Worker:
@@ -92,7 +92,7 @@ class MVStoSignSGDSIM(StoSignSGD):
     """
 
     def __init__(self, *, beta: PositiveFloat, **shared: float) -> None:
-        super().__init__(**shared)
+        super().__init__(**shared)  # type: ignore[arg-type]
         self.beta = beta
 
     def worker(self) -> Worker:

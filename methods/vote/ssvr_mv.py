@@ -90,7 +90,7 @@ class SSVRMVStochastic(Vote):
         if projection is not None and radius is None:
             raise ValueError(f"projection = {projection}: onto what has no radius; set radius, or projection=null")
         self.beta, self._radius = beta, Radius(radius, quantile)
-        self._project = None if projection is None else partial({"ball": ball, "box": box}[projection], radius=radius)
+        self._project = None if projection is None else partial({"ball": ball, "box": box}[projection], radius=radius)  # type: ignore[arg-type]
 
     def worker(self) -> Worker:
         """STORM's estimate, projected, as random signs."""

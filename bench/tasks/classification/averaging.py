@@ -65,7 +65,7 @@ class Average:
             for name in labelled:
                 figures |= self._of_average(name, "bma" if name == "test" else f"bma_{name}")
             figures["bma_models"] = self.models
-            of_logits = F.cross_entropy(self.logs / self.models, self._labels["test"]).item()
+            of_logits = F.cross_entropy(self.logs / self.models, self._labels["test"]).item()  # type: ignore[arg-type, operator]
             figures["logit_average_excess"] = of_logits - figures["bma_nll"]
             if "other" in now:
                 scores = (entropy(self.sums[name] / self.models) for name in ("test", "other"))
@@ -84,7 +84,7 @@ class Average:
         found = {}
         for name, images in self._images.items():
             parts = []
-            for part in images.split(BATCH):
+            for part in images.split(BATCH):  # type: ignore[union-attr]
                 with self._autocast():
                     logits = model(self._normalise(part))
                 parts.append(logits.double().softmax(1))

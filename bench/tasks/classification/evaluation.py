@@ -44,7 +44,7 @@ class Evaluation:
 
     @torch.no_grad()
     def _held_out(self, model: nn.Module) -> dict[str, float]:
-        data, figures = self._data, {}
+        data, figures = self._data, {}  # type: ignore[var-annotated]
         model.eval()
         for name, x, y in (("test", data.test_x, data.test_y), ("val", data.val_x, data.val_y)):
             if len(y):

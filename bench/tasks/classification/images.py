@@ -68,7 +68,7 @@ class LabelledImages:
 
     def to(self, device: torch.device) -> LabelledImages:
         """The same data with every tensor on `device`."""
-        return dataclasses.replace(self, **{name: value.to(device) for name, value in self._tensors().items()})
+        return dataclasses.replace(self, **{name: value.to(device) for name, value in self._tensors().items()})  # type: ignore[arg-type]
 
     def fingerprint(self) -> str:
         """12 hex digits over every tensor: two runs with one fingerprint saw the same data."""

@@ -147,7 +147,7 @@ class Training:
         self.forward = session.device.compiled(model)
         self.noisy = any(isinstance(m, nn.Dropout | nn.Dropout2d) and m.p > 0 for m in model.modules())
         parts = session.job.parts
-        supplied = {"num_examples": batches.examples, "seed": self.seed, "total_steps": self.total}
+        supplied = {"num_examples": batches.examples, "seed": self.seed, "total_steps": self.total}  # type: dict[str, Any]
         supplied |= batches.normalisation
         self.optimizer = _method(parts["method"], model, **supplied)
         self.schedule = build("schedule", parts["schedule"], self.optimizer, self.total, len(batches))
@@ -207,8 +207,8 @@ class Training:
         """Parts of the minibatch's loss: the cross-entropy, or what the method makes of it."""
         if hasattr(self.optimizer, "losses"):
             return self.optimizer.losses(
-                self._logits, x, y, self._loss, generator(self.seed, "mix", *at, device=y.device)
-            )
+                self._logits, x, y, self._loss, generator(self.seed, "mix", *at, device=y.device)  # type: ignore[arg-type]
+            )  # fmt: skip
         return [(self._loss(self._logits(x), y), len(y))]
 
     def _logits(self, x: Tensor) -> Tensor:

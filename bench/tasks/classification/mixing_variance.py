@@ -174,7 +174,7 @@ def components(mixture: Mixture, draws: int, levels: int = LEVELS) -> Components
         squares = squares + g.double().square().sum()
         columns = columns + g.sum(0, dtype=torch.float64)
     mean = columns / draws  # [levels, P]
-    grand = mean.mean(0)
+    grand = mean.mean(0)  # type: ignore[union-attr]
     of_rows, of_columns = rows.squares - draws * grand.square().sum(), (mean - grand).square().sum()  # sums of squares
     rest = squares - levels * draws * grand.square().sum() - levels * of_rows - draws * of_columns
     interaction = rest / (levels * (draws - 1))
@@ -204,10 +204,10 @@ class _Moments:
 
     def add(self, rows: Tensor) -> None:
         self.count += len(rows)
-        self.total = self.total + rows.sum(0, dtype=torch.float64)
-        self.squares = self.squares + rows.double().square().sum()
+        self.total = self.total + rows.sum(0, dtype=torch.float64)  # type: ignore[assignment]
+        self.squares = self.squares + rows.double().square().sum()  # type: ignore[assignment]
 
     def variance(self) -> float:
         """Summed over the columns."""
         mean = self.total / self.count
-        return ((self.squares - self.count * mean.square().sum()) / (self.count - 1)).item()
+        return ((self.squares - self.count * mean.square().sum()) / (self.count - 1)).item()  # type: ignore[attr-defined]

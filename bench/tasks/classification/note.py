@@ -18,7 +18,7 @@ NOTE = TaskNote(
         "test_brier": Metric("test Brier score", "lower"),
         "val_brier": Metric("validation Brier score", "lower"),
         **{
-            f"bma_{part}{name}": Metric(f"{words}{label} of the average", better)
+            f"bma_{part}{name}": Metric(f"{words}{label} of the average", better)  # type: ignore[arg-type]
             for part, words in (("", "test "), ("val_", "validation "))
             for name, label, better in (
                 ("accuracy", "accuracy", "higher"),
@@ -47,7 +47,7 @@ NOTE = TaskNote(
             for name, words in (("confidence", "mean confidence"), ("accuracy", "accuracy"), ("share", "share"))
         },
         **{
-            f"gradient_variance_{name}k{k}": Metric(f"{words}, K = {k}", better)
+            f"gradient_variance_{name}k{k}": Metric(f"{words}, K = {k}", better)  # type: ignore[arg-type]
             for name, words, better in (
                 ("", "gradient variance of a mixed pair", "lower"),
                 ("ratio_", "gradient variance of a mixed pair relative to K = 1", "lower"),
@@ -73,7 +73,7 @@ NOTE = TaskNote(
             "largest relative distance of gradient variances to a line in 1/K", "lower"
         ),
         **{
-            f"batch_variance_{name}{what}": Metric(f"gradient variance of a batch{words}{label}", better)
+            f"batch_variance_{name}{what}": Metric(f"gradient variance of a batch{words}{label}", better)  # type: ignore[arg-type]
             for name, words in (("", ""), ("shared_", " that shares lambdas"))
             for what, label, better in (
                 *((f"k{k}", f", K = {k}", "lower") for k in (1, 5)),

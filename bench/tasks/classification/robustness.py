@@ -71,7 +71,7 @@ def _corrupted_set(images: Tensor, names: int) -> Callable[[str, int], Tensor]:
     """Corruptions of the images by name and severity; those of the same images as the last time are at hand, if they are few."""
     if images.numel() * names * len(SEVERITIES) > KEPT:
         return lambda name, severity: corrupt(images, name, severity, seed=SEED)
-    kept = _kept(hashlib.sha256(images.cpu().contiguous().numpy()).digest(), images.shape, images.device)
+    kept = _kept(hashlib.sha256(images.cpu().contiguous().numpy()).digest(), images.shape, images.device)  # type: ignore[arg-type]
 
     def corrupted(name: str, severity: int) -> Tensor:
         if (name, severity) not in kept:

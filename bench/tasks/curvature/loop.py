@@ -43,7 +43,7 @@ def run(
     """
     pairs = {"means": means, "log10_variances": log10_variances, "counts": counts, "pair": pair}
     for name, value in pairs.items():
-        if len(value) != 2:
+        if len(value) != 2:  # type: ignore[arg-type]
             raise UserError(f"task.{name} = {value}: 2 of them")
     if any(len(point) != 2 or point[1] <= 0 for point in [*points, *pair]):
         raise UserError(f"task.points = {points}, task.pair = {pair}: lists of [m, v] with v > 0")

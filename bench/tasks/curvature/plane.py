@@ -79,7 +79,7 @@ class Plane:
         """By automatic differentiation in the coordinates themselves, [..., 2, 2]."""
         rule = self._rule(v)
         points = self.coordinates.parameters(m, v).reshape(-1, 2)
-        hessian = jacrev(grad(lambda point: self.minus_elbo(point, *rule)))
+        hessian = jacrev(grad(lambda point: self.minus_elbo(point, *rule)))  # type: ignore[misc]
         return vmap(hessian, chunk_size=self._at_once(rule[0]))(points).reshape(*m.shape, 2, 2)
 
     def relative(self, m: Tensor, v: Tensor, found: Tensor) -> Tensor:

@@ -52,15 +52,15 @@ class Variance:
         chosen = [(b, m)]
         if batch_sizes is not None:
             try:
-                chosen = [(s.batch_size, s.mc_samples) for s in self.moments[0].splits(b * m, batch_sizes)]
+                chosen = [(s.batch_size, s.mc_samples) for s in self.moments[0].splits(b * m, batch_sizes)]  # type: ignore[union-attr]
             except ValueError as error:
                 raise UserError(f"task.splits: {error}") from None
         sampled = [self._sampled(self.method.with_split(*split)) for split in chosen]  # S numbers or None each
         found = []
         for s, moments in enumerate(self.moments):
-            rows = [self._row(moments, *split, None if v is None else v[s]) for split, v in zip(chosen, sampled)]
+            rows = [self._row(moments, *split, None if v is None else v[s]) for split, v in zip(chosen, sampled)]  # type: ignore[arg-type]
             own = None if (b, m) not in chosen else rows[chosen.index((b, m))].get("variance_mc")
-            final = self._final(moments) | self._row(moments, b, m, own)
+            final = self._final(moments) | self._row(moments, b, m, own)  # type: ignore[arg-type]
             found.append(([], final) if batch_sizes is None else (rows, final | self._of_splits(rows)))
         return found
 

@@ -53,9 +53,9 @@ def run(
         seed_run.log(len(rows), epoch=len(rows), **rows[-1])
         session.progress.step(len(rows))
 
-    fit(network, *images["train"], Fitting(epochs, batch_size, lr), seed, STREAM, look)
+    fit(network, *images["train"], Fitting(epochs, batch_size, lr), seed, STREAM, look)  # type: ignore[call-arg]
     chosen = rule.choose(*([row[f"{name}_accuracy"] for row in rows] for name in ("validation", "test")))
     row = rows[chosen]
     seed_run.finish(
-        **row, overstatement=row["test_accuracy"] - row["fresh_accuracy"], chosen_epoch=chosen + 1, epoch=epochs
-    )
+        **row, overstatement=row["test_accuracy"] - row["fresh_accuracy"], chosen_epoch=chosen + 1, epoch=epochs  # type: ignore[arg-type]
+    )  # fmt: skip

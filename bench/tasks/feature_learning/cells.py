@@ -153,7 +153,7 @@ class Cell:
 
     def _second_phases(self, test: tuple[Tensor, Tensor]) -> dict[tuple[int, int], Tensor]:
         """{(N, T_2): test error [G, P]} of a second layer on the first N neurons with T_2 samples, new ones; the last is on the most."""
-        measures, found = self.measures, {}
+        measures, found = self.measures, {}  # type: ignore[var-annotated]
         if not measures.ridge_samples:
             return found
         x, y = self.sample(RIDGE, max(measures.ridge_samples))
@@ -169,7 +169,7 @@ class Cell:
 
     def _phase_rows(self, phases: dict[tuple[int, int], Tensor], counts: Row) -> list[list[Row]]:
         """For each seed a row for each second phase and setting, means over replicates."""
-        shape, rows = (len(self.settings), len(self.seeds), self.replicates), [[] for _ in self.seeds]
+        shape, rows = (len(self.settings), len(self.seeds), self.replicates), [[] for _ in self.seeds]  # type: ignore[var-annotated]
         for (width, count), error in phases.items():
             means = error.double().reshape(shape).mean(2)
             fixed = {**counts, "ridge_width": width, "ridge_samples": count}

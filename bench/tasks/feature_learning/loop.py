@@ -88,9 +88,9 @@ def _finish(experiment: Experiment) -> None:
     """Final metrics: those of the largest dimension at its largest n, by the first setting."""
     session, cells, target = experiment.session, experiment.cells, experiment.model.target
     exponents = target.information_exponent, target.generative_exponent
-    known = dict(zip(("information_exponent", "generative_exponent"), exponents))
+    known = dict(zip(("information_exponent", "generative_exponent"), exponents))  # type: dict[str, Any]
     if all(exponents):
-        known["theory_slope"] = experiment.method.exponent(*exponents)
+        known["theory_slope"] = experiment.method.exponent(*exponents)  # type: ignore[arg-type]
     if target.label_power:
         known |= dict(zip(("label_power", "label_power_exponent"), target.label_power))
     known = {name: value for name, value in known.items() if value is not None}
@@ -107,5 +107,5 @@ def _slopes(dims: list[int], last: list[dict[str, float]]) -> dict[str, float]:
     for name in ("hitting", "tuned_hitting"):
         times = [row.get(f"{name}_time") for row in last]
         if len(times) > 1 and all(times):
-            found[f"{name}_slope"] = float(np.polyfit(np.log(dims), np.log(times), 1)[0])
+            found[f"{name}_slope"] = float(np.polyfit(np.log(dims), np.log(times), 1)[0])  # type: ignore[arg-type]
     return found

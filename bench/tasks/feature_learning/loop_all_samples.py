@@ -54,7 +54,7 @@ class AllSamples:
                 x, y = cell.sample(t + 1 if fresh else 1, n)
                 r = x.square().sum(-1)[:, None]
             with self.session.device.autocast():
-                cell.w = advance(self.method, cell.w, x, y[:, None], r, r.new_full((paths, 1, 1), t / steps))
+                cell.w = advance(self.method, cell.w, x, y[:, None], r, r.new_full((paths, 1, 1), t / steps))  # type: ignore[index, union-attr]
             cell.neurons = self.method.neurons
             self.done = t + 1
             if self.done in self.rows_at and self.done < steps:
@@ -63,4 +63,4 @@ class AllSamples:
             if self.session.due() and self.done < steps:
                 self.session.save({"place": place, "done": self.done, "cells": self.experiment.state()})
         self.session.examples += n * steps * cell.w.shape[0] * paths
-        self.experiment.log(steps, cell.end(n, steps, (x, y)))
+        self.experiment.log(steps, cell.end(n, steps, (x, y)))  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ class OnePass:
         self.size, self.stop = self.method.batch_size or 1, stop
         if BLOCK % self.size:
             raise UserError(f"method.batch_size = {self.size}: a divisor of {BLOCK}, or null for all samples at once")
-        self.seen, self.gone = 0, []  # samples so far; dimensions that are done
+        self.seen, self.gone = 0, []  # type: ignore[var-annotated]  # samples so far; dimensions that are done
 
     @torch.no_grad()
     def run(self, state: dict[str, Any] | None) -> None:

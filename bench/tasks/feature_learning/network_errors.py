@@ -59,7 +59,7 @@ def population_loss(w: Tensor, theta: Tensor, neurons: Neurons, target: Target, 
     else:
         cross = sum(
             c * relu_coefficients()[sum(n)] * math.prod(m[..., i] ** e for i, e in enumerate(n))
-            for n, c in target.hermite.items()
+            for n, c in target.hermite.items()  # type: ignore[union-attr]
         )
     return (own - 2 * (p * cross).sum(-1) + _second_moment(target) + noise**2) / 2
 
@@ -68,7 +68,7 @@ def _second_moment(target: Target) -> float:
     """E g^2."""
     if target.hermite is not None:
         return sum(c**2 * math.prod(map(math.factorial, n)) for n, c in target.hermite.items())
-    factor, offset = target.relu
+    factor, offset = target.relu  # type: ignore[misc]
     return factor**2 / 2 + 2 * factor * offset * relu_coefficients()[0] + offset**2
 
 

@@ -60,7 +60,7 @@ def advance(method: Method, w: Tensor, theta: Tensor, x: Tensor, y: Tensor, prog
     block = _Block(method, w, theta, x.flip(1), y.flip(1))
     trace = [block.step(s, progress[s]) for s in range(block.steps)]
     overlaps = torch.stack([m for m, _ in trace])
-    squares = None if method.sphere else torch.stack([q for _, q in trace])
+    squares = None if method.sphere else torch.stack([q for _, q in trace])  # type: ignore[misc]
     return block.rows(w), Trace(overlaps, squares)
 
 
@@ -98,7 +98,7 @@ class _Block:
             window.mul_(alpha)
         else:
             change = (beta * (2 * (h if alpha is None else alpha * h) + batch.inner(beta))).sum(-1)
-            self.square = (self.square if alpha is None else alpha[..., 0] ** 2 * self.square) + change
+            self.square = (self.square if alpha is None else alpha[..., 0] ** 2 * self.square) + change  # type: ignore[operator]
             if alpha is not None:
                 window.mul_(alpha)
         sources = self.sources[:, low:high, low : self.offset + low]

@@ -54,8 +54,8 @@ class Neurons:
     @cached_property
     def _slopes(self) -> Tensor:
         """The coefficients of s', [K, C, N, 1]."""
-        degrees = torch.arange(1, len(self.powers), dtype=self.powers.dtype, device=self.powers.device)
-        return degrees[:, None, None, None] * self.powers[1:]
+        degrees = torch.arange(1, len(self.powers), dtype=self.powers.dtype, device=self.powers.device)  # type: ignore[arg-type, union-attr]
+        return degrees[:, None, None, None] * self.powers[1:]  # type: ignore[index]
 
     def output(self, h: Tensor) -> Tensor:
         """f [..., C, 1, B] from h = W x [..., C, N, B]."""
@@ -74,11 +74,11 @@ class Neurons:
     def joined(parts: Sequence[Neurons]) -> Neurons:
         """The paths of several dimensions side by side; the network is otherwise the same."""
         a, b, powers = (_joined([getattr(part, name) for part in parts]) for name in ("a", "b", "powers"))
-        return replace(parts[0], a=a, b=b, powers=powers)
+        return replace(parts[0], a=a, b=b, powers=powers)  # type: ignore[arg-type]
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:
-    return None if parts[0] is None else torch.cat(parts, -3)
+    return None if parts[0] is None else torch.cat(parts, -3)  # type: ignore[arg-type]
 
 
 class TwoLayer:
@@ -139,7 +139,7 @@ class TwoLayer:
         link = (lambda h: target.value(h[..., None]), target.slope) if self.activation == "link" else None
         powers = self._polynomials(seeds, replicates, d, target) if self.activation == "polynomial" else None
         powers = None if powers is None else powers.to(device, dtype)
-        return Neurons(a, b if self.bias == "normal" else None, scale, link, powers)
+        return Neurons(a, b if self.bias == "normal" else None, scale, link, powers)  # type: ignore[arg-type]
 
     def _polynomials(self, seeds: Sequence[int], replicates: int, d: int, target: Target) -> Tensor:
         """The neurons' activations by powers, [K + 1, C, N, 1]."""

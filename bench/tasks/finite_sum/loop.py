@@ -101,8 +101,8 @@ class Descent:
         active = self.active
         x, m = self.x[:active], self.problem.num_components
         exact = self.problem.full_gradient(x)  # [a, S, d], for the metrics alone
-        if hasattr(self.method, "snapshot") and self.step % m == 0:
-            self.method.snapshot(lambda: self._hand_over(self.problem.full_gradient(self.x[:active]), m), m)
+        if hasattr(self.method, "snapshot") and self.step % m == 0:  # type: ignore[operator]
+            self.method.snapshot(lambda: self._hand_over(self.problem.full_gradient(self.x[:active]), m), m)  # type: ignore[arg-type]
         step(self.method, lambda: self._stochastic(active, sample), lambda: self.evaluations[0])
         estimate = torch.stack([self.method.state[p].get("estimate", p.grad) for p in self.params[:active]])
         self.sums[0, :active] += exact.abs().sum(-1)

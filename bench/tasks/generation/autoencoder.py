@@ -53,11 +53,11 @@ class Autoencoder(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Latents [n, c, s, s] of images in [-1, 1], [n, C, S, S]."""
         means = [self.net.encode(part).latent_dist.mean for part in x.split(ROWS)]
-        return self.scale * torch.cat(means)
+        return self.scale * torch.cat(means)  # type: ignore[operator]
 
     def save(self, folder: Path | str) -> None:
         """As diffusers saves it; `scaling_factor` of its config is the factor from means to latents."""
-        self.net.register_to_config(scaling_factor=float(self.scale))
+        self.net.register_to_config(scaling_factor=float(self.scale))  # type: ignore[arg-type]
         self.net.save_pretrained(folder)
 
     def decode(self, z: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def autoencoder(
         network = Autoencoder(x.shape[1]).to(x.device)
 
     def loss(network: nn.Module, rows: Tensor, draws: torch.Generator) -> Tensor:
-        return network.loss(x[rows], draws)
+        return network.loss(x[rows], draws)  # type: ignore[operator]
 
     trained_once("autoencoder", network, (x,), str(KL_WEIGHT), loss, training, folder, seed, report, pause)
     network.scale = 1 / network.encode(x).std()

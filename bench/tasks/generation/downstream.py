@@ -130,8 +130,8 @@ def _logistic(train: tuple[Tensor, Tensor], chosen_by: tuple[Tensor, Tensor]) ->
         found = float(model.score(rows(chosen_by[0]), chosen_by[1].cpu().numpy()))
         if found > best:
             best, kept = found, model
-    digest = hashlib.sha256(kept.coef_.tobytes() + kept.intercept_.tobytes()).hexdigest()
-    return Fitted(lambda x: torch.from_numpy(kept.predict(rows(x))).to(x.device), best, digest)
+    digest = hashlib.sha256(kept.coef_.tobytes() + kept.intercept_.tobytes()).hexdigest()  # type: ignore[union-attr]
+    return Fitted(lambda x: torch.from_numpy(kept.predict(rows(x))).to(x.device), best, digest)  # type: ignore[union-attr]
 
 
 def _share(found: Tensor, y: Tensor) -> float:

@@ -25,12 +25,12 @@ def save_network(denoiser: Denoiser, folder: Path | str) -> None:
     """The network as diffusers saves it (config.json, safetensors), adapters merged into their layers."""
     net = _plain(denoiser)
     net.load_state_dict(unfused(merged(denoiser).net.state_dict()))
-    net.save_pretrained(folder)
+    net.save_pretrained(folder)  # type: ignore[operator]
 
 
 def save_base(denoiser: Denoiser, folder: Path | str) -> None:
     """The network that adapters go onto, as diffusers saves it: the weights before tuning, but for the classes' embeddings."""
-    _plain(denoiser).save_pretrained(folder)
+    _plain(denoiser).save_pretrained(folder)  # type: ignore[operator]
 
 
 def save_adapters(denoiser: Denoiser, folder: Path | str) -> None:

@@ -81,7 +81,7 @@ def public_features(network: nn.Module, pair: Pair) -> PublicFeatures:
     """Features of a trained classifier of the public images."""
     of = "the public images" if pair.public_classes > 1 else "rotations of the public images"
     network.eval().requires_grad_(False)
-    return PublicFeatures(network[:-1], f"{2 * WIDTH} features of a classifier of {of}")
+    return PublicFeatures(network[:-1], f"{2 * WIDTH} features of a classifier of {of}")  # type: ignore[index]
 
 
 class InceptionFeatures:

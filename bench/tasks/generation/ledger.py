@@ -242,7 +242,7 @@ def _read(journal: Path) -> list[dict[str, Any]]:
         raise Refused(
             f"{journal}: not a journal of releases, so that what was spent is unknown; start again in a new folder for results"
         )
-    return releases
+    return releases  # type: ignore[return-value]
 
 
 def _append(journal: Path, release: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ def run(
     if pair.about:
         session.report(pair.about)
     noise = {"timesteps": timesteps, "beta_start": beta_start, "beta_end": beta_end}
-    schedule = Schedule(**noise, sampling_steps=sampling_steps, eta=eta, clip=space == "pixel")
+    schedule = Schedule(**noise, sampling_steps=sampling_steps, eta=eta, clip=space == "pixel")  # type: ignore[arg-type]
     how = pretraining_batch_size, pretraining_lr, pretraining_ema
     ground = prepared(session, pair, space, Training(autoencoder_steps, *how), schedule, canaries, state is None)
     pretraining = Training(pretraining_steps, *how)
@@ -240,14 +240,14 @@ class Generating:
     def _some(self, labels: Tensor, stream: torch.Generator) -> Tensor:
         network, shape = self.method.network(), (len(labels), *self.ground.space.shape)
         if network is None:
-            return self.method.sample(labels, stream)
+            return self.method.sample(labels, stream)  # type: ignore[attr-defined]
         return self.ground.schedule.sample(network, labels, shape, stream)
 
     def measure(self, inception: bool, epochs: int, most: int) -> bool:
         """Every metric, of the samples and of the network; False where its losses are no numbers, and the run has ended as diverged."""
         ground, network = self.ground, self.method.network()
         pair, encode = ground.pair, ground.space.encode
-        found = fidelity(self.session, pair, self.x, self.features, inception) | usefulness(
+        found = fidelity(self.session, pair, self.x, self.features, inception) | usefulness(  # type: ignore[arg-type]
             pair, self.x, self.y, epochs, self.seed
         )
         try:

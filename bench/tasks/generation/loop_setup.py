@@ -156,4 +156,4 @@ def latents(session: Session, pair: Pair, training: Training) -> Space:
     """The latents of an autoencoder that is trained on the public images."""
     x = as_float(pair.public_x)
     network = autoencoder(x, training, kept(session, PRETRAINED), PUBLIC_SEED, session.report, partial(pause, session))
-    return Space(lambda x: network.encode(as_float(x)), network.decode, tuple(network.encode(x[:1]).shape[1:]), network)
+    return Space(lambda x: network.encode(as_float(x)), network.decode, tuple(network.encode(x[:1]).shape[1:]), network)  # type: ignore[arg-type]

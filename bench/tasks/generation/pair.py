@@ -59,12 +59,12 @@ class Pair:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, S, S) of every image."""
-        return tuple(self.private_x.shape[1:])
+        return tuple(self.private_x.shape[1:])  # type: ignore[return-value]
 
     def to(self, device: torch.device | str) -> Pair:
         """The same with its tensors on a device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)})
+        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)})  # type: ignore[arg-type]
 
     def digest(self, part: Literal["public", "private", "held"]) -> str:
         """sha256, hexadecimal, of a part's images and labels: whose equal is the same data."""

@@ -168,7 +168,7 @@ def _trained(
 
     def save(step: int) -> None:
         parts = {"network": network, "optimizer": optimizer, "cosine": cosine}
-        state = {name: part.state_dict() for name, part in parts.items()}
+        state = {name: part.state_dict() for name, part in parts.items()}  # type: ignore[attr-defined]
         write_tensors(unfinished, state | {"average": average, "step": step})
 
     network.train()
@@ -214,7 +214,7 @@ def write_tensors(path: Path, state: dict[str, Any]) -> None:
     torch.save(state, packed)
     content = packed.getbuffer()
     head = hashlib.sha256(content).hexdigest().encode() + b"\n"
-    write_atomic(path, lambda file: (file.write(head), file.write(content)))
+    write_atomic(path, lambda file: (file.write(head), file.write(content)))  # type: ignore[arg-type]
 
 
 def read_tensors(path: Path, device: torch.device) -> dict[str, Any] | None:

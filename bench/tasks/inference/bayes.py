@@ -71,7 +71,7 @@ class BayesianModel:
         """The same model with every tensor on `device`."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         tensors = {name: value.to(device) for name, value in fields.items() if isinstance(value, Tensor)}
-        return dataclasses.replace(self, **tensors)
+        return dataclasses.replace(self, **tensors)  # type: ignore[arg-type]
 
     @property
     def prior(self) -> Gaussian:
@@ -155,9 +155,9 @@ class BayesianModel:
 
     def _posterior(self) -> Gaussian:
         """P = P0 + X^T X / s^2, P m = P0 mu0 + X^T y / s^2."""
-        factor = cholesky(self.prior_precision + self.x.mT @ self.x / self.likelihood.noise)
+        factor = cholesky(self.prior_precision + self.x.mT @ self.x / self.likelihood.noise)  # type: ignore[attr-defined]
         right = (
-            self.prior_precision @ self.prior_mean + (self.y[..., None, :] @ self.x)[..., 0, :] / self.likelihood.noise
+            self.prior_precision @ self.prior_mean + (self.y[..., None, :] @ self.x)[..., 0, :] / self.likelihood.noise  # type: ignore[attr-defined]
         )
         return self._resolved(Gaussian.from_precision(torch.cholesky_solve(right[..., None], factor)[..., 0], factor))
 

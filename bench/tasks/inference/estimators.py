@@ -69,20 +69,20 @@ class EnergyGradients:
             batch = self._batch(self._indices[offset])
         if not self.sampled:
             return self._scaled(*batch.energy_gradients(q), q)
-        return self._sampled(batch, q, self._noise[offset])
+        return self._sampled(batch, q, self._noise[offset])  # type: ignore[index]
 
     def _draw(self, chunk: int) -> None:
         model, device, d = self.model, self.model.x.device, self.model.dim
         if self.batch_size is not None:
             size, n = (CHUNK, self.batch_size), model.num_data
             drawn = [torch.randint(n, size, generator=generator(s, "order", chunk)) for s in self.seeds]
-            self._indices = torch.stack(drawn, 1).to(device)  # [CHUNK, S, b]
+            self._indices = torch.stack(drawn, 1).to(device)  # type: ignore[assignment]  # [CHUNK, S, b]
         if self.sampled:
             size = (CHUNK, self.samples, d)
             drawn = [torch.randn(size, generator=generator(s, "noise", chunk), dtype=torch.float64) for s in self.seeds]
-            self._noise = torch.stack(drawn, 2).to(device)  # [CHUNK, samples, S, d]
+            self._noise = torch.stack(drawn, 2).to(device)  # type: ignore[assignment]  # [CHUNK, samples, S, d]
         elif model.likelihood.conjugate:
-            self._statistics = self._sums()
+            self._statistics = self._sums()  # type: ignore[assignment]
         self._chunk = chunk
 
     def _batch(self, indices: Tensor) -> BayesianModel:
@@ -95,7 +95,7 @@ class EnergyGradients:
         """H [CHUNK, S, d, d] and H m - g [CHUNK, S, d] of a quadratic log joint: they do not depend on q."""
         m = self.model
         batch = m if self._indices is None else self._batch(self._indices)
-        scale = self.weight / m.likelihood.noise
+        scale = self.weight / m.likelihood.noise  # type: ignore[attr-defined]
         hessian = m.prior_precision + scale * (batch.x.mT @ batch.x)
         right = m.prior_precision @ m.prior_mean + scale * (batch.y[..., None, :] @ batch.x)[..., 0, :]
         if self._indices is None:

@@ -77,7 +77,7 @@ class Inference:
         self.method.begin(self._start(start))
         self.lost = torch.zeros(self.settings, len(self.session.runs), dtype=torch.int64, device=self.device)
         try:
-            self.gradients = EnergyGradients(self.model, self.session.seeds, estimator, batch_size, samples)
+            self.gradients = EnergyGradients(self.model, self.session.seeds, estimator, batch_size, samples)  # type: ignore[arg-type]
         except ValueError as error:
             raise UserError(f"task.{error}") from error
         self.points: list[list[float]] = []  # kl of the seeds at each report

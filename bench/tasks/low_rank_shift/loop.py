@@ -57,7 +57,7 @@ def run(session: Session, state: dict[str, Any] | None, *, reports: PositiveInt)
 
 
 def _excess(data: LowRankShift, method: Method) -> float:
-    return (method.network().matrix(len(data.start)) - data.optimum).double().square().sum().item()
+    return (method.network().matrix(len(data.start)) - data.optimum).double().square().sum().item()  # type: ignore[operator]
 
 
 def _problem(data: LowRankShift, seed: int, open_ledger: Any) -> Problem:
@@ -65,6 +65,6 @@ def _problem(data: LowRankShift, seed: int, open_ledger: Any) -> Problem:
     one = torch.zeros(1, 1, 1, 1, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64)
     pair = Pair(*one, *one, *one, 1, 1, False)
     return Problem(
-        pair, data.x, data.target, LinearDenoiser(data.start), None, lambda x: x, HalfSquares(), open_ledger, seed,
+        pair, data.x, data.target, LinearDenoiser(data.start), None, lambda x: x, HalfSquares(), open_ledger, seed,  # type: ignore[arg-type]
         torch.device("cpu"),
     )  # fmt: skip

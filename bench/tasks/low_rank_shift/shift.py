@@ -35,7 +35,7 @@ class LinearDenoiser(nn.Module):
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        layer = nn.Linear(*weight.shape, bias=False)
+        layer = nn.Linear(*weight.shape, bias=False)  # type: ignore[misc]
         layer.weight = nn.Parameter(weight.clone())
         self.net = nn.ModuleDict({"map": layer})
 

@@ -65,7 +65,7 @@ def run(
         seed_run.finish(status="diverged")
         return
     x, y = batches.get(*FIRST)
-    found = mixes(method, model, x, y, data.num_classes, lambda: generator(seed, "mix", *FIRST, device=y.device))
+    found = mixes(method, model, x, y, data.num_classes, lambda: generator(seed, "mix", *FIRST, device=y.device))  # type: ignore[arg-type]
     scale = {name: value.to(x.device) for name, value in batches.normalisation.items()}
     for number, row in enumerate(_rows(found, x, y, data.class_names, scale, pairs), training.total + 1):
         seed_run.log(number, **row)

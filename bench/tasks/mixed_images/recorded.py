@@ -77,16 +77,16 @@ class Recorder:
         """
         if any(one.targets is None for one in self.passes):
             raise UserError("method.loss: the partners of mixed images are read from the task's own loss; use ce")
-        mixed = [one for one in self.passes if one.targets.dim() == 2 and one.targets.min() == 0]  # not merely smoothed
+        mixed = [one for one in self.passes if one.targets.dim() == 2 and one.targets.min() == 0]  # type: ignore[union-attr]  # not merely smoothed
         size, device = len(x), x.device
         if not mixed:
             images = torch.cat([one.images for one in self.passes]).unflatten(0, (-1, size))
             weights = torch.ones(images.shape[:2], dtype=torch.float64, device=device)
             return Mixes(images, weights, torch.arange(size, device=device), False)
-        if any(len(one.images) != len(one.targets) for one in mixed):
+        if any(len(one.images) != len(one.targets) for one in mixed):  # type: ignore[arg-type]
             raise _features()
         images = torch.cat([one.images for one in mixed]).unflatten(0, (-1, size))
-        shares = torch.cat([one.targets for one in mixed]).double()[:, self.num_classes :].unflatten(0, (-1, size))
+        shares = torch.cat([one.targets for one in mixed]).double()[:, self.num_classes :].unflatten(0, (-1, size))  # type: ignore[misc]
         weights = shares.diagonal(dim1=1, dim2=2)
         others = (shares - torch.diag_embed(weights)).sum(0)
         itself = torch.arange(size, device=device)

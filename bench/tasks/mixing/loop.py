@@ -46,9 +46,9 @@ def run(
     final = rows[-1] | {name: max(row[name] for row in rows) for name in errors if name in rows[-1]}
     if len(rows) > 1:
         points = ([math.log(row[name]) for row in rows] for name in ("diameter", "gap"))
-        final["slope"] = float(np.polyfit(*points, 1)[0])
+        final["slope"] = float(np.polyfit(*points, 1)[0])  # type: ignore[call-overload]
     for seed_run in session.runs:
-        seed_run.finish(**final)
+        seed_run.finish(**final)  # type: ignore[arg-type]
     session.progress.note(len(diameters), gap=final["gap"])
 
 

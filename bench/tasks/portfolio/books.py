@@ -122,6 +122,6 @@ def evaluate(
             if mixed is not None:
                 mixed.follow(first, bought, relatives[first : t + 1], growth)
         if t + 1 < len(relatives):
-            weights = strategy.update(t, weights, held, net)
+            weights = strategy.update(t, weights, held, net)  # type: ignore[arg-type]
         tick()
     return books.paths, mixed.paths if mixed else None

@@ -113,7 +113,7 @@ class Trial:
         self.device = session.device.device
         self.costs = torch.tensor(costs, dtype=torch.float64, device=self.device)
         self.values = product(grid, self.node, self.device)
-        self.mapped, self.landscape = mapped, []
+        self.mapped, self.landscape = mapped, []  # type: ignore[var-annotated]
         self.done = 0
 
     def load(self, drop_first: bool, max_periods: int | None) -> Market:
@@ -157,7 +157,7 @@ class Trial:
         strategy: Strategy = build("method", {**self.node, **values}, self.session.runs[0].seed)
         settings = len(next(iter(values.values()), [0]))
         self.session.examples += len(x) * settings
-        more = {"settings": settings, "toolbox_costs": self.toolbox, "mixture": mixture, "tick": self._tick}
+        more = {"settings": settings, "toolbox_costs": self.toolbox, "mixture": mixture, "tick": self._tick}  # type: dict[str, Any]
         return evaluate(strategy, x, self.costs, **more)
 
     def _tick(self) -> None:

@@ -63,7 +63,7 @@ def run(session: Session, state: dict[str, Any] | None) -> None:
     }
     for k, seed_run in enumerate(session.runs, start=1):
         ledger = Ledger(n=shape.examples, seed=seed_run.seed, **opened[0])
-        seed_run.finish(**final, noise_norm=noise_norm(ledger, [p.shape for p in trained.values()]))
+        seed_run.finish(**final, noise_norm=noise_norm(ledger, [p.shape for p in trained.values()]))  # type: ignore[arg-type]
         session.progress.step(k)
 
 

@@ -67,7 +67,7 @@ def run(
     session.progress.step(3)
     found |= look.repeated(repetitions, reference_draws) if repetitions else {}
     (seed_run,) = session.runs
-    seed_run.finish(**found, releases=look.releases, trainable_parameters=look.method.trainable_parameters)
+    seed_run.finish(**found, releases=look.releases, trainable_parameters=look.method.trainable_parameters)  # type: ignore[arg-type]
     session.progress.step(4)
 
 
@@ -95,8 +95,8 @@ class Look:
         self.tied = Tied(schedule, t, torch.randn(*size, *pair.shape, generator=stream, device=device))
         self.ledgers: list[WatchedLedger] = []
         problem = Problem(
-            pair, self.x, self.y, denoiser, None, lambda x: x, self.tied, self._open_ledger, self.seed, device
-        )
+            pair, self.x, self.y, denoiser, None, lambda x: x, self.tied, self._open_ledger, self.seed, device  # type: ignore[arg-type]
+        )  # fmt: skip
         self.method: Method = build("method", parts["method"])
         if getattr(self.method, "noise_multiplicity", 1) > MOST:
             raise UserError(
@@ -153,7 +153,7 @@ class Look:
         return {
             "start_difference": start,
             "tuned_difference": apart(self.public, tuned),
-            "merged_difference": apart(merged(tuned), tuned),
+            "merged_difference": apart(merged(tuned), tuned),  # type: ignore[arg-type]
         }
 
     def sensitivity(self, batches: int) -> dict[str, float]:

@@ -33,7 +33,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], cpu: bool = True) -> None:
         torch.compiler.reset()  # what was compiled for an earlier run counts towards a limit of one function's versions
         self.function, self.runs, self.reason = function, True, ""
-        self.compiled = torch.compile(function, fullgraph=True, dynamic=False, options=CPU if cpu else None)
+        self.compiled = torch.compile(function, fullgraph=True, dynamic=False, options=CPU if cpu else None)  # type: ignore[arg-type]
 
     def __call__(self, *arguments: Any) -> Any:
         """The function's value.

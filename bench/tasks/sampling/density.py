@@ -89,7 +89,7 @@ class Reference:
     def to(self, device: torch.device | str) -> Reference:
         """On a device."""
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **moved)
+        return replace(self, **moved)  # type: ignore[arg-type]
 
 
 def _window(domain: Domain, window: tuple[float, float] | None) -> tuple[Tensor, float]:

@@ -90,7 +90,7 @@ class Sampling:
         self.counts = Counts(self.reference, self.domain, len(self.seeds), self.device)
         self.trace: list[Tensor] = []  # samples [K, N, d]
         self.pending: list[Tensor] = []
-        self.step, self.energies, self.mixing = 0, 0, None
+        self.step, self.energies, self.mixing = 0, 0, None  # type: int, int, dict[str, Any] | None
         self.rows: list[dict[str, float]] | None = None  # of the last report
         self.fast = Compiled(advance, self.device.type == "cpu") if session.device.settings.compile else None
 
@@ -184,8 +184,8 @@ class Sampling:
         given = rates if rates is None or not whole else self.x.new_tensor(rates)
         call = self.fast if self.fast is not None and whole else advance
         self.x, path, asked = call(self.method, self.target, first % 2, self.x, draws, given)
-        if whole and not self.fast.runs:
-            self.session.report(f"{self.session.job.title}: runs uncompiled, it cannot be traced: {self.fast.reason}")
+        if whole and not self.fast.runs:  # type: ignore[union-attr]
+            self.session.report(f"{self.session.job.title}: runs uncompiled, it cannot be traced: {self.fast.reason}")  # type: ignore[union-attr]
             self.fast = None
         self.step, self.energies = end, self.energies + asked
         for step, x in enumerate(path, first + 1):
@@ -200,9 +200,9 @@ class Sampling:
     def _watch(self, first: int, path: Tensor) -> None:
         """Note the seeds whose mean square first reaches the level on the path [steps, N, d] after step `first`."""
         squares = (path - self.domain.centre).square().sum(-1).unflatten(1, (-1, self.replicates)).mean(2)
-        reached = squares >= self.mixing["level"]
-        new = reached.any(0) & (self.mixing["times"] < 0)
-        self.mixing["times"] = torch.where(new, first + 1 + reached.int().argmax(0), self.mixing["times"])
+        reached = squares >= self.mixing["level"]  # type: ignore[index]
+        new = reached.any(0) & (self.mixing["times"] < 0)  # type: ignore[index]
+        self.mixing["times"] = torch.where(new, first + 1 + reached.int().argmax(0), self.mixing["times"])  # type: ignore[index]
 
     def _count(self) -> None:
         """The pending samples into the trace and the histograms."""

@@ -28,7 +28,7 @@ NOTE = TaskNote(
         "spread_max": Metric("largest ratio of a standard deviation to the exact law's"),
         "valid_time": Metric("time until a sample's trajectory parts from the true one", "higher"),
         **{
-            f"{name}{suffix}": Metric(f"{name}{label}", better)
+            f"{name}{suffix}": Metric(f"{name}{label}", better)  # type: ignore[arg-type]
             for name in ("sigma", "rho", "beta")
             for suffix, label, better in (
                 ("", ", posterior mean", None),

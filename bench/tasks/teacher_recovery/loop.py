@@ -133,8 +133,8 @@ class Recovery:
         return drawn[..., 0].sign(), directions(drawn[..., 1:])[0]
 
     def _advance(self) -> None:
-        self.time += self.method.lr * self.method.decay(self.step)
-        self.a, self.w = self.method.update(self.oracle, self.step, self.a, self.w)
+        self.time += self.method.lr * self.method.decay(self.step)  # type: ignore[union-attr]
+        self.a, self.w = self.method.update(self.oracle, self.step, self.a, self.w)  # type: ignore[union-attr]
         self.step += 1
 
     def _columns(self) -> dict[str, Tensor]:
@@ -175,7 +175,7 @@ class Recovery:
         """What only a penalty gives, for the settings that end with one: a row for each seed. Draws the circle of the first setting."""
         if not self.step:
             return {}
-        lam = self.method.decay(self.step - 1).expand(self.a.shape[:2])
+        lam = self.method.decay(self.step - 1).expand(self.a.shape[:2])  # type: ignore[union-attr]
         kept = (lam > 0).all(1).nonzero().flatten().tolist()
         if not kept:
             return {}

@@ -110,7 +110,7 @@ class PublishedResNet20:
             raise UserError(f"{path} is not the published file: sha256 {found[:12]}..., not {SHA256[:12]}...; fetch it")
         network = load_published(self._root)
         if self._layer == "features":
-            network.linear = nn.Identity()
+            network.linear = nn.Identity()  # type: ignore[assignment]
         self._network = without_gradients(network, points.train_x.device)
 
     def identity(self) -> str:
@@ -156,7 +156,7 @@ class EmbedderFunction:
         return f"function {self._name} {hashlib.sha256(source).hexdigest()}"
 
     def __call__(self, x: Tensor) -> Tensor:
-        found = self._function(x.float())
+        found = self._function(x.float())  # type: ignore[misc]
         if not isinstance(found, Tensor):
             raise TypeError(f"gives {type(found).__name__}, no tensor")
         return found.float()

@@ -69,7 +69,7 @@ def _digest(points: Points, embedder: Embedder) -> str:
     digest = hashlib.sha256(f"{FORM}\n{embedder.identity()}\n".encode())
     for name, x in _parts(points):
         digest.update(f"{name} {x.dtype} {tuple(x.shape)}\n".encode())
-        digest.update(memoryview(x.detach().cpu().contiguous().numpy()).cast("B"))
+        digest.update(memoryview(x.detach().cpu().contiguous().numpy()).cast("B"))  # type: ignore[arg-type]
     return digest.hexdigest()
 
 
@@ -79,13 +79,13 @@ def _write(path: Path, kept: list[Tensor]) -> None:
     shapes = [list(array.shape) for array in arrays]
     digest = hashlib.sha256(str(shapes).encode())
     for array in arrays:
-        digest.update(memoryview(array).cast("B"))
+        digest.update(memoryview(array).cast("B"))  # type: ignore[arg-type]
     head = {"form": FORM, "shapes": shapes, "sha256": digest.hexdigest()}
 
-    def write(file) -> None:
+    def write(file) -> None:  # type: ignore[no-untyped-def]
         file.write(json.dumps(head).encode() + b"\n")
         for array in arrays:
-            file.write(memoryview(array).cast("B"))
+            file.write(memoryview(array).cast("B"))  # type: ignore[arg-type]
 
     write_atomic(path, write)
 

@@ -207,7 +207,7 @@ class Valuing:
     def _log(self, values: Floats, bad: NDArray[np.bool_] | None, curve: int, sheet: int) -> None:
         (run,) = self.session.runs
         counts = inspected_counts(len(values), curve) if curve and "auc" in self.final else []
-        for count, share in zip(counts, detected(self.order, bad, counts) if counts else []):
+        for count, share in zip(counts, detected(self.order, bad, counts) if counts else []):  # type: ignore[arg-type]
             run.log(self.units, inspected=count / len(values), detected=share)
         for low, high in zip(self.order[:sheet], self.order[::-1][:sheet]):
             ends = {"lowest_point": int(low), "highest_point": int(high)}

@@ -41,8 +41,8 @@ def _node(group: str, name: str, scale: str) -> Node:
     """The values of an option's file, resolved at a scale."""
     register_resolvers()
     content = OmegaConf.load(CONF / group / f"{name}.yaml")
-    content.pop("defaults", None)
-    return OmegaConf.to_container(OmegaConf.create({"scale": scale, group: content}), resolve=True)[group]
+    content.pop("defaults", None)  # type: ignore[arg-type, call-arg]
+    return OmegaConf.to_container(OmegaConf.create({"scale": scale, group: content}), resolve=True)[group]  # type: ignore[call-overload, index, return-value]
 
 
 def serves(task: str) -> Callable[[Node], bool]:

@@ -53,4 +53,4 @@ class Points:
     def to(self, device: torch.device | str) -> Points:
         """The same with its tensors on a device."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)})
+        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)})  # type: ignore[arg-type]

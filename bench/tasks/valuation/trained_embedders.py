@@ -112,12 +112,12 @@ class SmallCNN(Trained):
 
     name = "small_cnn_embedder"
 
-    def __init__(self, root: str = "data", *, width: PositiveInt = 16, **shared) -> None:
+    def __init__(self, root: str = "data", *, width: PositiveInt = 16, **shared) -> None:  # type: ignore[no-untyped-def]
         super().__init__(root, **shared)
         self._width = width
 
     def network(self, channels: int, classes: int, size: int) -> nn.Sequential:
-        return small_cnn(channels, classes, size, width=self._width)
+        return small_cnn(channels, classes, size, width=self._width)  # type: ignore[return-value]
 
 
 class MLP(Trained):
@@ -125,9 +125,9 @@ class MLP(Trained):
 
     name = "digits_mlp_embedder"
 
-    def __init__(self, root: str = "data", *, hidden: list[PositiveInt] | None = None, **shared) -> None:
+    def __init__(self, root: str = "data", *, hidden: list[PositiveInt] | None = None, **shared) -> None:  # type: ignore[no-untyped-def]
         super().__init__(root, **shared)
         self._hidden = hidden or [64]
 
     def network(self, channels: int, classes: int, size: int) -> nn.Sequential:
-        return mlp(channels, classes, size, hidden=self._hidden)
+        return mlp(channels, classes, size, hidden=self._hidden)  # type: ignore[return-value]

@@ -53,9 +53,9 @@ class Ballot:
         self.wire, self.sizes, self.seed, self.device, self.dtype = wire, list(sizes), seed, device, dtype
         self.workers = [[method.worker() for _ in sizes] for _ in wire.own]
         self.servers = [method.server() for _ in sizes]
-        encode, server = self.workers[0][0].encode, self.servers[0]
+        encode, server = self.workers[0][0].encode, self.servers[0]  # type: ignore[attr-defined]
         self.up = Coding(self.sizes, encode.levels, encode.floats > encode.returned)
-        self.down = Coding(self.sizes, server.levels(wire.workers, encode.levels), server.floats > 0)
+        self.down = Coding(self.sizes, server.levels(wire.workers, encode.levels), server.floats > 0)  # type: ignore[attr-defined]
         self.asks = encode.returned > 0
         self.steps = 0
 
@@ -72,7 +72,7 @@ class Ballot:
 
     def __call__(self, step: int, gradients: Gradients, previous: Gradients | None) -> list[Tensor] | None:
         """The direction, a tensor [d] each; None where a worker has a NaN or infinite gradient: nobody's vote counts, and none is remembered."""
-        halves = [half for own in (*self.workers, self.servers) for half in own]
+        halves = [half for own in (*self.workers, self.servers) for half in own]  # type: ignore[attr-defined]
         kept = [dict(half.state) for half in halves]
         packets = torch.stack(self._packets(step, gradients, previous))
         packet = self._answer(step, self.wire.gather(packets))

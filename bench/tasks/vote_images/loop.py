@@ -67,7 +67,7 @@ def run(
     data = data.to(device.device)
     layout = device.settings.channels_last
     how = {"crop_padding": size // 8 if crop_padding is None else crop_padding, "flip": flip, "channels_last": layout}
-    batches = WorkerBatches(data, parts, wire.own, seed, batch_size, **how)
+    batches = WorkerBatches(data, parts, wire.own, seed, batch_size, **how)  # type: ignore[arg-type]
     shown = measured(data, parts, gradient_subset, seed)
     plain = Augmenter(shown.train_x, data.mean, data.std, channels_last=layout)
     evaluation = Evaluation(shown, plain, device.autocast, len(shown.train_y), batch_size)
@@ -157,7 +157,7 @@ class Training:
     def _step(self, batch_size: int) -> None:
         """One vote, and the step along it."""
         step, minibatches, previous = self.at.step, self.batches.get(self.at.step), None
-        losses, gradients = self.gradients(self.point, minibatches, step, remember=True)
+        losses, gradients = self.gradients(self.point, minibatches, step, remember=True)  # type: ignore[arg-type]
         if self.ballot.wants_previous:
             _, previous = self.gradients(self.before, minibatches, step, remember=False)
         taken = self.wire.workers * batch_size

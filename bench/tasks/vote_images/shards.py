@@ -69,7 +69,7 @@ class WorkerBatches:
         for worker in own:
             part = parts[worker].to(data.train_y.device)
             how = {"crop_padding": crop_padding, "flip": flip and data.mirror, "channels_last": channels_last}
-            images = Augmenter(data.train_x[part], data.mean, data.std, **how)
+            images = Augmenter(data.train_x[part], data.mean, data.std, **how)  # type: ignore[arg-type]
             self._batches.append(Batches(images, data.train_y[part], stream_seed(seed, "order", ORDER, worker), size))
 
     def get(self, step: int) -> list[tuple[Tensor, Tensor]]:
