@@ -136,7 +136,7 @@ class Code(Entry):
 class Paper(Entry):
     """One paper.
 
-    arxiv: its identifier, where it has one. question: what it asks, for somebody from another field.
+    arxiv: its identifier, where it has one.
     """
 
     title: Text
@@ -145,7 +145,9 @@ class Paper(Entry):
     venue: Text
     arxiv: str | None = Field(None, pattern=r"^[A-Za-z0-9./-]{1,40}$")
     code: Code
-    question: Text | None = None
+    question: Text | None = (
+        None  # what it asks, in words that need no knowledge of it: the heading of its page and card
+    )
     summary: Text
     unread: Text | None = None  # what of the paper could not be read
     claims: dict[Name, Claim]
