@@ -70,7 +70,12 @@ def html(table: pd.DataFrame, caption: str) -> Markup:
             ends = Markup("<br><small>{}</small>").format(match["ends"]) if match and match["ends"] else ""
             cells.append(Markup("<td{}>{}{}</td>").format(Markup(' class="aligned"') if match else "", text, ends))
         rows.append(Markup("<tr>{}</tr>").format(Markup("").join(cells)))
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in table.columns)
+    numbers = [
+        k >= marks.keys and any(CELL.fullmatch(str(c)) for c in table.iloc[:, k]) for k in range(len(table.columns))
+    ]
+    aligned = [Markup(' class="aligned"') if number else "" for number in numbers]
+    heads = (Markup('<th scope="col"{}>{}</th>').format(*pair) for pair in zip(aligned, table.columns))
+    head = Markup("").join(heads)
     return Markup("<table>\n<caption>{}</caption>\n<thead><tr>{}</tr></thead>\n<tbody>{}</tbody>\n</table>").format(
         said_with(table, caption), head, Markup("\n").join(rows)
     )
