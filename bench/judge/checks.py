@@ -40,17 +40,13 @@ class _Law(Entry):
         """How many quantities are tested."""
         return 1
 
-    def _of_share(self) -> str:
-        """The kind of a check that is about a share of the runs; empty for the others."""
-        return ""
-
     def _positive(self) -> bool:
         """Is what is tested a number of the metric, or a ratio of two?"""
         return False
 
     @model_validator(mode="after")
     def _bounded(self) -> _Law:
-        if self.estimand != "median" and (kind := self._of_share()):
+        if self.estimand != "median" and (kind := getattr(self, "kind", "")) in ("share", "identity"):
             raise ValueError(f"estimand: a check of kind {kind} is about a share of the runs; leave it out")
         if self.estimand == "median":
             if self.range or self.symmetric:
@@ -285,9 +281,6 @@ class Share(_Check):
             raise ValueError("exactly one of at_least and at_most: how large the share is, between 0 and 1")
         return self
 
-    def _of_share(self) -> str:
-        return self.kind
-
 
 class Identity(_Check):
     """Each run's value equals a number, or that of another group, up to rounding; one that does not refutes it.
@@ -304,9 +297,6 @@ class Identity(_Check):
     def _other(self) -> Identity:
         differ("equals", [self.of, self.equals])
         return self
-
-    def _of_share(self) -> str:
-        return self.kind
 
     def groups(self) -> list[Where]:
         return [self.of, self.equals] if isinstance(self.equals, dict) else [self.of]
