@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.errors import UserError
 from bench.judge.archive import Record
@@ -40,7 +41,8 @@ def register_table(sheet: Sheet, path: Path) -> tuple[bool, Registration]:
         if problem := too_few(claim, count, side_of(attempt)):
             raise UserError(f"{sheet.at(['claims', name])}: claims.{name}: {problem}; say so, as seeds: N")
     jobs = sorted({label(where) for c in sheet.claims.values() for each in c.checks() for where in each.groups()})
-    content = {"experiment": path.name.removesuffix(".registry.jsonl"), "scales": [SCALE], "seeds": count, "jobs": jobs}
+    experiment = path.name.removesuffix(".registry.jsonl")
+    content: dict[str, Any] = {"experiment": experiment, "scales": [SCALE], "seeds": count, "jobs": jobs}
     text = line_of(content | {"checks": checks, "attempt": attempt, "previous": head(entries)})
     append(path, text)
     content |= {"scales": (SCALE,), "jobs": tuple(jobs)}

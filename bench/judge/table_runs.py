@@ -104,7 +104,7 @@ class Runs:
         return [(self._blank(rows[0]), rows) for rows in found.values()]
 
     def _blank(self, k: int) -> Record:
-        names = dict.fromkeys((*NAMES, "task"), "")
+        names: dict[str, Any] = dict.fromkeys((*NAMES, "task"), "")
         config: dict[str, dict[str, Any]] = {"task": {}, "method": {}, "dataset": {}, "model": {}}
         for column, path in self.keys.items():
             value = self.table.rows[k].get(column)
@@ -114,8 +114,20 @@ class Runs:
             else:
                 names[part] = "" if value is None else str(value)
         key = repr((names, config))
-        empty = {"experiments": (), "code": "", "precision": "", "seconds": None, "metrics": {}, "curve": []}
-        return Record(**names, key=key, seed=0, state="", status="", config=config, **empty)
+        return Record(
+            **names,
+            experiments=(),
+            key=key,
+            seed=0,
+            state="",
+            status="",
+            code="",
+            precision="",
+            seconds=None,
+            config=config,
+            metrics={},
+            curve=[],
+        )
 
     def _seeds(self, blank: Record, rows: Sequence[int]) -> dict[int, list[int]]:
         """The rows of each seed of a job, in the order of its curve.
@@ -226,7 +238,7 @@ class Runs:
                 f"{self.table.places[rows[-1]]}: {metric} of {self._called(blank, seed)} is empty; write nan where the run diverged"
             )
         read = {k for check, at in asked for k in self._read(check, at, given, self._called(blank, seed))}
-        values = [self.table.number(k, metric) for k in read]
+        values = [v for k in read if (v := self.table.number(k, metric)) is not None]
         status = "finished" if all(map(math.isfinite, values)) else "diverged"
         curve = [self._numbers(k) for k in given]
         return replace(blank, seed=seed, state="done", status=status, metrics=curve[-1], curve=curve)

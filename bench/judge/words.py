@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
@@ -101,7 +101,7 @@ def _turns(c: str) -> bool:
     return "\u202a" <= c <= "\u202e" or "\u2066" <= c <= "\u2069"
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """A finite number that is no truth value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False

@@ -80,7 +80,7 @@ class Drawing:
 def drawing(parts: Sequence[Part], axis: Axis, most: int) -> Drawing:
     """A line for each part; of more than `most` parts a dot plot, still with its bands and intervals, in less height."""
     step = LINE if len(parts) <= most else DOT
-    bands, lines, loose, dots = [], [], [], []
+    bands, lines, loose, dots = (list[str]() for _ in range(4))
     for k, part in enumerate(parts):
         top, middle, bottom = step * k, step * k + step / 2, step * (k + 1)
         low, high = (axis.place(end) for end in part.accept)

@@ -13,6 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+from numpy.typing import ArrayLike
 
 from bench.judge.papers import Figure
 from bench.report.looks import SIZE, Line
@@ -146,6 +147,6 @@ def words(axes: Axes, figure: Figure, task: str) -> None:
     axes.set_ylabel(fill(axis_label(figure.y, task) + (", ratio" if figure.relative_to else ""), LETTERS))
 
 
-def fractions(axes: Axes, x: Sequence[float], y: Sequence[float]) -> np.ndarray:
+def fractions(axes: Axes, x: ArrayLike, y: ArrayLike) -> np.ndarray:
     """Points [n, 2] in the axes' unit; the limits must be final."""
     return (axes.transData + axes.transAxes.inverted()).transform(np.column_stack([x, y]))

@@ -26,8 +26,9 @@ from bench.report.medians import median_interval
 from bench.report.plotting import INK, STYLE, group, literal, name_of, rows, shown
 
 DASHED = ((0, (4, 3)), (0, (1, 1.5)))  # what stands beside a line
-OPEN = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "markersize": 8}  # of published points
-DIAGONAL = {"linestyle": "-", "linewidth": 0.8, "alpha": 0.75}
+# of published points
+OPEN: dict[str, Any] = {"marker": "s", "linestyle": "none", "markerfacecolor": "none", "markersize": 8}
+DIAGONAL: dict[str, Any] = {"linestyle": "-", "linewidth": 0.8, "alpha": 0.75}
 CROWD = 3  # lines, beyond which bands are fainter and have edges
 MARKERS = 10  # of a line, at most about twice as many
 
@@ -136,8 +137,8 @@ def _is_level(figure: Figure, line: Line) -> bool:
 def _draw(axes: Axes, line: Line, look: Look, log: bool, lines: int) -> None:
     """A line with its band, and the medians beside it."""
     every = max(1, len(line.x) // MARKERS) if len(line.x) <= MARKED else None
-    marks = {"marker": look.marker, "markersize": 4, "markevery": every, "markerfacecolor": look.face} if every else {}
-    axes.plot(line.x, line.median, color=look.colour, linestyle=look.dashes, linewidth=1.6, **marks)
+    marks: dict[str, Any] = {"marker": look.marker, "markersize": 4, "markevery": every, "markerfacecolor": look.face}
+    axes.plot(line.x, line.median, color=look.colour, linestyle=look.dashes, linewidth=1.6, **(marks if every else {}))
     if not any(math.isnan(v) for v in line.low):
         floor = min(line.median) / 10 if log else -math.inf
         alpha = 0.18 if lines <= CROWD else 0.1
@@ -160,7 +161,8 @@ def _level(axes: Axes, line: Line, look: Look, log: bool, lines: int) -> None:
 
 def _legend(axes: Axes, figure: Figure) -> None:
     """What is dashed, the diagonal and the published points, above the axes."""
-    spec, handles = figure.numbered, {}
+    spec = figure.numbered
+    handles: dict[str, dict[str, Any]] = {}
     if spec is not None:
         handles = {literal(name): {"linestyle": dashes, "linewidth": 1.2} for name, dashes in zip(spec.beside, DASHED)}
         if spec.diagonal is not None:
@@ -169,7 +171,7 @@ def _legend(axes: Axes, figure: Figure) -> None:
         handles["published"] = OPEN
     if handles:
         drawn = [plt.Line2D([], [], color=INK, **look) for look in handles.values()]
-        above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 3, "borderaxespad": 0.2}
+        above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 3, "borderaxespad": 0.2}
         axes.legend(drawn, list(handles), frameon=False, fontsize=9, **above)
 
 
@@ -178,5 +180,5 @@ def _published(axes: Axes, figure: Figure, found: Sequence[Line], looks: Sequenc
     by_label = {line.label: look.colour for line, look in zip(found, looks)}
     for name, points in (figure.published.points if figure.published else {}).items():
         x, y = zip(*points)
-        look = {"color": by_label.get(name, INK), "markerfacecolor": "none", "markersize": 9, "markeredgewidth": 1}
-        axes.plot(x, y, "s", alpha=0.75, **look)
+        colour = by_label.get(name, INK)
+        axes.plot(x, y, "s", alpha=0.75, color=colour, markerfacecolor="none", markersize=9, markeredgewidth=1)

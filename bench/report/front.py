@@ -31,7 +31,8 @@ def files(papers: Mapping[str, Paper], rows: Sequence[Row], withdrawn: Mapping[s
         withdrawn: how many registered checks no claim of a paper says any more.
     """
     counted = [row for row in once(rows) if place(row) in COUNTED]
-    pictures = {ROOT / "results" / name: overview(list(papers), counted, dark) for dark, name in enumerate(NAMES)}
+    shades = zip(NAMES, (False, True))
+    pictures = {ROOT / "results" / name: overview(list(papers), counted, dark) for name, dark in shades}
     return {README: written(README.read_text(encoding="utf-8"), papers, rows, withdrawn), **pictures}
 
 
@@ -40,7 +41,8 @@ def written(readme: str, papers: Mapping[str, Paper], rows: Sequence[Row], withd
     parts = {"headline": headline(papers, rows), "papers": table(papers, rows, withdrawn)}
     for name, (start, end) in MARKERS.items():
         block = f"{start}\n{parts[name]}\n{end}"
-        readme = re.sub(re.escape(start) + ".*?" + re.escape(end), lambda _, block=block: block, readme, flags=re.S)
+        between = re.escape(start) + ".*?" + re.escape(end)
+        readme = re.sub(between, block.replace("\\", r"\\"), readme, flags=re.S)
     return readme
 
 

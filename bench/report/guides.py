@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from bench.judge.papers import Figure
 from bench.judge.shown import Theory
@@ -67,7 +68,7 @@ def named(axes: Axes, drawn: Sequence[Guide], found: Sequence[Line], size: tuple
         start, end = fractions(axes, x, y)
         away = np.array([0.0, half[1] + 5 / size[1]])
         place = min(_places(start, end, away), key=lambda place: _cost(place, half, lines, edges, taken))
-        axes.annotate(name, place, xycoords="axes fraction", ha="center", va="center", fontsize=9)
+        axes.annotate(name, (place[0], place[1]), xycoords="axes fraction", ha="center", va="center", fontsize=9)
         taken.append(place + half * np.array(list(itertools.product((-0.8, 0, 0.8), repeat=2))))
 
 
@@ -85,7 +86,7 @@ def _cost(place: np.ndarray, half: np.ndarray, lines: Clouds, edges: Clouds, tak
     return 10.0 * inside(lines) + 10.0 * inside(taken) + 1.0 * inside(edges) + 1e6 * outside
 
 
-def _dense(axes: Axes, x: Sequence[float], y: Sequence[float]) -> np.ndarray:
+def _dense(axes: Axes, x: ArrayLike, y: ArrayLike) -> np.ndarray:
     """Points [n, 2] all along a line, in the axes' unit."""
     given = fractions(axes, x, y)
     given = given[np.isfinite(given).all(axis=1)]

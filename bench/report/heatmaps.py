@@ -10,7 +10,9 @@ import matplotlib
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
+from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -92,7 +94,7 @@ def scale(found: Sequence[Panel]) -> tuple[str, Normalize]:
     return "viridis", Normalize(low, high if high > low else low + 1)
 
 
-def _cells(axes: Axes, panel: Panel, colours: str, norm: Normalize, better: str | None):
+def _cells(axes: Axes, panel: Panel, colours: str, norm: Normalize, better: str | None) -> QuadMesh:
     """A cell of equal size for each pair of values, its number inside."""
     image = axes.pcolormesh(panel.values, cmap=colours, norm=norm, edgecolor="face", linewidth=0.3)
     axes.set_xticks(np.arange(len(panel.x)) + 0.5, [f"{v:g}" for v in panel.x])
@@ -105,13 +107,15 @@ def _cells(axes: Axes, panel: Panel, colours: str, norm: Normalize, better: str 
             axes.text(column + 0.5, row + 0.5, f"{value:.3g}", ha="center", va="center", fontsize=7, color=ink)
     if better is not None:
         chosen = (np.nanargmax if better == "higher" else np.nanargmin)(panel.values)
-        row, column = np.unravel_index(chosen, panel.values.shape)
+        row, column = map(int, np.unravel_index(chosen, panel.values.shape))
         axes.add_patch(Rectangle((column, row), 1, 1, fill=False, edgecolor="#EE7733", linewidth=2, clip_on=False))
     return image
 
 
-def _contours(axes: Axes, panel: Panel, colours: str, norm: Normalize, figure: Figure):
+def _contours(axes: Axes, panel: Panel, colours: str, norm: Normalize, figure: Figure) -> QuadContourSet:
     """Filled contours; the line at 0 is drawn where the values have both signs."""
+    assert norm.vmin is not None
+    assert norm.vmax is not None
     levels = np.linspace(norm.vmin, norm.vmax, LEVELS + 1)
     image = axes.contourf(panel.x, panel.y, panel.values, levels=levels, cmap=colours, norm=norm)
     if np.nanmin(panel.values) < 0 < np.nanmax(panel.values):

@@ -94,7 +94,8 @@ def _width(columns: Sequence[Column]) -> float:
 
 def _parts(keys: Sequence[Column], rest: Sequence[Column]) -> list[list[Column]]:
     """The columns in groups that fit beside the keys."""
-    room, parts = LETTERS - _width(keys), [[]]
+    room = LETTERS - _width(keys)
+    parts: list[list[Column]] = [[]]
     for column in rest:
         if parts[-1] and _width((*parts[-1], column)) > room:
             parts.append([])

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.offsetbox import AnnotationBbox, DrawingArea
+from matplotlib.typing import LineStyleType
 
 from bench.report.plotting import literal
 
@@ -23,7 +24,7 @@ COLOURS = (
     "#7A5FBE",
 )  # after Paul Tol's "vibrant"
 MARKERS = "osD^vPX*"
-AGAIN = ("-", (0, (7, 2, 1.5, 2)), (0, (2.5, 1.5)))  # of the lines that have one colour
+AGAIN: tuple[LineStyleType, ...] = ("-", (0, (7, 2, 1.5, 2)), (0, (2.5, 1.5)))  # of the lines that have one colour
 BROKEN = (0, (3.5, 3.5))  # of a line that lies on another
 NEAR = 0.012  # of the axes' height between lines that do
 MOST = len(COLOURS) * len(AGAIN)  # lines that can be told apart
@@ -54,7 +55,7 @@ class Look:
 
     colour: str
     marker: str
-    dashes: str | tuple[float, tuple[float, ...]]
+    dashes: LineStyleType
     face: str
 
 
@@ -167,8 +168,19 @@ def _inside(places: Sequence[float], gap: float) -> list[float]:
 def _sample(axes: Axes, place: float, look: Look, marked: bool) -> None:
     """A piece of a line, right of the axes at a height in their unit."""
     area = DrawingArea(SAMPLE, 8)
-    marker = {"marker": look.marker, "markersize": 4, "markevery": [1], "markerfacecolor": look.face} if marked else {}
-    x = [0, SAMPLE / 2, SAMPLE]
-    area.add_artist(plt.Line2D(x, [4] * 3, color=look.colour, linestyle=look.dashes, linewidth=1.6, **marker))
-    box = {"xybox": (6, 0), "boxcoords": "offset points", "box_alignment": (0, 0.5), "frameon": False, "pad": 0}
-    axes.add_artist(AnnotationBbox(area, (1.0, place), xycoords="axes fraction", annotation_clip=False, **box))
+    line = plt.Line2D([0, SAMPLE / 2, SAMPLE], [4] * 3, color=look.colour, linestyle=look.dashes, linewidth=1.6)
+    if marked:
+        line.set(marker=look.marker, markersize=4, markevery=[1], markerfacecolor=look.face)
+    area.add_artist(line)
+    box = AnnotationBbox(
+        area,
+        (1.0, place),
+        xybox=(6, 0),
+        xycoords="axes fraction",
+        boxcoords="offset points",
+        box_alignment=(0, 0.5),
+        frameon=False,
+        pad=0,
+        annotation_clip=False,
+    )
+    axes.add_artist(box)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bench.judge.groups import NAMES
 from bench.judge.own import OwnJob
@@ -51,7 +52,8 @@ def value_text(value: object) -> str:
 def given(job: OwnJob, path: str) -> str:
     """The text of an option or value; nothing where the job has no such key."""
     part, _, key = path.partition(".")
-    known, (*inner, last) = job.parts.get(part, {}) if key else job.names, (key or part).split(".")
+    known: Mapping[str, Any] = job.parts.get(part, {}) if key else job.names
+    *inner, last = (key or part).split(".")
     for name in inner:
         known = known.get(name, {})
     return value_text(job.get(path)) if last in known else ""

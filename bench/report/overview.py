@@ -58,10 +58,10 @@ def overview(papers: Sequence[str], rows: Iterable[Row], dark: bool) -> str:
 def inside(row: Row) -> float | None:
     """How far inside of what is accepted the estimate lies, in lengths of its interval on the side of the nearest end; None where the row's text
     does not tell."""
-    ends, numbers = _accepted(row["accepts"]), [_number(row[name]) for name in ("estimate", "low", "high")]
-    if ends is None or None in numbers:
+    ends = _accepted(row["accepts"])
+    estimate, low, high = (_number(row[name]) for name in ("estimate", "low", "high"))
+    if ends is None or estimate is None or low is None or high is None:
         return None
-    estimate, low, high = numbers
     found = math.inf
     for end, sign, inner, outer in (
         (ends[0], 1, estimate - low, high - estimate),

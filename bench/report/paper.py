@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from bench.judge.archive import Record, by_experiment
 from bench.judge.checks import VERDICTS
@@ -70,7 +70,8 @@ def build(
     )
     names = dict.fromkeys([c.experiment for _, c, _ in paper.judged()] + [f.experiment for f in paper.figures.values()])
     palette = drawing.palette(by_name)
-    rows, words = table.astype(object).fillna("").to_dict("records"), glossary(palette)
+    rows = cast(list[dict[str, Any]], table.astype(object).fillna("").to_dict("records"))
+    words = glossary(palette)
     counted = [id(row) for row in coverage.once(rows)]
     found = [row(j, id(r) in counted, coverage.place(r), seen, words) for j, r in zip(judged, rows)]
     experiments = []
@@ -180,9 +181,8 @@ def _draw(
     shown = figure.model_dump(exclude={"experiment", "caption"})
     drawn = (shown, found, dict(note(runs[0].task).metrics), list(palette))
     content = hashlib.sha256(pickle.dumps(drawn, protocol=4)).hexdigest()
-    before = earlier.get(path)
-    same = before is not None and before[0] == content
-    built.files[path] = before[1] if same else drawing.draw(figure, found, runs[0].task, palette)
+    digest, text = earlier.get(path, ("", ""))
+    built.files[path] = text if digest == content else drawing.draw(figure, found, runs[0].task, palette)
     built.drawn[path] = content
     return max(part.seeds for part in found)
 

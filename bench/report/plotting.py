@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure as Canvas
+from matplotlib.typing import RcKeyType
 
 from bench.judge.archive import Record
 from bench.judge.checks import OPTIONS
@@ -20,7 +21,7 @@ from bench.judge.papers import Figure
 from bench.run.notes import note
 
 INK = "#3b3f46"  # axes and text; the page replaces it by the colour of its own text
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "svg.fonttype": "none",

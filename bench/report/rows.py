@@ -48,7 +48,8 @@ def _task(claim: Claim) -> str:
 
 def row(judged: Judged, counted: bool, place: str, seen: tables.Seen, words: Glossary) -> dict[str, Any]:
     """What the page shows of a claim at one protocol, but for its drawing."""
-    claim, verdict, marked = judged.claim, judged.verdict, set()
+    claim, verdict = judged.claim, judged.verdict
+    marked: set[str] = set()
     scale = judged.scale.replace(" ", "-")
     part = verdict.parts[0] if verdict.parts else None
     said, ours = numbers(judged, part) if part else ("", "")

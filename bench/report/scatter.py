@@ -42,8 +42,8 @@ def panels(figure: Figure, runs: Iterable[Record]) -> list[Points]:
     marks = points(figure, runs, figure.x, figure.y, figure.marks) if figure.marks else {}
     found = []
     for name, by_run in points(figure, runs, figure.x, figure.y, figure.size).items():
-        columns = (list(part) for part in zip(*chain.from_iterable(by_run.values())))
-        found.append(Points(name, *columns, list(chain.from_iterable(marks.get(name, {}).values())), len(by_run)))
+        x, y, sizes = (list(part) for part in zip(*chain.from_iterable(by_run.values())))
+        found.append(Points(name, x, y, sizes, list(chain.from_iterable(marks.get(name, {}).values())), len(by_run)))
     return found
 
 

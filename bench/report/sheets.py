@@ -82,8 +82,8 @@ def _sheet(name: str, images: list[Thumbnail], in_rows: bool) -> Sheet:
         for image in images:
             by_row.setdefault(image.row, []).append(image)
         return Sheet(name, [], [], rows=tuple(sorted(own, key=lambda i: i.place) for own in by_row.values()))
-    low, high = ([i for i in images if sign * i.place > 0] for sign in (1, -1))
-    return Sheet(name, *(sorted(part, key=lambda i: abs(i.place)) for part in (low, high)))
+    low, high = (sorted((i for i in images if s * i.place > 0), key=lambda i: abs(i.place)) for s in (1, -1))
+    return Sheet(name, low, high)
 
 
 def decoded(text: Any) -> NDArray[np.uint8] | None:

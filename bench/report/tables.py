@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -285,7 +286,8 @@ def markdown(table: pd.DataFrame) -> str:
     """GitHub's; bars inside of cells are escaped, as in KL(q || q*), and so are tags and links. Below it what all rows share."""
     marks, text = marks_of(table), table.rename(columns=_escaped).map(_escaped)
     for row, column in marks.bold:
-        text.iat[row, column] = f"**{text.iat[row, column]}**"
+        cell: Any = text.iat[row, column]
+        text.iat[row, column] = f"**{cell}**"
     below = f"\n{said_with(table, '').removeprefix('. ')}\n" if marks.shared or marks.bold else ""
     return text.to_markdown(index=False, disable_numparse=True) + f"\n{below}"
 
