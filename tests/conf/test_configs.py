@@ -175,3 +175,12 @@ def test_a_method_that_does_not_serve_a_data_set_s_task_brings_another_that_take
         compose("method=ssvr", "dataset=digits", "task=vote_images")
     with pytest.raises(UserError, match="task = 'vote': data set 'digits' brings its own, 'classification'"):
         compose("method=ssvr_mv", "dataset=digits", "task=vote")
+
+
+@pytest.mark.parametrize("scale", ["mini", "paper"])
+@pytest.mark.parametrize("dataset", ["private_digits", "private_mnist", "private_cifar10", "celeba32", "celeba64"])
+def test_a_denoiser_is_as_wide_as_the_noise_of_a_patch(job, dataset, scale):
+    """With fewer channels than a patch has numbers it cannot pass on the noise that it is to predict."""
+    keys = job("method=dplora", f"dataset={dataset}", f"scale={scale}").parts["model"]
+    channels = 1 if dataset in ("private_digits", "private_mnist") else 3
+    assert keys["widths"][0] >= channels * keys["patch"] ** 2
