@@ -79,7 +79,7 @@ def _compiled() -> Path:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in ("bench", "conf", "datasets", "hydra_plugins", "methods", "mistakes", "scripts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("run.py", "README.md", "Makefile"):
+    for name in ("run.py", "README.md", "Makefile", "CITATION.cff"):
         shutil.copy2(ROOT / name, folder / name)
     compileall.compile_dir(folder, quiet=2)
     return folder

@@ -32,7 +32,7 @@ def files(papers: Mapping[str, Paper], rows: Sequence[Row], withdrawn: Mapping[s
     """
     counted = [row for row in once(rows) if place(row) in COUNTED]
     shades = zip(NAMES, (False, True))
-    pictures = {ROOT / "results" / name: overview(list(papers), counted, dark) for name, dark in shades}
+    pictures = {ROOT / "docs" / name: overview(list(papers), counted, dark) for name, dark in shades}
     return {README: written(README.read_text(encoding="utf-8"), papers, rows, withdrawn), **pictures}
 
 

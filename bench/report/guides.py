@@ -15,7 +15,7 @@ from bench.report.figure_axes import fractions, width_of
 from bench.report.looks import Line
 from bench.report.plotting import INK, formula
 
-GAP = 0.045  # of the axes' height between a line and its guide
+BESIDE = 0.045  # of the axes' height between a line and its guide
 HEIGHT = 11.0  # points of a name
 STEPS = 60  # points of a line that names keep away from
 Guide = tuple[str, np.ndarray, np.ndarray]
@@ -31,7 +31,7 @@ def guides(axes: Axes, figure: Figure, found: Sequence[Line]) -> list[Guide]:
     low, high = np.log(axes.get_ylim())
     for name, theory in figure.theory.items():
         line = by_label.get(theory.of)
-        points = _points(line, theory, GAP * (high - low)) if line is not None else None
+        points = _points(line, theory, BESIDE * (high - low)) if line is not None else None
         if points is not None:
             x, y = points
             axes.plot(x, y, color=INK, linestyle=(0, (4, 3)), linewidth=1, alpha=0.75)

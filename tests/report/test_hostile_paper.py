@@ -18,8 +18,7 @@ from rich.console import Console
 
 from bench.errors import UserError
 from bench.judge.papers import load_paper
-from bench.report import publish, tables
-from bench.report.coverage import with_coverage
+from bench.report import front, publish, tables
 from bench.report.marks import CELL
 from bench.report.terminal import verdict_table
 
@@ -178,8 +177,7 @@ def test_latex_and_markdown_hold_no_command_and_no_tag(evil):
 
 def test_readme_s_table_and_the_terminal_show_the_text(tmp_path):
     paper = load_paper(written(tmp_path, PLAIN)).model_copy(update={"arxiv": '"><script>alert(1)</script>'})
-    markers = "<!-- coverage: written by `make report` -->\n<!-- end of coverage -->"
-    assert "<script>" not in with_coverage(markers, {"ssvr": paper}, [])
+    assert "<script>" not in front.table({"ssvr": paper}, [], {})
     row = dict.fromkeys(("paper", "claim", "scale", "standing", "shown", "seeds"), "x") | {"stale_runs": "0"}
     row |= {"tier": "paper", "attempt": "", "protocol": "reduced: [/]"}
     row |= {"verdict": "reproduced", "reason": "[red]a[/red] \x1b[31mb\x07", "measured": "m: [bold]c", "claim": "[/]"}
