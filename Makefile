@@ -14,7 +14,7 @@ CHOICE = $(if $(PAPER),--paper $(PAPER)) $(if $(SCALE),--scale $(SCALE))
 MAIN_JOB := method=ssvr dataset=digits seeds=[0,1]
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-cluster test-faults smoke plan reproduce reproduce-all report selftest bench bench-portfolios bench-valuation check-gpu lint
+.PHONY: help setup run test test-fast test-cluster test-faults smoke plan reproduce reproduce-all report selftest bench bench-portfolios bench-valuation check-gpu lint
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-17s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ run: setup  ## SSVR on the digits, or ARGS="method=... dataset=..."
 
 test: setup  ## all tests but those of the next two
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-fast: setup  ## the two thirds of the tests that take a twentieth of the time
+	$(PY) -m pytest -n 2 --dist worksteal --fast $(ARGS)
 
 test-cluster: setup  ## sweeps on a Ray and a SLURM of this machine; minutes
 	$(PY) -m pytest -m cluster tests/cluster $(ARGS)

@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import forks
 import pytest
+import slow as slow_tests
 
 if TYPE_CHECKING:
     from bench.run.job import Job
@@ -218,6 +219,16 @@ def _halting_at(session, stop_at: int | None) -> None:
 LONG = ("judge/test_selftest.py", "judge/test_reproduce.py", "report/test_report.py")  # minutes each, all together
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, so that no worker is left alone with one of them at the end."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out what tests/slow.txt lists")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left alone with one of them at the end; with --fast without what is slow."""
+    if config.getoption("--fast"):
+        slow = slow_tests.listed()
+        left = [item for item in items if f"tests/{item.nodeid.removeprefix('tests/').partition('[')[0]}" in slow]
+        config.hook.pytest_deselected(items=left)
+        gone = set(left)
+        items[:] = [item for item in items if item not in gone]
     items.sort(key=lambda item: not any(f"{name}::" in item.nodeid for name in LONG))

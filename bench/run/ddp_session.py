@@ -84,9 +84,10 @@ class SharedSession(Session):
                 super().save(state)
         except Stopped as stopped:
             asked = stopped
-        self.group.largest(0)
-        if self._stop.number is not None:
-            raise asked or Stopped(128 + self._stop.number)
+        agreed = self.group.largest(self._stop.number or 0)  # one may have been asked since all were
+        if agreed:
+            self._stop.number = agreed
+            raise asked or Stopped(128 + agreed)
 
 
 def shared(job: Job, plain: Device, group: Group) -> Place:

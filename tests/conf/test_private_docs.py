@@ -18,7 +18,7 @@ def test_the_commands_compose(job):
     commands = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.S) for line in block.strip().splitlines()]
     commands += re.findall(r"`(python run\.py [^`]*)`", PAGE)
     lines = [shlex.split(line, comments=True) for line in commands]
-    runs = [line[2:] for line in lines if line[0] == "python" and not line[2].startswith("experiment=")]
+    runs = [line[2:] for line in lines if line[1] == "run.py" and not line[2].startswith("experiment=")]
     assert len(runs) >= 6
     assert {job(*line).names["task"] for line in runs} == {"generation", "private_budget", "private_step"}
     named = {line[2].partition("=")[2] for line in lines if line[2].startswith("experiment=")}
