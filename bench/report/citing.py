@@ -5,23 +5,19 @@ from __future__ import annotations
 import re
 
 from bench.judge.papers import Paper
+from bench.report.latex import letters
 from bench.run import yaml_files
 from bench.run.paths import ROOT
-
-ESCAPED = str.maketrans(
-    {c: f"\\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-)
 
 
 def of_paper(key: str, paper: Paper) -> str:
     """The paper's entry."""
     surname = re.sub(r"[^A-Za-z]", "", paper.authors.split(",")[0].split()[-1]).lower() or "paper"
     fields = {
-        "title": f"{{{paper.title.translate(ESCAPED)}}}",
-        "author": " and ".join(a.strip() for a in paper.authors.split(",")).translate(ESCAPED),
+        "title": f"{{{letters(paper.title)}}}",
+        "author": letters(" and ".join(a.strip() for a in paper.authors.split(","))),
         "year": str(paper.year),
-        "note": paper.venue.translate(ESCAPED),
+        "note": letters(paper.venue),
         **({"eprint": paper.arxiv, "archiveprefix": "arXiv"} if paper.arxiv else {}),
     }
     return _entry("article", f"{surname}{paper.year}{key}", fields)
@@ -32,9 +28,9 @@ def of_suite() -> str:
     content = yaml_files.load(ROOT / "CITATION.cff")
     names = [a.get("name") or f"{a.get('family-names')}, {a.get('given-names')}" for a in content["authors"]]
     fields = {
-        "title": f"{{{str(content['title']).translate(ESCAPED)}}}",
-        "author": " and ".join(f"{{{str(name).translate(ESCAPED)}}}" for name in names),
-        "note": f"Version {content['version']}".translate(ESCAPED),
+        "title": f"{{{letters(str(content['title']))}}}",
+        "author": " and ".join(f"{{{letters(str(name))}}}" for name in names),
+        "note": letters(f"Version {content['version']}"),
     }
     return _entry("misc", str(content["title"]), fields)
 

@@ -63,11 +63,12 @@ def total(found: Counter[str]) -> int:
     return sum(found[verdict] for verdict in VERDICTS)
 
 
+def numbers_of(found: Mapping[str, Counter[str]], places: Iterable[str]) -> list[str]:
+    """`ours 11 (9 reproduced)` of each of the places that stand apart."""
+    return [f"{APART[key]} {total(found[key])} ({found[key]['reproduced']} reproduced)" for key in places]
+
+
 def apart(found: Mapping[str, Counter[str]], withdrawn: int) -> str:
     """`Apart from these: ours 11 (9 reproduced), exploratory 3 (3 reproduced), withdrawn checks 0.`"""
-    parts = [
-        f"{name} {total(found[key])} ({found[key]['reproduced']} reproduced)"
-        for key, name in APART.items()
-        if total(found[key]) or key not in ("open", "stale")
-    ]
+    parts = numbers_of(found, [key for key in APART if total(found[key]) or key not in ("open", "stale")])
     return f"Apart from these: {', '.join(parts)}; withdrawn checks {withdrawn}."

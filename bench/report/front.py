@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from bench.judge.checks import VERDICTS
 from bench.judge.papers import Paper
-from bench.report.coverage import APART, COUNTED, Row, counts, once, place, total
+from bench.report.coverage import APART, COUNTED, Row, counts, numbers_of, once, place, total
 from bench.report.overview import NAMES, overview
 from bench.run.paths import ROOT
 
@@ -57,9 +57,7 @@ def headline(papers: Mapping[str, Paper], rows: Sequence[Row]) -> str:
             found[where] += mine[where]
     both = found["paper"] + found["published"]
     ran, good = total(both) - both["not run"], both["reproduced"]
-    others = ", ".join(
-        f"{both[verdict]} {verdict}" for verdict in VERDICTS[1:] if both[verdict] and verdict != "not run"
-    )
+    others = ", ".join(_others(both))
     return (
         f"![claims reproduced]({BADGE.format(good=good, all=ran)})\n\n"
         f"**{good} of {ran} claims about {len(papers)} recent optimisation and learning papers reproduced here**"
@@ -92,11 +90,7 @@ def table(papers: Mapping[str, Paper], rows: Sequence[Row], withdrawn: Mapping[s
 
 def _apart(found: Mapping[str, Counter[str]], withdrawn: int) -> str:
     """`Apart: exploratory 3 (2 reproduced); withdrawn checks 1`, or nothing."""
-    parts = [
-        f"{name} {total(found[key])} ({found[key]['reproduced']} reproduced)"
-        for key, name in APART.items()
-        if key != "ours" and total(found[key])
-    ]
+    parts = numbers_of(found, [key for key in APART if key != "ours" and total(found[key])])
     parts += [f"withdrawn checks {withdrawn}"] if withdrawn else []
     return f"Apart: {', '.join(parts)}" if parts else ""
 
@@ -114,6 +108,10 @@ def _told(found: Counter[str]) -> str:
         return "none"
     if not ran:
         return f"{found['not run']} not run"
-    parts = [f"{found[verdict]} {verdict}" for verdict in VERDICTS[1:] if found[verdict] and verdict != "not run"]
-    said = ", ".join([f"<b>{found['reproduced']} of {ran}</b> reproduced", *parts])
+    said = ", ".join([f"<b>{found['reproduced']} of {ran}</b> reproduced", *_others(found)])
     return f"{said}; {found['not run']} not run" if found["not run"] else said
+
+
+def _others(found: Counter[str]) -> list[str]:
+    """`2 not reproduced`, `3 inconclusive`: verdicts of runs that ended, but for the first."""
+    return [f"{found[verdict]} {verdict}" for verdict in VERDICTS[1:] if found[verdict] and verdict != "not run"]

@@ -38,7 +38,7 @@ LOWERED = re.compile(r"(?<![\w\\])([A-Za-z])_(\d)(?!\w)")
 
 
 def escaped(text: str) -> str:
-    """The text as LaTeX sets it letter by letter, with powers and indices (T^-1/3, T_2) as formulas."""
+    """The text as LaTeX sets it, with powers and indices (T^-1/3, T_2) as formulas."""
     found, last = "", 0
     spots = [*RAISED.finditer(text), *LOWERED.finditer(text)]
     for match in sorted(spots, key=re.Match.start):
@@ -48,12 +48,13 @@ def escaped(text: str) -> str:
         symbol = (
             f"\\{GREEK[base]}" if base in GREEK else base if len(base) == 1 or base.isdigit() else rf"\mathrm{{{base}}}"
         )
-        found += _plain(text[last : match.start()]) + f"${symbol}{sign}{{{_plain(match[2])}}}$"
+        found += letters(text[last : match.start()]) + f"${symbol}{sign}{{{letters(match[2])}}}$"
         last = match.end()
-    return found + _plain(text[last:])
+    return found + letters(text[last:])
 
 
-def _plain(text: str) -> str:
+def letters(text: str) -> str:
+    """The text as LaTeX sets it letter by letter."""
     return "".join(ESCAPES.get(c, c) for c in text)
 
 
@@ -149,7 +150,7 @@ def _column(table: pd.DataFrame, k: int, marks: Marks) -> Column:
     for row, match in enumerate(found):
         number, ends = (match["number"].replace(",", ""), match["ends"] or "") if match else ("", "")
         cells.append(_aligned(number, (row, k) in marks.bold))
-        below.append(rf"\multicolumn{{2}}{{c}}{{\tiny {_plain(ends)}}}" if ends else "")
+        below.append(rf"\multicolumn{{2}}{{c}}{{\tiny {letters(ends)}}}" if ends else "")
         widths.append((*_sides(number, (row, k) in marks.bold), SMALL * len(ends)))
     whole, rest, ends = (max(part) for part in zip(*widths))
     widest = max(whole + rest, ends)

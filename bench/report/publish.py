@@ -24,6 +24,7 @@ from bench.report.index import index_page
 from bench.report.places import INDEX, PREVIEW, manifest_path, page_path, selftest_path, verdict_path
 from bench.run import memo
 from bench.run.atomic import write_atomic
+from bench.run.codehash import files_of
 from bench.run.paths import CONF, ROOT
 
 SCALES = ("mini", "paper")
@@ -200,24 +201,10 @@ def _code(name: str) -> str:
 
 
 def _drawing() -> str:
-    """What figures are drawn with."""
-    own = [
-        f"bench/report/{name}.py"
-        for name in (
-            "axes",
-            "clouds",
-            "drawing",
-            "figures",
-            "guides",
-            "heatmaps",
-            "looks",
-            "medians",
-            "plotting",
-            "scatter",
-            "sheets",
-        )
-    ]
-    own += [f"bench/judge/{name}.py" for name in ("checks", "groups", "statistics")]  # labels, differences, bands
+    """What figures are drawn with: the files of this folder that drawing imports, and those that labels, differences and bands come from."""
+    reached = (path.relative_to(ROOT).as_posix() for path in files_of(["bench.report.drawing"]))
+    own = [path for path in reached if path.startswith("bench/report/")]
+    own += [f"bench/judge/{name}.py" for name in ("checks", "groups", "statistics")]
     return hashlib.sha256(f"{memo.digest_of_files(*own)} {_libraries()}".encode()).hexdigest()
 
 

@@ -17,6 +17,7 @@ from bench.report.glossary import Glossary
 from bench.report.why import LAWS, numbers, why
 from bench.report.wording import spoken
 from bench.run.notes import note
+from bench.run.options import task_of_experiment
 
 ONCE = "once"  # the page's word, beside the scales, for each claim at the fullest protocol that has a verdict
 LISTED = 5  # parts of a claim beyond which they are a dot plot
@@ -24,7 +25,7 @@ LISTED = 5  # parts of a claim beyond which they are a dot plot
 
 def quantity(claim: Claim) -> str:
     """What the claims of a group measure: `slope of mean gradient norm, l1, over iterations T`."""
-    metrics, check = note(_task(claim)).metrics, claim.check
+    metrics, check = note(task_of_experiment(claim.experiment)).metrics, claim.check
     label = metrics[check.metric].label
     over = getattr(check, "over", None) if check.kind == "slope" else None
     if over is not None:
@@ -38,12 +39,6 @@ def _of(check: Check) -> str:
     if check.kind == "better":
         return "difference of " if check.factor is None else "ratio of "
     return {"slope": "log-log slope of ", "ordering": "difference of ", "bound": ""}.get(check.kind, "share of runs, ")
-
-
-def _task(claim: Claim) -> str:
-    from bench.run.options import task_of_experiment
-
-    return task_of_experiment(claim.experiment)
 
 
 def row(judged: Judged, counted: bool, place: str, seen: tables.Seen, words: Glossary) -> dict[str, Any]:
