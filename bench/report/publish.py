@@ -202,8 +202,8 @@ def _code(name: str) -> str:
 
 def _drawing() -> str:
     """What figures are drawn with: the files of this folder that drawing imports, and those that labels, differences and bands come from."""
-    reached = (path.relative_to(ROOT).as_posix() for path in files_of(["bench.report.drawing"]))
-    own = [path for path in reached if path.startswith("bench/report/")]
+    reached = files_of(["bench.report.drawing"])
+    own = [f"bench/report/{path.name}" for path in reached if path.parts[-3:-1] == ("bench", "report")]
     own += [f"bench/judge/{name}.py" for name in ("checks", "groups", "statistics")]
     return hashlib.sha256(f"{memo.digest_of_files(*own)} {_libraries()}".encode()).hexdigest()
 
