@@ -1,4 +1,4 @@
-"""Run every experiment of every paper (or of one) and report: `make reproduce-all [SCALE=mini] [PAPER=ssvr] [LAUNCHER=joblib] [STRICT=1]`.
+"""Run every experiment of every paper (or of one) and report: `make reproduce-all [SCALE=mini] [PAPER=ssvr] [LAUNCHER=ray] [STRICT=1]`.
 
 What is done is skipped, so it may be stopped with Ctrl-C and started again. `--dry-run` (`make plan`) says what is done, what is missing
 and what the rest will cost. Exit codes: 0; 1 a run crashed, or with --strict a claim that the last commit's results call reproduced no
@@ -8,7 +8,6 @@ longer is; 2 bad input; 130 and 143 stopped.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from rich.console import Console
 
 from bench.errors import UserError, allowed_list, nearest
 from bench.judge.archive import read_all
-from bench.judge.cost import elsewhere, limits
+from bench.judge.cost import elsewhere, limits, longest_first
 from bench.judge.papers import check_decidable, choose, idle, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
 from bench.judge.reproduce import committed_verdicts, regressions, reproduce
@@ -28,6 +27,7 @@ from bench.report.publish import SCALES as REPORTED
 from bench.report.publish import Row, check_registry, publish
 from bench.report.terminal import plan_table, verdict_table
 from bench.run.cli import one_line
+from bench.run.multirun import at_a_time, cores_each
 from bench.run.options import SCALES
 from bench.run.paths import ROOT
 from bench.run.resolvers import auto_scale
@@ -47,7 +47,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--launcher", help="a Hydra launcher: joblib, ray, slurm")
     parser.add_argument(
-        "--jobs", type=int, default=1, help="experiments at a time, each on its share of the cores; default: 1"
+        "--jobs", type=int, help="experiments at a time, each on its share of the cores; default: a core each, 1 with a GPU"
     )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a claim that was reproduced no longer is")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing")
@@ -64,8 +64,9 @@ def main() -> int:
     args = arguments()
     if args.scale not in (None, *SCALES):
         raise UserError(f"--scale {args.scale}: allowed: {allowed_list(SCALES)}{nearest(args.scale, SCALES)}")
-    if args.jobs < 1:
+    if args.jobs is not None and args.jobs < 1:
         raise UserError(f"--jobs {args.jobs}: at least 1")
+    at_once = args.jobs or (1 if args.launcher else at_a_time(None, "auto"))
     everything = load_papers()
     papers = choose(everything, args.paper)
     overrides, root = args.overrides, results_root(args.overrides)
@@ -97,19 +98,16 @@ def main() -> int:
     if args.launcher == "slurm":  # an override of the person's own comes later, and holds
         told = limits(runs, timed, archived)
         limited = {name: [f"hydra.launcher.minutes={minutes}"] for name, minutes in told.items()}
-    if (
-        args.jobs > 1
-        and args.launcher not in ELSEWHERE
-        and not any(o.startswith("hardware.threads=") for o in overrides)
-    ):
-        chosen.append(f"hardware.threads={max(1, (os.cpu_count() or 1) // args.jobs)}")
+    if at_once > 1 and args.launcher not in ELSEWHERE:  # what the person says comes later, and holds
+        chosen += [f"hardware.threads={cores_each(at_once)}", "parallel=1"]
+        runs = longest_first(runs, timed, archived)
     done = reproduce(
         runs,
         scale,
         [*chosen, *overrides],
         after_each=report,
         report=lambda line: screen.print(line, highlight=False),
-        at_a_time=args.jobs,
+        at_a_time=at_once,
         further=limited,
     )
     rows = [row for row in (latest or report()) if row["paper"] in papers]

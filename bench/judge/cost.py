@@ -48,6 +48,20 @@ def cost(
     return Cost(spent, None if None in estimates else sum(own for own in estimates if own is not None))
 
 
+def longest_first(
+    runs: Iterable[Planned],
+    timed: Mapping[str, float] | None = None,
+    archived: Mapping[str, Mapping[str, list[float]]] | None = None,
+) -> list[Planned]:
+    """The runs of one scale, those of the experiment before the others that has the most left to do; where nothing tells how much, first of all."""
+    groups: dict[str, list[Planned]] = {}
+    for run in runs:
+        groups.setdefault(run.experiment, []).append(run)
+    left = {name: cost(group, timed, archived).left for name, group in groups.items()}
+    order = sorted(groups, key=lambda name: -math.inf if left[name] is None else -left[name])
+    return [run for name in order for run in groups[name]]
+
+
 def limits(
     runs: Iterable[Planned],
     timed: Mapping[str, float] | None = None,

@@ -24,6 +24,7 @@ def run(hydra_main: Callable[[], None], after_sweep: Callable[[Sequence[Job]], N
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
         return _help()
+    _problems.clear()  # of another command line of this process
     os.environ["CLAIMBENCH_MAIN"] = str(os.getpid())
     if world.size() > 1:  # a lost process is told in a line of ours; torch reads this as it is imported
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -95,6 +95,8 @@ def launch(
         for number, line in enumerate(overrides, first)
         if jobs[number][2]
     ]
+    first_of = {jobs[number][0].asked: number for number in sorted(jobs, reverse=True)}
+    commands.sort(key=lambda command: first_of[jobs[command.number][0].asked] != command.number)  # the same again waits
     if len(commands) < len(overrides):
         say(verbose, f"{len(overrides) - len(commands)} of {len(overrides)} jobs are there already")
     failures: dict[str, int | None] = {}

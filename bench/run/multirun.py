@@ -20,6 +20,7 @@ from hydra.types import RunMode
 
 from bench.run import world
 from bench.run.claim import settled
+from bench.run.gpu import cuda_devices
 from bench.run.identity import located
 from bench.run.job import Job
 from bench.run.progress import shown
@@ -140,6 +141,18 @@ def note_end(place: Place, seconds: float | None) -> None:
     entry = json.dumps({"number": place.number, "seconds": seconds}) + "\n"
     with contextlib.suppress(OSError, KeyError), open(_ended(Path(os.environ[VARIABLE])), "ab", buffering=0) as file:
         file.write(entry.encode())
+
+
+def at_a_time(parallel: int | None, device: str) -> int:
+    """Jobs at a time on this machine: `parallel`, or one a core; one where a GPU computes."""
+    if parallel is not None:
+        return parallel
+    return 1 if device != "cpu" and cuda_devices() else os.cpu_count() or 1
+
+
+def cores_each(workers: int) -> int:
+    """Threads of a process, where so many compute at a time."""
+    return max(1, (os.cpu_count() or 1) // workers)
 
 
 def is_over(job: Job) -> bool:

@@ -58,6 +58,7 @@ class Settings(Strict):
     checkpoint_every: NonNegativeFloat
     force: bool | Literal["stale"]
     verbose: bool
+    parallel: PositiveInt | None = 1
     extensions: list[Module] = Field(default_factory=list)
 
     @field_validator("seeds")

@@ -103,7 +103,7 @@ class CheckSweep(Callback):
         except Exception as error:
             _refuse(error)
         overrides = [{o.get_key_element().lstrip("+~"): o.value() for o in map(_parsed, line)} for line in lines]
-        multirun.begin(jobs, overrides, to_do, _workers(config.hydra.launcher))
+        multirun.begin(jobs, overrides, to_do, _workers(config))
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """SystemExit(2) where an experiment sweeps, and only one job of it would run; where one job was to run on a cluster."""
@@ -115,7 +115,7 @@ class CheckSweep(Callback):
                     f"add -m, or `mode: MULTIRUN` below `hydra:` in conf/experiment/{chosen}.yaml"
                 )
             )
-        if _ours(config.hydra.launcher):
+        if _ours(config.hydra.launcher) and "cpus" in config.hydra.launcher:  # of a cluster
             name = config.hydra.runtime.choices["hydra/launcher"]
             _refuse(
                 UserError(f"hydra/launcher = '{name}': takes the jobs of a sweep, and this is a single run; add -m")
@@ -178,10 +178,11 @@ def constructed(jobs: Sequence[Job]) -> None:
         try_method(node)
 
 
-def _workers(launcher: DictConfig) -> int:
+def _workers(config: DictConfig) -> int:
     """Jobs at a time: ours call it parallel, joblib n_jobs and submitit array_parallelism; one in Hydra's own launcher."""
+    launcher = config.hydra.launcher
     if _ours(launcher):
-        return launcher.parallel or os.cpu_count() or 1
+        return multirun.at_a_time(launcher.parallel, config.hardware.device)
     count = launcher.get("n_jobs") or launcher.get("array_parallelism") or 1
     return count if count > 0 else os.cpu_count() or 1
 

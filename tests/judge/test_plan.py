@@ -15,7 +15,7 @@ from made import run
 
 from bench.errors import UserError
 from bench.judge import timing
-from bench.judge.cost import cost, elsewhere
+from bench.judge.cost import cost, elsewhere, longest_first
 from bench.judge.plan import counts, experiments, jobs, plan
 from bench.judge.timing import time_missing
 from bench.report.terminal import plan_table
@@ -115,6 +115,16 @@ def test_costs_come_from_the_archive_at_this_machine_s_speed():
     assert cost(first, {}, elsewhere(known, 10.0)).left == pytest.approx(seeds * (3.0 * 2 + 1.0)), "half as fast here"
     other = [r for r in missing if r.experiment == names[1]]
     assert cost(other, {}, elsewhere(known, 10.0)).left is None, "nothing is known of another experiment"
+
+
+def test_the_longest_experiment_comes_first_and_before_it_one_of_which_nothing_is_known():
+    names = ["ssvr/identity_signsgd", "ssvr/rate_stochastic", "ssvr/digits"]
+    missing = plan(names, "smoke", ["results_root=nowhere"])
+    told = {f"{names[0]}@smoke": {"signsgd": [1.0], "ssvr": [1.0]}}
+    told[f"{names[1]}@smoke"] = {r.job.names["method"]: [100.0] for r in missing}
+    ordered = longest_first(missing, {}, told)
+    assert list(dict.fromkeys(r.experiment for r in ordered)) == [names[2], names[1], names[0]]
+    assert sorted(map(id, ordered)) == sorted(map(id, missing))
 
 
 def test_compositions_are_remembered_until_a_config_changes(tmp_path):

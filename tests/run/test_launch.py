@@ -51,6 +51,22 @@ def run(config, ends) -> list:
     return started
 
 
+def test_the_same_job_again_comes_last(tmp_path):
+    lines = [LINES[0], LINES[0], LINES[1]]
+    jobs = [compose(*line, *SWEEP, f"results_root={tmp_path}") for line in lines]
+    with multirun.under_way(), hydra():
+        multirun.begin(jobs, [dict(text.split("=") for text in line) for line in lines], [True] * 3, 2)
+        config = hydra_compose("config", return_hydra_config=True)
+        started = []
+
+        def start(commands):
+            started.extend(command.number for command in commands)
+            yield from (Ended(number, 0) for number in started)
+
+        launch(config, [(*line, *SWEEP) for line in lines], 0, 1, start)
+    assert started == [0, 2, 1], "it would hold a process that waits for the first one's lock"
+
+
 def test_a_command_is_the_job_that_was_checked(swept, tmp_path):
     jobs, config = swept
     started = run(config, [Ended(0, 0), Ended(2, 0)])

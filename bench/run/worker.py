@@ -1,0 +1,146 @@
+"""Processes of this machine that run a sweep's jobs, each one job after another, so that libraries are imported once a process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection, get_context
+from pathlib import Path
+from queue import SimpleQueue
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.run.launch import Command, Ended
+
+
+@dataclass
+class Worker:
+    """One of the processes, as its parent sees it: `said` is what the job under way has printed, `number` that job's, None between jobs."""
+
+    process: Any
+    pipe: Any
+    said: Path
+    number: int | None = None
+
+    def hand(self, command: Command) -> None:
+        """The next job."""
+        self.number = command.number
+        with contextlib.suppress(OSError):  # it has died since its last one, which `result` tells
+            self.pipe.send((command.line, command.environment, command.folder))
+
+    def result(self) -> tuple[int, str]:
+        """Exit code of the job that has ended, negative where a signal ended the process, and what it printed."""
+        try:
+            code = self.pipe.recv()
+            self.number = None
+        except (EOFError, OSError):
+            self.process.join()
+            code = self.process.exitcode
+        return code, self.said.read_text(encoding="utf-8", errors="replace") if self.said.exists() else ""
+
+
+def run_at_a_time(commands: Sequence[Command], at_a_time: int) -> Generator[Ended, None, None]:
+    """Run commands, `at_a_time` at once; each as it ends. One whose process is killed takes no other with it.
+
+    Closed before the end it stops those under way, which write their checkpoints, and waits for them.
+    """
+    from bench.run.launch import Ended
+
+    waiting = deque(commands)
+    workers: list[Worker] = []
+    with TemporaryDirectory() as folder:
+        try:
+            while waiting or any(w.number is not None for w in workers):
+                while waiting and sum(w.number is not None for w in workers) < at_a_time:
+                    free = next((w for w in workers if w.number is None), None)
+                    if free is None:
+                        free = _start(Path(folder) / f"{waiting[0].number}.out", waiting[0].environment)
+                        workers.append(free)
+                    free.hand(waiting.popleft())
+                busy = {w.pipe: w for w in workers if w.number is not None}
+                for pipe in connection.wait(list(busy)):
+                    worker = busy[pipe]
+                    number = worker.number
+                    code, output = worker.result()
+                    if worker.number is not None:
+                        workers.remove(worker)
+                    yield Ended(number, code, output)  # type: ignore[arg-type]
+        finally:
+            _end(workers)
+
+
+def _start(said: Path, environment: dict[str, str]) -> Worker:
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(there, str(said), environment))
+    process.start()
+    there.close()
+    return Worker(process, here, said)
+
+
+def _end(workers: Sequence[Worker]) -> None:
+    """Those at work write checkpoints first."""
+    for worker in workers:
+        if worker.number is not None:
+            worker.process.terminate()
+        worker.pipe.close()
+    for worker in workers:
+        worker.process.join()
+
+
+def serve(pipe: Any, said: str, environment: dict[str, str]) -> None:
+    """In a worker: run each command line that comes, and answer with its exit code, until the other end is closed or its process dies.
+
+    It has a session of its own: Ctrl-C reaches the sweep's process, which asks for checkpoints.
+    """
+    os.setsid()
+    os.environ.update(environment)  # before libraries start threads
+    printed = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream in (1, 2):
+        os.dup2(printed, stream)
+    commands: SimpleQueue[Any] = SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, commands), daemon=True).start()
+    while (command := commands.get()) is not None:
+        os.ftruncate(printed, 0)
+        code = _run(*command)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # nobody listens any more
+            pipe.send(code)
+        if code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+            return
+
+
+def _receive(pipe: Any, commands: SimpleQueue[Any]) -> None:
+    """In a thread: hand on what comes; when nothing can come any more the job under way is asked for its checkpoint."""
+    try:
+        while True:
+            commands.put(pipe.recv())
+    except (EOFError, OSError):
+        commands.put(None)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _run(line: Sequence[str], environment: dict[str, str], folder: str) -> int:
+    """`python <line>` in this process; its exit code."""
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = list(line)
+    try:
+        runpy.run_path(line[0], run_name="__main__")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        return 1
+    return 0

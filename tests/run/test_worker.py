@@ -1,0 +1,126 @@
+"""`parallel=2`: the jobs of a sweep in two processes of this machine; one is killed, the sweep is stopped, or its own process dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import QUIET, ROOT, clean_env, seed_folders
+
+from bench.run import multirun
+from bench.run.multirun import at_a_time, cores_each
+
+SWEEP = ["-m", "method=signsgd,sgd", "method.lr=1e-3,1e-2", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
+LONG = [*SWEEP, "task.epochs=4000", "checkpoint_every=0.2"]  # never ends by itself
+POSIX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find the processes")
+
+
+def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`python run.py -m ... parallel=2`, which leads a group of its own as a terminal's program does."""
+    line = [sys.executable, str(ROOT / "run.py"), *arguments, "parallel=2", f"results_root={root}", *QUIET]
+    return subprocess.Popen(
+        line, env=clean_env(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def workers(parent: int) -> list[int]:
+    """The processes that run jobs: children that lead a session."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and fields[0] != "Z" and int(fields[3]) == int(stat.parent.name):
+            found.append(int(stat.parent.name))
+    return found
+
+
+def checkpoints(root: Path) -> list[Path]:
+    return list(root.glob("runs/*/*/seed*/checkpoint.pt"))
+
+
+def until(condition, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited for too long"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and ") Z" not in stat.read_text()
+
+
+def lasting(root: Path) -> dict[str, tuple[dict, str]]:
+    """Of each run what does not depend on when and where it was computed."""
+    found = {}
+    for path in sorted(root.glob("runs/*/*/seed*/result.json")):
+        result = json.loads(path.read_text())
+        result.pop("measured"), result.pop("checksum")
+        found[str(path.parent.relative_to(root))] = result, (path.parent / "metrics.jsonl").read_text()
+    return found
+
+
+@POSIX
+def test_a_killed_job_takes_no_other_with_it_and_results_are_those_of_one_process(program, tmp_path):
+    root = tmp_path / "two"
+    with start(root, *SWEEP, "task.epochs=30") as child:
+        until(lambda: len(workers(child.pid)) == 2)
+        first, second = workers(child.pid)
+        until(lambda: list(root.glob("runs/*/*/seed*")))
+        os.kill(first, signal.SIGKILL)
+        out, err = child.communicate(timeout=200)
+    assert child.returncode == 1, err
+    assert err.count("failed: job ") == 1
+    assert err.strip().endswith(": killed by signal 9")
+    assert "2 at a time" in out
+    assert not alive(second)
+    killed = 8 - len(lasting(root))
+    assert killed in (1, 2), "a job has two seeds"
+    with start(root, *SWEEP, "task.epochs=30") as child:
+        out, err = child.communicate(timeout=200)
+    assert child.returncode == 0, err
+    assert "3 of 4 jobs are there already" in out
+    assert program(*SWEEP, "task.epochs=30").returncode == 0
+    assert lasting(root) == lasting(tmp_path / "results")
+    assert len(seed_folders(tmp_path)) == 8
+
+
+@POSIX
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_stopped_sweep_leaves_checkpoints_and_no_process(tmp_path, number, code):
+    with start(tmp_path, *LONG) as child:
+        until(lambda: len(checkpoints(tmp_path)) >= 2)
+        own = workers(child.pid)
+        (child.kill if number == signal.SIGKILL else lambda: os.killpg(child.pid, number))()
+        _, err = child.communicate(timeout=120)
+    assert child.returncode == code, err
+    if number != signal.SIGKILL:
+        assert "stopped; run the same command again to go on" in err
+        assert "Traceback" not in err
+    assert len(own) == 2
+    until(lambda: not any(map(alive, own)))
+    assert len(checkpoints(tmp_path)) >= 2
+    assert not list(tmp_path.glob("runs/*/*/seed*/error.json"))
+
+
+def test_how_many_at_a_time(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert [at_a_time(3, "auto"), at_a_time(None, "auto"), at_a_time(None, "cpu")] == [3, 8, 8]
+    assert [cores_each(3), cores_each(8), cores_each(20)] == [2, 1, 1]
+    monkeypatch.setattr(multirun, "cuda_devices", lambda: 1)
+    assert [at_a_time(None, "auto"), at_a_time(None, "cpu"), at_a_time(2, "cuda")] == [1, 8, 2]
+
+
+def test_bad_input_is_one_line(program):
+    done = program(*SWEEP, "parallel=0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: parallel = 0: ")
+    assert done.stderr.count("\n") == 1
