@@ -207,6 +207,15 @@ def one_noise() -> Iterator[None]:
 
 
 @contextmanager
+def public_forgotten() -> Iterator[None]:
+    """Adapters on random weights: the public network is not loaded."""
+    from methods.private.lora import LoRA
+
+    with patch.object(LoRA, "pretrained", False):
+        yield
+
+
+@contextmanager
 def noise_dropped() -> Iterator[None]:
     """The clipped sum is released as it is, while the accountant is told of noise."""
     from methods.private import dpsgd
@@ -272,6 +281,7 @@ MISTAKES = [
     ),
     Mistake("one-noise", "one noise multiplier for all budgets", *SHIFT, one_noise),
     Mistake("no-adapters", "adapters that never move", *DIGITS, overrides=("per_method.lr.dplora=1e-12",)),
+    Mistake("public-forgotten", "adapters on random weights", *DIGITS, public_forgotten),
     Mistake("most-noise", "one noise multiplier for all budgets", *DIGITS, one_noise),
     Mistake("no-adapters-in-copies", "adapters that never move", *COPIES, overrides=STILL),
     Mistake(
