@@ -47,7 +47,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--launcher", help="a Hydra launcher: joblib, ray, slurm")
     parser.add_argument(
-        "--jobs", type=int, help="experiments at a time, each on its share of the cores; default: a core each, 1 with a GPU"
+        "--jobs",
+        type=int,
+        help="experiments at a time, each on its share of the cores; default: a core each, 1 with a GPU",
     )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a claim that was reproduced no longer is")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing")
