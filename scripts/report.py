@@ -60,7 +60,7 @@ def main() -> int:
         check_decidable(chosen, jobs)
         names = [name for paper in chosen for name in experiments(paper)]
         publish(root, papers, plan(names, SCALES, args.overrides, idle=idle(papers.values())), SCALES, say)
-    screen.print(verdict_table(verdicts(root, chosen)))
+    screen.print(verdict_table(verdicts(root, chosen), screen.width))
     screen.print(
         str(root / (page_path(args.paper) if args.paper else INDEX)), soft_wrap=True, highlight=False, markup=False
     )

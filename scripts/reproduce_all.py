@@ -113,7 +113,7 @@ def main() -> int:
         further=limited,
     )
     rows = [row for row in (latest or report()) if row["paper"] in papers]
-    screen.print(verdict_table(row for row in rows if scale in row["scale"].split()))
+    screen.print(verdict_table((row for row in rows if scale in row["scale"].split()), screen.width))
     screen.print(str(root / INDEX), soft_wrap=True, highlight=False)
     if done.stopped is not None:
         print("stopped; run the same command again to go on", file=sys.stderr)

@@ -58,7 +58,7 @@ def longest_first(
     for run in runs:
         groups.setdefault(run.experiment, []).append(run)
     left = {name: cost(group, timed, archived).left for name, group in groups.items()}
-    order = sorted(groups, key=lambda name: -math.inf if left[name] is None else -left[name])
+    order = sorted(groups, key=lambda name: math.inf if (own := left[name]) is None else own, reverse=True)
     return [run for name in order for run in groups[name]]
 
 

@@ -15,7 +15,7 @@ from bench.report.axes import Axis, axis_of, drawing
 from bench.report.digits import accepted_text, estimate_text
 from bench.report.glossary import Glossary
 from bench.report.why import LAWS, numbers, why
-from bench.report.wording import spoken
+from bench.report.wording import protocol_in_words, spoken
 from bench.run.notes import note
 from bench.run.options import task_of_experiment
 
@@ -57,7 +57,7 @@ def row(judged: Judged, counted: bool, place: str, seen: tables.Seen, words: Glo
         "scale": judged.scale.split()[0],
         "tier": claim.source.tier,
         "standing": _standing(judged, place),
-        "protocol": spoken(judged.protocol, judged.task),
+        "protocol": protocol_in_words(judged.protocol, judged.task),
         "verdict": verdict,
         "says": words.mark(claim.says, marked),
         "stated": words.mark(claim.stated, marked),

@@ -24,6 +24,7 @@ from bench.report.marks import CELL, Marks, marks_of, said_with, shared_out, wit
 from bench.report.medians import RANGE, median_interval
 from bench.report.naming import headings
 from bench.report.told import best, keys_of
+from bench.report.wording import protocol_in_words
 from bench.run.notes import note
 from bench.run.options import swept
 
@@ -229,7 +230,7 @@ def verdict_table(judged: Iterable[Judged], seen: Seen = MappingProxyType({})) -
             "tier": j.claim.source.tier,
             "standing": j.standing.word,
             "attempt": j.standing.attempt if j.standing.registered else None,
-            "protocol": j.protocol,
+            "protocol": protocol_in_words(j.protocol, j.task),
             "scale": j.scale,
             "verdict": v.verdict,
             "reason": v.reason,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from bench.report.noticed import Noticed  # brings pandas
 
 
+WIDE = 110  # characters of a line that eight columns need
+COLOURS = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
+
+
 def plan_table(
     runs: Iterable[Planned], timed: Mapping[str, float], archived: Mapping[str, Mapping[str, list[float]]]
 ) -> Table:
@@ -26,8 +31,8 @@ def plan_table(
     for run in runs:
         groups.setdefault((run.scale, run.experiment), []).append(run)
     shown = [s for s in STATES if any(counts(g)[s] for g in groups.values())]
-    table = Table(pad_edge=False)
-    for name in ("scale", "experiment", "runs", *shown, f"spent ({unit[0]})", f"left ({unit[0]})"):
+    table = Table(pad_edge=False, box=box.SIMPLE_HEAD)
+    for name in ("scale", "experiment", "runs", *shown, "spent", "left"):
         table.add_column(name, justify="left" if name in ("scale", "experiment") else "right")
     totals: dict[str, list[float | None]] = {}
     for (scale, name), group in groups.items():
@@ -41,12 +46,13 @@ def plan_table(
             *(str(number[s] or "") for s in shown),
             *(_time(f, unit[1]) for f in figures),
         )
+    table.caption = f"spent, left: {unit[0]}. "
     for scale, left in totals.items():
         known = sum(v for v in left if v is not None)
         more = f" and {left.count(None)} unknown" if None in left else ""
-        table.caption = f"{table.caption or ''}{scale}: {known / unit[1]:.1f} {unit[0]} left{more}. "
+        table.caption += f"{scale}: {known / unit[1]:.1f} {unit[0]} left{more}. "
     if any(None in left for left in totals.values()):
-        table.caption = f"{table.caption}?: no finished run tells; --time runs a few steps."
+        table.caption += "?: no finished run tells; --time runs a few steps."
     return table
 
 
@@ -59,29 +65,34 @@ def plain(text: str, style: str = "") -> Text:
     return Text("".join(c if c.isprintable() else "\ufffd" for c in text), style)
 
 
-def verdict_table(rows: Iterable[Mapping[str, str]]) -> Table:
-    """One line a claim and protocol that has runs: verdict, numbers, reason; below them the claims that have none at any protocol.
+def verdict_table(rows: Iterable[Mapping[str, str]], width: int = WIDE) -> Table:
+    """One row a claim and protocol that has runs, with its reason in words; below them the claims that have none at any protocol.
 
     Args:
         rows: those of verdicts/<paper>.csv.
+        width: characters of the terminal's line; below WIDE whose claim it is is left to the page.
     """
-    rows = list(rows)
-    colours = {"reproduced": "green", "not reproduced": "red", "inconclusive": "yellow"}
-    table = Table(show_lines=False, pad_edge=False)
-    for name in ("paper", "claim", "whose", "scale", "verdict", "ours", "n", "why"):
-        table.add_column(name, overflow="fold")
+    rows, wide = list(rows), width >= WIDE
+    table = Table(pad_edge=False, box=box.SIMPLE_HEAD)
+    table.add_column("claim", overflow="fold", max_width=40 if wide else 30)
+    if wide:
+        table.add_column("whose", max_width=20)
+    table.add_column("scale", max_width=5)
+    table.add_column("verdict", no_wrap=wide, max_width=None if wide else 12)
+    table.add_column("why", overflow="fold")
     for row in rows:
         if row["verdict"] == "not run":
             continue
-        colour = colours.get(row["verdict"], "dim")
-        why = row["reason"] + (f" ({row['stale_runs']} runs of other code)" if row["stale_runs"] != "0" else "")
-        why += f"; {row['protocol']}" if row["protocol"].startswith("reduced") else ""
+        why = row["why"] + (f" ({row['stale_runs']} runs of other code)" if row["stale_runs"] != "0" else "")
+        why += "; at a reduced protocol" if row["protocol"].startswith("reduced") else ""
         whose = f"{TIERS[row['tier']]}, {row['standing']}" + (
             f" {row['attempt']}" if row["attempt"] not in ("", "1") else ""
         )
-        ours = row["measured"].partition(": ")[2] + f": {row['shown']}" if row["measured"] else ""
-        cells = (row["paper"], row["claim"], whose, row["scale"], row["verdict"], ours, row["seeds"], why)
-        table.add_row(*(plain(cell, colour if k == 4 else "") for k, cell in enumerate(cells)))
+        cells = [(f"{row['paper']}/{row['claim']}", ""), (row["scale"], "")]
+        cells += [(row["verdict"], COLOURS.get(row["verdict"], "dim")), (why, "")]
+        if wide:
+            cells.insert(1, (whose, ""))
+        table.add_row(*(plain(cell, colour) for cell, colour in cells))
     decided = {(row["paper"], row["claim"]) for row in rows if row["verdict"] != "not run"}
     if left := dict.fromkeys(row["claim"] for row in rows if (row["paper"], row["claim"]) not in decided):
         table.caption = plain(f"not run: {', '.join(left)}")

@@ -180,17 +180,20 @@ def test_readme_s_table_and_the_terminal_show_the_text(tmp_path):
     assert "<script>" not in front.table({"ssvr": paper}, [], {})
     row = dict.fromkeys(("paper", "claim", "scale", "standing", "shown", "seeds"), "x") | {"stale_runs": "0"}
     row |= {"tier": "paper", "attempt": "", "protocol": "reduced: [/]"}
-    row |= {"verdict": "reproduced", "reason": "[red]a[/red] \x1b[31mb\x07", "measured": "m: [bold]c", "claim": "[/]"}
-    screen = Console(file=io.StringIO(), width=200)
-    screen.print(verdict_table([row]))
-    said = screen.file.getvalue()
-    assert "[red]a[/red] \ufffd[31mb\ufffd" in said
-    assert "[bold]c" in said
-    assert "\x1b" not in said
+    row |= {"verdict": "reproduced", "why": "[red]a[/red] \x1b[31mb\x07", "claim": "[bold]c"}
+    for width in (80, 200):
+        screen = Console(file=io.StringIO(), width=width)
+        screen.print(verdict_table([row], width))
+        said = screen.file.getvalue()
+        assert "[red]a[/red] \ufffd[31mb\ufffd" in said
+        assert "x/[bold]c" in said
+        assert "reduced protocol" in " ".join(said.split())
+        assert "\x1b" not in said
+        assert max(map(len, said.splitlines())) <= width
 
 
 def test_the_terminal_names_claims_that_have_no_verdict_at_any_protocol():
-    row = dict.fromkeys(("paper", "standing", "shown", "seeds", "reason", "measured", "protocol", "attempt"), "")
+    row = dict.fromkeys(("paper", "standing", "why", "protocol", "attempt"), "")
     row |= {"tier": "paper", "stale_runs": "0", "scale": "mini"}
     rows = [row | {"claim": c, "verdict": v} for c, v in (("a", "reproduced"), ("a", "not run"), ("b", "not run"))]
     assert str(verdict_table(rows).caption) == "not run: b"
