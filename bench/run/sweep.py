@@ -92,6 +92,7 @@ class CheckSweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Compose and validate every job; SystemExit(2) after one line where one does not fit."""
         try:
+            _check_parallel(config)
             lines = _lines(config.hydra.sweeper.params, config.hydra.overrides.task)
             jobs = [_job_of(lines, number) for number in range(len(lines))]
             to_do = [not multirun.is_over(job) for job in jobs]
@@ -125,6 +126,19 @@ class CheckSweep(Callback):
 def _ours(launcher: DictConfig) -> bool:
     """Is it a launcher of hydra_plugins/claimbench?"""
     return str(launcher.get("_target_")).startswith("hydra_plugins.claimbench.")
+
+
+def _check_parallel(config: DictConfig) -> None:
+    """`parallel` is of the launcher of this machine; an experiment's null leaves it to whichever there is.
+
+    Raises:
+        UserError: a number of jobs that another launcher would not read.
+    """
+    launcher, name = config.hydra.launcher, config.hydra.runtime.choices["hydra/launcher"]
+    if config.parallel not in (None, 1) and str(launcher.get("parallel")) != str(config.parallel):
+        own = next((key for key in ("parallel", "n_jobs", "array_parallelism") if key in launcher), None)
+        instead = f"hydra.launcher.{own} says how many at a time there" if own else "it runs one job after another"
+        raise UserError(f"parallel = {config.parallel}: not of hydra/launcher={name}; {instead}")
 
 
 def _refuse(error: Exception) -> NoReturn:

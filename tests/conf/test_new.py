@@ -82,6 +82,13 @@ def test_its_tests_are_green(checkout):
     assert done.returncode == 0
 
 
+def test_its_claim_holds_and_its_mistake_turns_it(checkout, tmp_path):
+    line = ["scripts/selftest.py", "--paper", "mine", f"results_root={tmp_path}", *QUIET]
+    done = forks.python(line, clean_env(), cwd=checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mine: tiny-step: turned faster" in done.stderr + done.stdout
+
+
 def test_what_is_to_be_filled_in_is_marked(checkout):
     for path in (ROOT / "scripts/skeletons").rglob("*.*"):
         if path.name not in ("__init__.py", "NAME.yaml"):

@@ -124,3 +124,20 @@ def test_bad_input_is_one_line(program):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: parallel = 0: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("launcher", "instead"),
+    [
+        ("hydra/launcher=basic", "it runs one job after another"),
+        ("hardware=slurm", "hydra.launcher.parallel says how many at a time there"),
+        ("hydra/launcher=joblib", "hydra.launcher.n_jobs says how many at a time there"),
+    ],
+)
+def test_another_launcher_does_not_pass_it_over(program, launcher, instead):
+    if "joblib" in launcher:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    done = program(*SWEEP, "parallel=2", launcher, quiet=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    name = "slurm" if "slurm" in launcher else launcher.partition("=")[2]
+    assert done.stderr == f"error: parallel = 2: not of hydra/launcher={name}; {instead}\n"
