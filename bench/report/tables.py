@@ -17,14 +17,15 @@ from bench.judge import statistics as stats
 from bench.judge.archive import Record
 from bench.judge.claims import Judged
 from bench.judge.papers import Pivot, Swap
-from bench.judge.parts import Part
 from bench.judge.shown import TIERS
 from bench.judge.statistics import Interval
+from bench.report.digits import accepted_text
 from bench.report.marks import CELL, Marks, marks_of, said_with, shared_out, with_marks
 from bench.report.medians import RANGE, median_interval
 from bench.report.naming import headings
 from bench.report.told import best, keys_of
-from bench.report.wording import protocol_in_words
+from bench.report.why import numbers
+from bench.report.wording import protocol_in_words, spoken
 from bench.run.notes import note
 from bench.run.options import swept
 
@@ -71,15 +72,6 @@ def interval_text(interval: Interval) -> str:
     low, high = short(interval.low), short(interval.high)
     ends = f"({low}..{high})" if interval.how == RANGE else f"[{low}, {high}]"
     return f"{short(interval.estimate)} {ends}"
-
-
-def accepts_text(part: Part) -> str:
-    """`at most 0.5`, `above 0`, `0.95 to 1.05`, with the digits that tell the ends apart."""
-    if part.bound:
-        return part.bound
-    low, high = (end + 0.0 for end in part.accept)  # -0 is 0
-    digits = next((d for d in range(3, 17) if f"{low:.{d}g}" != f"{high:.{d}g}"), 16)
-    return f"{low:.{digits + 1}g} to {high:.{digits + 1}g}"
 
 
 def turned_by(seen: Seen) -> dict[str, list[str]]:
@@ -239,9 +231,9 @@ def verdict_table(judged: Iterable[Judged], seen: Seen = MappingProxyType({})) -
         }
         if part:
             i = part.interval
-            row |= {"measured": f"{j.claim.measured}: {part.label}", "shown": interval_text(i)}
+            row |= {"measured": f"{j.claim.measured}: {part.label}", "shown": numbers(j, part)[1]}
             row |= {"estimate": i.estimate, "low": i.low, "high": i.high, "level": i.level}
-            row |= {"accepts": accepts_text(part), "estimand": LAWS[part.law]}
+            row |= {"accepts": accepted_text(part), "estimand": LAWS[part.law]}
         if v.planner:
             row["power"] = " ".join(f"{p:.0%}" for p in v.planner.power.values())
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
@@ -261,8 +253,8 @@ def readable_verdicts(judged: Sequence[Judged]) -> pd.DataFrame:
                 "standing": j.standing.word,
                 "protocol": j.protocol.partition(":")[0],
                 "published": j.claim.stated,
-                "ours": f"{j.claim.measured}: {part.label} {interval_text(part.interval)}{more}" if part else "",
-                "accepted": accepts_text(part) if part else "",
+                "ours": f"{j.claim.measured}: {spoken(part.label, j.task)} {numbers(j, part)[1]}{more}" if part else "",
+                "accepted": accepted_text(part) if part else "",
                 "seeds": "" if j.verdict.seeds is None else str(j.verdict.seeds),
                 "verdict": j.verdict.verdict,
             }

@@ -22,6 +22,7 @@ from bench.judge.papers import Figure, Pivot, load_papers
 from bench.judge.parts import Part
 from bench.judge.statistics import Interval
 from bench.report import drawing, figures, publish, tables
+from bench.report.digits import accepted_text
 from bench.report.marks import CELL
 from bench.report.pages import maths
 
@@ -264,8 +265,8 @@ def test_intervals_and_accepted_regions_as_text():
     assert [tables.interval_text(Interval(*one)) for one in made] == shown
     accepted = [(-inf, 0.5), (0.5, inf), (-inf, -0.0), (0.0, inf), (-0.4, -0.29), (15.23195, 15.23205)]
     parts = [Part("x", Interval(*made[0]), ends, "median", strict=0 in ends) for ends in accepted]
-    assert [tables.accepts_text(part) for part in parts] == [
-        "at most 0.5", "at least 0.5", "below 0", "above 0", "-0.4 to -0.29", "15.23195 to 15.23205",
+    assert [accepted_text(part) for part in parts] == [
+        "at most 0.5", "at least 0.5", "below 0", "above 0", "[-0.40, -0.29]", "[15.23195, 15.23205]",
     ]  # fmt: skip
     assert CELL.fullmatch("-0.41 [-inf, 0.44]"), "no formula for a spreadsheet"
 
