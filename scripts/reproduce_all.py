@@ -20,7 +20,7 @@ from bench.judge.archive import read_all
 from bench.judge.cost import elsewhere, limits, longest_first
 from bench.judge.papers import check_decidable, choose, idle, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
-from bench.judge.reproduce import committed_verdicts, regressions, reproduce
+from bench.judge.reproduce import Sparingly, committed_verdicts, regressions, reproduce
 from bench.judge.timing import time_missing, timings
 from bench.report.places import INDEX
 from bench.report.publish import SCALES as REPORTED
@@ -103,16 +103,17 @@ def main() -> int:
     if at_once > 1 and args.launcher not in ELSEWHERE:  # what the person says comes later, and holds
         chosen += [f"hardware.threads={cores_each(at_once)}", "parallel=1"]
         runs = longest_first(runs, timed, archived)
+    after_each = Sparingly(report)
     done = reproduce(
         runs,
         scale,
         [*chosen, *overrides],
-        after_each=report,
+        after_each=after_each,
         report=lambda line: screen.print(line, highlight=False),
         at_a_time=at_once,
         further=limited,
     )
-    rows = [row for row in (latest or report()) if row["paper"] in papers]
+    rows = [row for row in (report() if after_each.late or not latest else latest) if row["paper"] in papers]
     screen.print(verdict_table((row for row in rows if scale in row["scale"].split()), screen.width))
     screen.print(str(root / INDEX), soft_wrap=True, highlight=False)
     if done.stopped is not None:

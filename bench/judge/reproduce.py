@@ -1,10 +1,11 @@
-"""Every experiment, one or several at a time, each in a process of its own: resumable, keeps going, a report at every point."""
+"""Every experiment, one or several at a time, each in a process of its own: resumable, keeps going, a report as they end."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import io
+import math
 import os
 import signal
 import subprocess
@@ -70,6 +71,25 @@ class Experiments:
                 _wait_for_group(child.pid)
             elif child.returncode != 0:
                 self.failures[name] = child.returncode
+
+
+@dataclass
+class Sparingly:
+    """Does `work` when it is called, unless more than `share` of the time would go into it; then it is `late`."""
+
+    work: Callable[[], Any]
+    share: float = 0.05
+    late: bool = False
+    _next: float = -math.inf
+
+    def __call__(self) -> None:
+        begun = time.monotonic()
+        self.late = begun < self._next
+        if not self.late:
+            try:
+                self.work()
+            finally:
+                self._next = begun + (time.monotonic() - begun) / self.share
 
 
 def _wait_for_group(group: int) -> None:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from conftest import QUIET, clean_env, copy_project
 
-from bench.judge.reproduce import Experiments, regressions
+from bench.judge.reproduce import Experiments, Sparingly, regressions
 
 KEPT = ("digits", "identity_exact", "identity_signsgd")
 ALL = ["--scale", "smoke", *QUIET]
@@ -175,6 +175,22 @@ def test_stopped_and_started_again(project, launcher):
     assert "resuming" in again.stderr or "joblib" in launcher
     assert len(list((project / "results").rglob("result.json"))) == 5
     assert not list((project / "results").rglob("checkpoint.pt"))
+
+
+def test_reports_between_experiments_take_a_twentieth_of_the_time(monkeypatch):
+    now, made = [0.0], []
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def work():
+        made.append(now[0])
+        now[0] += 3.0
+
+    report = Sparingly(work)
+    for at in (0.0, 10.0, 59.9, 60.0, 100.0):
+        now[0] = at
+        report()
+        assert report.late == (at not in made)
+    assert made == [0.0, 60.0]
 
 
 def test_a_stop_reaches_every_experiment_under_way():
