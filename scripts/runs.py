@@ -139,6 +139,10 @@ def clean(args: argparse.Namespace, screen: Console) -> int:
     files = list(leftovers(args.root))
     if jobs:
         print_list(jobs, screen)
+    for folder in (job.folder for job in jobs if job.get("method.secure")):
+        print(
+            f"{folder}: secure releases cannot be made again; copy what you need, as model.zip and ledger.jsonl, first"
+        )
     for path in files:
         print(f"{path}: {size_text(path.lstat().st_size)}, left by a process that is gone")
     if not jobs and not files:

@@ -168,8 +168,13 @@ def path_here(name: str, data_root: Path) -> Path | None:
 
 def _digest_of(name: str, path: Path) -> str:
     if name.endswith("/"):
-        return hashlib.sha256("\0".join(sorted(os.listdir(path))).encode(errors="surrogateescape")).hexdigest()
+        return hashlib.sha256("\0".join(_names(path)).encode(errors="surrogateescape")).hexdigest()
     return _digest(path)
+
+
+def _names(folder: Path) -> list[str]:
+    """What a folder holds, without hidden entries: file browsers leave theirs in whatever they show, and no data set reads them."""
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
 
 
 def _is_other(path: Path, results: Path) -> bool:

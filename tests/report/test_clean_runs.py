@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import forks
 import pytest
 from conftest import ROOT, clean_env
-from own_sweep import age, failed, job_folder, lines_of, runs, runs_in_a_process, tree
+from own_sweep import age, failed, job_folder, lines_of, make, runs, runs_in_a_process, tree
 
 from bench.report.cleaning import Remover
 from bench.report.own import Selection, select
@@ -64,6 +65,15 @@ def test_tables_and_sheets_of_values_go_with_their_run(root):
         (folder / "seed0" / name).write_bytes(b"x")
     assert runs("clean", "--method", "ssvr", "--yes", f"results_root={root}").returncode == 0
     assert not folder.exists()
+
+
+def test_what_cannot_be_made_again_is_named_first(tmp_path):
+    small = ["pretraining_steps=1", "feature_steps=1", "sampling_steps=2", "classifier_epochs=1", "membership=0"]
+    keys = ["dataset=private_digits", "method=dp_full", "method.secure=false,true", "method.accountant=rdp"]
+    root = make(tmp_path, "-m", *keys, "scale=smoke", *(f"task.{key}" for key in small))
+    done = runs("clean", "--method", "dp_full", f"results_root={root}")
+    (named,) = [line for line in done.stdout.splitlines() if "cannot be made again" in line]
+    assert (Path(named.partition(": ")[0]) / "seed0/model.zip").exists()
 
 
 def test_a_run_whose_lock_is_held_stays(root):

@@ -158,6 +158,7 @@ def test_a_file_more_in_a_folder_is_other_data(person):
     for k, (x, y) in enumerate(zip(images()["x"], images()["y"])):
         np.save(folder / f"{('cat', 'dog')[y]}{k:02}.npy", x)
     person.run("dataset=mine_folder")
+    (folder / ".DS_Store").write_text("what a file browser leaves there")
     assert "taken from" in person.run("dataset=mine_folder").stdout
     np.save(folder / "cat99.npy", images()["x"][0])
     assert "taken from" not in person.run("dataset=mine_folder").stdout

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, result_of
+from conftest import ROOT, clean_env, result_of
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
@@ -84,16 +87,29 @@ def test_libraries_alone_draw_the_run_s_samples(go, line, names, tmp_path):
         assert close(drawn(peft().PeftModel.from_pretrained(base, root / "adapters").eval(), root, y), x)
 
 
-def test_the_page_s_lines_draw_images(go, tmp_path, monkeypatch):
-    (folder,) = go("method=dplora", *DP, *LINE, "task.save_model=true")
+@pytest.mark.parametrize(
+    ("more", "shape"),
+    [
+        (["dataset=private_digits", "model.context=8"], (10, 1, 8, 8)),
+        (["dataset=private_digits", "task.space=latent", "model.widths=[32]", "model.attention=[true]"], (10, 1, 8, 8)),
+        (["dataset=private_folder", "dataset.image_size=8", "method.batch_size=4"], (10, 3, 8, 8)),
+    ],
+    ids=["context", "latent", "unlabelled"],
+)  # fmt: skip
+def test_the_page_s_lines_draw_images_in_a_process_of_their_own(go, more, shape, tmp_path):
+    for k in range(24):
+        path = tmp_path / ("public", "private")[k % 2] / f"{k}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 8), (9 * k, 100, 0)).save(path)
+    own = [f"dataset.path={tmp_path}"] if "dataset=private_folder" in more else []
+    (folder,) = go("method=dplora", *DP, *LINE[1:], *more, *own, "task.save_model=true")
     taken(folder, tmp_path)
     page = (ROOT / "docs/private.md").read_text()
     (lines,) = re.findall(r"```python\n(.*?)```", page[page.index("## Taking the model away") :], re.S)
-    monkeypatch.chdir(tmp_path)
-    found: dict = {}
-    exec(lines, found)
-    assert found["images"].shape == (10, 1, 8, 8)
-    assert bool(found["images"].isfinite().all())
+    (alone,) = re.findall(r"`(import sys; [^`]+)`", page)
+    script = f"{alone}\n{lines}\nprint(tuple(images.shape), bool(images.isfinite().all()))"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], cwd=tmp_path, env=clean_env(), text=True, capture_output=True)  # fmt: skip
+    assert done.stdout == f"{shape} True\n", done.stderr[-2000:]
 
 
 def test_of_secure_releases_it_is_always_kept(go, tmp_path):
