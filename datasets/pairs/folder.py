@@ -84,7 +84,8 @@ def private_folder(
         "held": Part(x["private"][out], y["private"][out], classes["private"], held_size),
     }
     names = found["private"].names
-    return made(parts, image_size, split_seed, conditional=len(names) > 1, class_names=names, about=_about(found, held))
+    about = _about(found, held) + _known(x)
+    return made(parts, image_size, split_seed, conditional=len(names) > 1, class_names=names, about=about)
 
 
 def _folder(name: str, path: str | None, given: str | None) -> Path:
@@ -129,6 +130,17 @@ def _distinct(found: dict[str, Found]) -> None:
     public = {file.resolve() for file in found["public"].files}
     if shared := next((file for file in found["private"].files if file.resolve() in public), None):
         raise UserError(f"{shared} is public and private at once; a private image is nobody else's")
+
+
+def _known(x: dict[str, torch.Tensor]) -> str:
+    """How many private images are, as they are read, also public ones, in other files."""
+    public = {image.tobytes() for image in x["public"].numpy()}
+    count = sum(image.tobytes() in public for image in x["private"].numpy())
+    return (
+        f"; {count:,} private images are among the public ones as well, and epsilon does not protect these"
+        if count
+        else ""
+    )
 
 
 def _read(name: str, files: list[Path], channels: int, side: int) -> torch.Tensor:

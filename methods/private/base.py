@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,7 +40,7 @@ class Tuning:
         lr, weight_decay: of AdamW.
         physical_batch_size: examples, of K copies each, in a backward pass; null: the whole batch. The step is the same.
         ema: decay of the average of parameters that is sampled from, min(ema, (1 + t) / (10 + t)) after t steps; 0: the last parameters.
-        secure: batches and noise from the operating system's generator, with no seed to store.
+        secure: batches, noise and draws of (t, eps) from the operating system's generator, with no seed to store.
 
     Raises:
         ValueError: steps and epochs are both given, or neither.
@@ -141,11 +142,8 @@ class Tuning:
 
     def _losses(self, batch: Tensor, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Indices [b] and losses [b] of one physical batch after another; the draws do not depend on how a batch is split."""
-        problem, copies = self.problem, self.noise_multiplicity
-        streams = [generator(problem.seed, "augment", step, part, device=problem.device) for part in (0, 1)]
-        timesteps, size = len(problem.schedule.alphas_bar), (len(batch), copies)
-        t = torch.randint(timesteps, size, generator=streams[0], device=problem.device)
-        noise = torch.randn(*size, *problem.x.shape[1:], generator=streams[1], device=problem.device)
+        problem = self.problem
+        t, noise = self._draws(len(batch), step)
         split = zip(
             batch.split(self.physical_batch_size),
             t.split(self.physical_batch_size),
@@ -154,6 +152,23 @@ class Tuning:
         for rows, times, draws in split if len(batch) else ():
             at = rows.to(problem.device)
             yield rows, problem.schedule.loss_per_example(self.adapted, problem.x[at], problem.y[at], times, draws)
+
+    def _draws(self, count: int, step: int) -> tuple[Tensor, Tensor]:
+        """Times [count, K] and noise [count, K, ...] of a batch, by an image's place in it: they shift as an image is left out.
+
+        Draws that nobody knows are exchangeable, so that this costs nothing; known ones would move the sum by far more than C. Secure ones come
+        from a generator with 128 bits of the operating system's, which is kept nowhere.
+        """
+        problem, size = self.problem, (count, self.noise_multiplicity)
+        timesteps, shape = len(problem.schedule.alphas_bar), (*size, *problem.x.shape[1:])
+        if self.secure:
+            unknown = np.random.default_rng()
+            t = torch.from_numpy(unknown.integers(timesteps, size=size))
+            noise = torch.from_numpy(unknown.standard_normal(shape, dtype=np.float32))
+            return t.to(problem.device), noise.to(problem.device)
+        streams = [generator(problem.seed, "augment", step, part, device=problem.device) for part in (0, 1)]
+        t = torch.randint(timesteps, size, generator=streams[0], device=problem.device)
+        return t, torch.randn(*shape, generator=streams[1], device=problem.device)
 
     def _parts(self, batch: Tensor, step: int) -> Iterator[tuple[Tensor, list[Tensor]]]:
         """Indices and per-example gradients of one physical batch after another."""

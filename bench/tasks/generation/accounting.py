@@ -55,7 +55,7 @@ def _spent(q: float, sigma: float, steps: int, delta: float, accountant: str) ->
             warnings.catch_warnings()
         ):  # of Renyi orders at the end of the list, and of exponentials beyond the largest float
             warnings.simplefilter("ignore")
-            return _by_library(q, sigma, steps, delta, accountant)
+            return max(0.0, _by_library(q, sigma, steps, delta, accountant))
     except (ValueError, MemoryError):
         raise UserError(
             f"delta = {delta:g}: accountant = {accountant} cannot state what {steps} releases with noise_multiplier = {sigma:.4g} cost; "

@@ -21,7 +21,7 @@ from bench.seeding import generator
 from bench.tasks.generation.begun import begun
 from bench.tasks.generation.coverage import NEIGHBOURS
 from bench.tasks.generation.diffusion import Schedule
-from bench.tasks.generation.features import GIVEN_SEED
+from bench.tasks.generation.features import GIVEN_SEED, InceptionFeatures
 from bench.tasks.generation.ledger import UNIT
 from bench.tasks.generation.loop_grid import thumbnails as thumbnail_rows
 from bench.tasks.generation.loop_grid import write_grid
@@ -93,6 +93,8 @@ def run(
     """
     pair: Pair = build("dataset", session.job.parts["dataset"], session.job.settings.data_root, session.seeds[0])
     _check(session, samples, canaries, pair)
+    if inception:
+        InceptionFeatures("cpu")  # is it there? asked before anything is spent
     if pair.about:
         session.report(pair.about)
     noise = {"timesteps": timesteps, "beta_start": beta_start, "beta_end": beta_end}
@@ -168,6 +170,8 @@ class Generating:
         session.begin(self.steps + 1, self.done)
         if self.done == 0:
             self._report(public, {})
+            if self.ground.ledger and (notice := self.ground.ledger.notice):
+                session.report(f"{session.job.title}: {notice}")
         while self.done < self.steps:
             left = self._left()
             told = dict(self.method.advance(self.done))

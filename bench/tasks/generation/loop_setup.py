@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bench.errors import UserError
 from bench.run.build import build
-from bench.run.files import LEDGER, beside
+from bench.run.files import CHECKPOINT, LEDGER, beside
 from bench.run.session import Session
 from bench.run.stopping import pause
 from bench.seeding import stream_seed
@@ -75,7 +75,8 @@ class Ground:
         begins anew; secure ones cannot be repeated and stay spent. force=true is a new run, with a budget of its own.
 
         Raises:
-            UserError: a second one.
+            UserError: a second one, or a fresh start of a secure run would throw away what was released: all of the budget, or what a checkpoint
+                holds that this code cannot go on from.
         """
         if self.ledger is not None:
             raise UserError("method: it opens a second ledger; a run's releases stand in one")
@@ -83,8 +84,13 @@ class Ground:
         journal = run.folder / (LEDGER + beside(run.folder))
         if self.fresh and (self.session.job.settings.force is True or not terms.get("secure")):
             journal.unlink(missing_ok=True)
-        self.ledger = Ledger(n=len(self.planted.private_y), seed=run.seed, journal=journal, **terms)
-        return self.ledger
+        self.ledger = made = Ledger(n=len(self.planted.private_y), seed=run.seed, journal=journal, **terms)
+        if self.fresh and made.secure and made.released and (not made.left or (run.folder / CHECKPOINT).exists()):
+            raise UserError(
+                f"{journal}: {made.released} of {made.steps} secure releases are made, which cannot be made again, and a start from scratch would throw "
+                "them away; go on with the code that wrote the checkpoint, or copy the folder, then force=true: a new run, whose budget comes on top"
+            )
+        return made
 
     def problem(self, denoiser: nn.Module, features: nn.Module | None) -> Problem:
         """What the method sees: in the place of held-out images there is a private one."""

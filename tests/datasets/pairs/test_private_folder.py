@@ -85,3 +85,14 @@ def test_folders_that_are_no_pair(folder, tmp_path):
     assert "images beside the folder 'cat' of images" in told(path=str(folder))
     save(tmp_path / "one/a.png", (1, 2, 3))
     assert "of 1 private images 0 would be held out" in told(path=str(folder), private_path=str(tmp_path / "one"))
+
+
+def test_private_images_that_are_public_in_other_files_are_counted(folder):
+    about = private_folder("", 0, path=str(folder), image_size=8).about
+    assert "among the public ones" not in about
+    for k, file in enumerate(sorted((folder / "private").rglob("*.png"))[:2]):
+        shutil.copy(file, next((folder / "public").rglob("*.png")).with_name(f"copy{k}.png"))
+    assert (
+        "; 2 private images are among the public ones as well"
+        in private_folder("", 0, path=str(folder), image_size=8).about
+    )

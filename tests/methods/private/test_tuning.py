@@ -282,6 +282,17 @@ def test_a_checkpoint_without_its_journal_is_refused():
         begun().load_state_dict(method.state_dict())
 
 
+def test_draws_of_a_secure_run_do_not_follow_from_its_seed():
+    """Known draws belong to places in a batch: leaving the first of many images out would give all others another one's, and move the sum by several C."""
+    same, secure = ([begun(secure=how, batch_size=24)._draws(24, 0) for _ in range(2)] for how in (False, True))
+    assert all(torch.equal(a, b) for a, b in zip(*same))
+    assert not any(torch.equal(a, b) for a, b in zip(*secure))
+    t, noise = begun(secure=True, noise_multiplicity=400)._draws(24, 0)
+    assert (t.shape, t.dtype, noise.shape, noise.dtype) == ((24, 400), torch.int64, (24, 400, 1, 4, 4), torch.float32)
+    assert (t.flatten().bincount(minlength=10) - 960).abs().max() < 6 * math.sqrt(960)
+    assert abs(float(noise.double().std()) - 1) < 6 / math.sqrt(2 * noise.numel())
+
+
 def test_secure_runs_differ_and_store_no_generator():
     one, two = begun(secure=True), begun(secure=True)
     for method in (one, two):

@@ -108,3 +108,11 @@ def test_a_budget_below_what_an_accountant_can_state_is_refused(accountant):
 def test_a_budget_of_0_is_refused():
     with pytest.raises(UserError, match="epsilon = 0: above 0"):
         noise_multiplier(0, 0.5, 2, 1e-3)
+
+
+@pytest.mark.parametrize("accountant", ["prv", "pld", "rdp"])
+def test_an_epsilon_is_never_negative_and_a_large_delta_is_calibrated_for(accountant):
+    """Accountants state negative ones where delta alone covers all that is lost."""
+    assert epsilon(0.1, 10.0, 1, 0.5, accountant) == 0
+    sigma = noise_multiplier(1.0, 0.16, 4, 0.3, accountant)
+    assert 0.99 < epsilon(0.16, sigma, 4, 0.3, accountant) <= 1

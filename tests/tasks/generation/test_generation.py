@@ -199,6 +199,30 @@ def test_a_secure_run_killed_before_its_first_checkpoint_has_spent_what_it_relea
     assert [line["step"] for line in journal(third.runs[0])] == list(range(6))
 
 
+@pytest.mark.parametrize("lost", ["result", "code"])
+def test_secure_releases_are_not_thrown_away_unasked(tmp_path, lost):
+    """All of the budget is spent and the result is gone; or the checkpoint is of other code. force=true alone begins anew."""
+    made, folder = generation_job(tmp_path, "Plain", method_secure=True, **SMALL), tmp_path / "run"
+    first = session_of(made, folder)
+    if lost == "code":
+        first.due = lambda: len(journal(first.runs[0])) == 3
+        with noise_seen(kill_at=4), pytest.raises(Killed):
+            first.advance(first.start())
+        made = replace(made, code="other")
+    else:
+        first.advance(first.start())
+        first.clear()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    second = session_of(made, folder)
+    with pytest.raises(UserError, match=r"ledger.jsonl: \d of 6 secure releases are made, which cannot be made again"):
+        second.advance(second.start())
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    forced = replace(made, settings=made.settings.model_copy(update={"force": True}))
+    third = session_of(forced, folder)
+    third.advance(third.start())
+    assert [line["step"] for line in journal(third.runs[0])] == list(range(6))
+
+
 def test_what_is_released_last_is_saved_at_once(tmp_path):
     """Nobody asked for a checkpoint; a kill right after it has cost nothing."""
     made, folder = generation_job(tmp_path, "Plain", **SMALL), tmp_path / "killed"
@@ -330,6 +354,22 @@ def test_inception_is_a_metric_of_its_own(tmp_path, monkeypatch):
     assert "frechet_inception: two halves; 20 samples against 40 images" in said
     assert final.pop("frechet_inception") > 0
     assert final == plain
+
+
+def test_what_a_person_should_know_is_said_before_a_release(tmp_path, monkeypatch):
+    """A package that metrics need, and a delta that is too large."""
+    monkeypatch.setattr("bench.tasks.generation.features.PACKAGE", "no_such_package")
+    with pytest.raises(UserError, match=r"task\.inception = true: the package"):
+        ran(tmp_path, "Plain", inception=True, **SMALL)
+    assert not list(tmp_path.rglob("ledger.jsonl"))
+    said = []
+    monkeypatch.setattr(ledger.Ledger, "notice", "delta is large")
+    monkeypatch.setattr(ledger, "_append", lambda *_: said.append("release"))
+    made, folder = generation_job(tmp_path, "Plain", **SMALL), tmp_path / "run"
+    session = session_of(made, folder)
+    session.report = said.append
+    session.advance(session.start())
+    assert said.index("Plain on bars: delta is large") < said.index("release")
 
 
 def test_the_network_of_the_same_public_images_is_trained_once(tmp_path, monkeypatch):
