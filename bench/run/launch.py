@@ -1,4 +1,4 @@
-"""A sweep's jobs as command lines, each for a fresh process on whichever machine a launcher starts it.
+"""A sweep's jobs as command lines, each for a process on whichever machine a launcher starts it.
 
 A launcher (hydra_plugins/claimbench) gives a function that starts the commands and says how each one ended. What is the same for all of them
 is here: which jobs need a process, what its command line and environment are, and what the sweep comes to when jobs failed or died.
