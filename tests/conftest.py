@@ -20,6 +20,7 @@ from unittest.mock import patch
 import forks
 import pytest
 import slow as slow_tests
+from laws import keep_laws
 
 if TYPE_CHECKING:
     from bench.run.job import Job
@@ -34,6 +35,11 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _laws_once() -> None:
+    keep_laws()
 
 
 @pytest.fixture(autouse=True, scope="session")
