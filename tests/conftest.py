@@ -21,6 +21,7 @@ from unittest.mock import patch
 import forks
 import pytest
 import slow as slow_tests
+from laws import keep_laws
 
 if TYPE_CHECKING:
     from bench.run.job import Job
@@ -42,6 +43,11 @@ def _interruptible() -> None:
     """Programs that tests start can be stopped by Ctrl-C although a shell started the tests in the background, which has them ignore it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _laws_once() -> None:
+    keep_laws()
 
 
 @pytest.fixture(autouse=True, scope="session")

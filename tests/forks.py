@@ -1,7 +1,7 @@
 """run.py and other programs in processes that start at once: a server imports what they import and forks for each command line.
 
 A child is a process like any other: its own arguments, environment, folder, output and exit. What it does not pay for is the import of torch.
-There are two servers: one for run.py of this checkout, which has imported its code as well and composed a config, and one that knows
+There are two servers: one for run.py of this checkout, which has imported its code and read its configs as well, and one that knows
 libraries alone, for programs of any checkout. Files are not synced: tests kill processes, never the machine. Run as a program this is a
 server: for each JSON line on stdin a child, its id on stdout, and its exit code in a file.
 """
@@ -26,6 +26,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
+
+from laws import keep_laws
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL = 0.005  # seconds between looks at what is under way
@@ -161,8 +163,21 @@ def _warm() -> None:
     for name in EXTRA:
         getattr(modules["bench.libraries"], name)()
     modules["torch"].set_num_threads(1)
+    keep_laws()
     modules["bench.run.compose"].compose("scale=smoke")
+    _read_configs()
     modules["bench.run.speed"].speed()
+
+
+def _read_configs() -> None:
+    """Every option's file, as Hydra reads it: children find them parsed."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    with sys.modules["bench.run.composition"].hydra():
+        repository = GlobalHydra.instance().config_loader().repository
+        for group in ("method", "dataset", "task", "model", "schedule", "experiment"):
+            for name in sys.modules["bench.run.options"].options(group):
+                repository.load_config(f"{group}/{name}")
 
 
 def _line() -> bytes:

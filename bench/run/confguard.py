@@ -1,7 +1,7 @@
 """Every file of conf/ is checked as Hydra opens it, and what Hydra would build is checked before it builds it.
 
-What is read stays in the process until the file changes, and so do the parsed `${...}` expressions: a command composes its config twice, and
-a sweep composes one for each job. Hydra's sweeper would compose each job once more to check it, which bench.run.sweep.CheckSweep has done.
+What is read stays in the process until the file changes (what it is composed to as well: bench.run.composed_once), and so do the parsed
+`${...}` expressions. Hydra's sweeper would compose each job once more to check it, which bench.run.sweep.CheckSweep has done.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Mapping
+from copy import copy
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
 import omegaconf.base
 from hydra._internal import config_loader_impl
+from hydra._internal import defaults_list as defaults_list_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.defaults_list import DefaultsList, create_defaults_list
@@ -28,6 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bench.errors import UserError, in_one_line
+from bench.run import composed_once
 from bench.run.crash import shown
 from bench.run.memo import stamp_of
 from bench.run.notes import task_for
@@ -48,6 +51,9 @@ def guard_hydra() -> None:
     @wraps(load_config)
     def remembered(self: ConfigRepository, config_path: str) -> ConfigResult | None:
         source = self._find_object_source(config_path=config_path, object_type=ObjectType.CONFIG)
+        if source is None:
+            for each in (each for each in self.sources if each.scheme() == "file"):
+                composed_once.note_file(Path(each.path, each._normalize_file_name(config_path)), None)
         if source is None or source.scheme() not in ("file", "pkg"):
             return load_config(self, config_path)
         path = Path(source.path, source._normalize_file_name(config_path)) if source.scheme() == "file" else None
@@ -55,6 +61,8 @@ def guard_hydra() -> None:
         if key not in known or known[key][0] != stamp:
             found = checked_file(self, config_path, path) if path else load_config(self, config_path)
             known[key] = stamp, pickle.dumps(found)
+        if path:
+            composed_once.note_file(path, stamp)
         return pickle.loads(known[key][1])  # a copy: compositions merge into it
 
     def checked_file(self: ConfigRepository, config_path: str, path: Path) -> ConfigResult | None:
@@ -68,7 +76,8 @@ def guard_hydra() -> None:
 
     @wraps(load_configuration)
     def checked_configuration(self: ConfigLoaderImpl, *arguments: Any, **more: Any) -> DictConfig:
-        cfg = load_configuration(self, *arguments, **more)
+        with composed_once.composing():
+            cfg = load_configuration(self, *arguments, **more)
         if "hydra" in cfg:
             check_hydra(OmegaConf.to_container(cfg.hydra, resolve=False))
         return cfg
@@ -86,8 +95,13 @@ def guard_hydra() -> None:
 
     omegaconf.base.parse = cache(omegaconf.base.parse)
     ConfigRepository.load_config = remembered  # type: ignore[method-assign]
+    # Hydra gives a copy other sources, and changes nothing in those that it has.
+    ConfigRepository.__deepcopy__ = lambda self, memo: copy(self)  # type: ignore[attr-defined]
     ConfigLoaderImpl.load_configuration = checked_configuration  # type: ignore[method-assign]
-    config_loader_impl.create_defaults_list = with_fitting_task  # type: ignore[assignment]  # Hydra's flags pass as they are
+    config_loader_impl.create_defaults_list = composed_once.defaults_once(with_fitting_task)
+    merge = composed_once.content_once(ConfigLoaderImpl._compose_config_from_defaults_list)
+    ConfigLoaderImpl._compose_config_from_defaults_list = merge  # type: ignore[method-assign]
+    defaults_list_module._create_interpolation_map = composed_once.needed_map
     Sweeper.validate_batch_is_legal = lambda self, batch: None  # type: ignore[method-assign]
 
 

@@ -35,7 +35,14 @@ def options(group: str) -> dict[str, str]:
 
 
 def task_of(dataset: str) -> str | None:
-    for line in (CONF / "dataset" / f"{dataset}.yaml").read_text(encoding="utf-8", errors="replace").splitlines():
+    """The task that a data set's file brings."""
+    path = CONF / "dataset" / f"{dataset}.yaml"
+    return _brought(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _brought(path: Path, changed: int) -> str | None:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if "/task@_global_.task:" in line:
             return line.split(":")[-1].strip()
     return None

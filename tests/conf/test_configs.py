@@ -96,8 +96,9 @@ def test_a_method_takes_its_keys_from_python_and_names_a_misspelt_one(method):
 
 
 def data_sets_beside(method: str) -> list[str]:
-    """All; of a method whose file has defaults, which shares no composition, those of its tasks and one of each other task."""
-    if "defaults" not in yaml.safe_load((ROOT / "conf/method" / f"{method}.yaml").read_text()):
+    """Those of its tasks and one of each other task, of which a method that names no key of the data set sees the task alone; of one that does,
+    all."""
+    if "${dataset" in (ROOT / "conf/method" / f"{method}.yaml").read_text():
         return list(options("dataset"))
     first = {task_of(dataset): dataset for dataset in reversed(options("dataset"))}
     return [d for d in options("dataset") if task_for(tasks_of(method), d) or d == first[task_of(d)]]
@@ -115,6 +116,13 @@ def test_every_data_set_composes_with_it_or_is_told_why_not(method):
             if len(key) != 64 if task_for(tasks, dataset) else "Data sets that fit:" not in said:
                 wrong[dataset] = key or said
     assert wrong == {}
+
+
+@pytest.mark.parametrize("dataset", options("dataset"))
+def test_a_method_of_another_task_is_told_so(dataset):
+    method = next(name for name in options("method") if not task_for(tasks_of(name), dataset))
+    with pytest.raises(UserError, match="Data sets that fit:"):
+        planned((f"method={method}", f"dataset={dataset}"))
 
 
 @pytest.mark.parametrize("scale", ["smoke", "mini", "paper"])

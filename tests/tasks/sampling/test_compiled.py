@@ -18,7 +18,7 @@ from bench.tasks.sampling.protocol import Draws
 from datasets.energies.multimodal import Multimodal
 from methods.sampling.langevin import SGLD, CyclicalSGLD, ReplicaSGLD
 
-STEPS, COPIES = 50, 8
+STEPS, COPIES = 48, 8
 PAIR = partial(ReplicaSGLD, lr=5e-3, lr_ratio=5.0, temperatures=[1.0, 10.0], reflect=True)
 METHODS = {
     "r_sgld": partial(SGLD, lr=0.02, reflect=True, penalty=0.1),
@@ -34,7 +34,7 @@ METHODS = {
 def traced(monkeypatch):
     """torch.compile by the eager backend: what is traced, without a compiler and what it does to rounding."""
     compile = torch.compile
-    monkeypatch.setattr(loop, "BLOCK", 4)
+    monkeypatch.setattr(loop, "BLOCK", 2)
     monkeypatch.setattr(torch, "compile", lambda f, options, **more: compile(f, backend="eager", **more))
 
 
@@ -62,7 +62,7 @@ def path(method, block: int, call=advance, target=None):
 def test_a_traced_block_takes_the_method_s_steps(name, traced):
     whole, method, asked = path(METHODS[name](), 1)
     call = Compiled(advance)
-    blocks, again, more = path(METHODS[name](), 5, call)
+    blocks, again, more = path(METHODS[name](), 3, call)
     assert call.runs
     assert (blocks - whole).abs().max() < 1e-9
     assert more == asked == (method.chains * STEPS if sum(method.attempts(STEPS)) else 0)
@@ -75,7 +75,7 @@ def test_a_traced_block_takes_the_method_s_steps(name, traced):
 def test_every_shape_mirrors_alike(name, traced):
     target = Multimodal(domain=name)
     call = Compiled(advance)
-    whole, blocks = path(PAIR(), 1, target=target)[0], path(PAIR(), 5, call, target)[0]
+    whole, blocks = path(PAIR(), 1, target=target)[0], path(PAIR(), 3, call, target)[0]
     assert call.runs
     assert (blocks - whole).abs().max() < 1e-9
     assert target.domain.inside(blocks).all()
@@ -103,7 +103,7 @@ def test_what_has_no_graph_runs_as_it_is(traced):
         torch.zeros(2),
     )
     call = Compiled(advance)
-    assert torch.equal(path(PAIR(), 5, call, target)[0], path(PAIR(), 1, target=target)[0])
+    assert torch.equal(path(PAIR(), 3, call, target)[0], path(PAIR(), 1, target=target)[0])
     assert not call.runs
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -66,10 +67,12 @@ def test_the_bytes_that_are_counted_are_those_that_go_over_the_wire(tmp_path):
 
 def test_workers_that_processes_cannot_share_out_are_a_line(tmp_path):
     line = ["method=ssvr_mv", *SMALL, *GROUP, "task.workers=3", f"results_root={tmp_path}"]
-    with ranks(2, line) as processes:
-        assert [process.wait() for process in processes] == [2, 2]
-        said = [process.stderr.splitlines() for process in processes]
-    assert said[0] == ["error: task.workers = 3: 2 processes share them out evenly; choose a multiple of 2"]
+    with ranks(2, line) as (one, other):
+        assert one.wait() == 2
+        other.send_signal(signal.SIGTERM)  # as torchrun does when one has ended
+        assert other.wait() == 2
+        assert one.stderr == "error: task.workers = 3: 2 processes share them out evenly; choose a multiple of 2\n"
+        assert other.stderr == ""
 
 
 def checkpointed(folder: Path, process: forks.Process) -> bool:
