@@ -72,7 +72,7 @@ def build(
     palette = drawing.palette(by_name)
     rows = cast(list[dict[str, Any]], table.astype(object).fillna("").to_dict("records"))
     words = glossary(palette)
-    counted = [id(row) for row in coverage.once(rows)]
+    counted = [id(r) for r in coverage.once(rows)]
     found = [row(j, id(r) in counted, coverage.place(r), seen, words) for j, r in zip(judged, rows)]
     experiments = []
     for name in names:
