@@ -132,8 +132,8 @@ def _serve(own: bool) -> None:
         sys.path[0] = str(ROOT)
     for name in (*LIBRARIES, *(OWN if own else DRAWING)):
         __import__(name)
-    sys.modules["hydra.core.plugins"].Plugins.instance()  # looks through the folders of plugins
-    if own:
+    if own:  # another checkout has plugins of its own
+        sys.modules["hydra.core.plugins"].Plugins.instance()  # looks through the folders of plugins
         _warm()
     os.fsync = lambda file: None
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)  # numpy's idle pool
