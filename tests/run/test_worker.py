@@ -162,12 +162,13 @@ def test_each_way_in_which_a_job_ends_is_told_and_the_next_job_runs(tmp_path):
     (own / "method/ends.yaml").write_text(content)
     sweep = ["-m", "--config-dir", str(own), "method=ends", "method.how=term,raise,exit,well", "extensions=[ends]"]
     with start(tmp_path / "results", *sweep, "dataset=digits", "scale=smoke", PYTHONPATH=str(own)) as child:
-        _, err = child.communicate(timeout=200)
+        out, err = child.communicate(timeout=200)
     assert child.returncode == 1
     for number, told in enumerate(["term: exit code 143", "raise: seed 0: RuntimeError: planted", "exit: ended"]):
         assert f"job {number + 1} of 4: ends on digits, how {told}" in err
     assert "job 4 of 4" not in err
     assert len(lasting(tmp_path / "results")) == 1
+    assert "Traceback" not in out, "nobody has set HYDRA_FULL_ERROR"
 
 
 def test_how_many_at_a_time(monkeypatch):
