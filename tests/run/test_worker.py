@@ -171,6 +171,13 @@ def test_each_way_in_which_a_job_ends_is_told_and_the_next_job_runs(tmp_path):
     assert "Traceback" not in out, "nobody has set HYDRA_FULL_ERROR"
 
 
+def test_streams_that_are_closed_take_no_pipe_of_a_worker(tmp_path):
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    sweep = line(tmp_path, "-m", "method=signsgd,sgd", "dataset=digits", "scale=smoke")
+    assert subprocess.run([*closed, *sweep], env=clean_env(), timeout=200, check=False).returncode == 0
+    assert len(lasting(tmp_path)) == 2
+
+
 def test_how_many_at_a_time(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     assert [at_a_time(3, "auto"), at_a_time(None, "auto"), at_a_time(None, "cpu")] == [3, 8, 8]
