@@ -14,7 +14,7 @@ import pytest
 from conftest import QUIET, ROOT, clean_env, seed_folders
 
 from bench.run import multirun
-from bench.run.multirun import at_a_time, cores_each
+from bench.run.multirun import at_a_time, cores, cores_each, threads_each
 
 SWEEP = ["-m", "method=signsgd,sgd", "method.lr=1e-3,1e-2", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
 # Never ends by itself; its checkpoints are those of a stop.
@@ -179,17 +179,37 @@ def test_streams_that_are_closed_take_no_pipe_of_a_worker(tmp_path):
 
 
 def test_how_many_at_a_time(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(multirun, "cores", lambda: 8)
     assert [at_a_time(3, "auto"), at_a_time(None, "auto"), at_a_time(None, "cpu")] == [3, 8, 8]
     assert [cores_each(3), cores_each(8), cores_each(20)] == [2, 1, 1]
+    for own, threads in {"": 2, "0": 2, "4,2": 2, "5": 5}.items():
+        monkeypatch.setenv("OMP_NUM_THREADS", own)
+        assert threads_each(3) == threads
     monkeypatch.setattr(multirun, "cuda_devices", lambda: 1)
     assert [at_a_time(None, "auto"), at_a_time(None, "cpu"), at_a_time(2, "cuda")] == [1, 8, 2]
 
 
-def test_bad_input_is_one_line(program):
-    done = program(*SWEEP, "parallel=0")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process is bound to no cores")
+def test_cores_are_those_that_the_process_may_use():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([*SWEEP, "parallel=0"], "0: "),
+        ([*SWEEP[3:], "parallel=2"], "2: takes the jobs of a sweep, and this is a single run; add -m"),
+    ],
+)
+def test_bad_input_is_one_line(program, arguments, told):
+    done = program(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: parallel = 0: ")
+    assert done.stderr.startswith(f"error: parallel = {told}")
     assert done.stderr.count("\n") == 1
 
 
