@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -22,6 +23,7 @@ def run(hydra_main: Callable[[], None], after_sweep: Callable[[Sequence[Job]], N
     Args:
         after_sweep: told the jobs of a multirun when all have ended, unless it is silent.
     """
+    _open_closed_streams()
     if {"-h", "--help"} & set(sys.argv[1:]):
         return _help()
     _problems.clear()  # of another command line of this process
@@ -54,6 +56,16 @@ def _end() -> int:
         kind = "error" if isinstance(problem, UserError) else "failed"
         print(f"{kind}: {world.signed(in_one_line(problem))}", file=sys.stderr)
     return code
+
+
+def _open_closed_streams() -> None:
+    """What was closed when the program started (`>&-`) reads and writes nothing; else the next pipe or file would get its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.close(number)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def _help() -> int:

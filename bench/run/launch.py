@@ -19,6 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from bench.errors import UserError
+from bench.run.crash import FULL
 from bench.run.job import Job
 from bench.run.multirun import JOB, Place, is_over, places
 from bench.run.paths import ROOT
@@ -157,9 +158,11 @@ def _command(config: DictConfig, job: Job, number: int, line: Sequence[str], cpu
 
 
 def environment(number: int, cpus: int) -> dict[str, str]:
-    """What a job's process is told beside its command line: threads, before any library starts them, its number, and what is ours."""
+    """What a job's process is told beside its command line: threads, before any library starts them, its number, and what is ours. Tracebacks only
+    where the person asked for them: HYDRA_FULL_ERROR is set in every process of ours."""
     ours = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
-    return ours | dict.fromkeys(THREADS, str(cpus)) | {JOB: str(number)}
+    asked = {"HYDRA_FULL_ERROR": os.environ.get(FULL, "0")}
+    return ours | asked | dict.fromkeys(THREADS, str(cpus)) | {JOB: str(number)}
 
 
 def _failure(job: Job, place: Place, ended: Ended) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,12 +148,23 @@ def at_a_time(parallel: int | None, device: str) -> int:
     """Jobs at a time on this machine: `parallel`, or one a core; one where a GPU computes."""
     if parallel is not None:
         return parallel
-    return 1 if device != "cpu" and cuda_devices() else os.cpu_count() or 1
+    return 1 if device != "cpu" and cuda_devices() else cores()
+
+
+def cores() -> int:
+    """Cores that this process may use: under SLURM, taskset or in a container often fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def cores_each(workers: int) -> int:
     """Threads of a process, where so many compute at a time."""
-    return max(1, (os.cpu_count() or 1) // workers)
+    return max(1, cores() // workers)
+
+
+def threads_each(workers: int) -> int:
+    """The same, unless the person has set OMP_NUM_THREADS."""
+    own = os.environ.get("OMP_NUM_THREADS", "")
+    return int(own) if own.isdecimal() and int(own) else cores_each(workers)
 
 
 def is_over(job: Job) -> bool:

@@ -107,13 +107,21 @@ class CheckSweep(Callback):
         multirun.begin(jobs, overrides, to_do, _workers(config))
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """SystemExit(2) where an experiment sweeps, and only one job of it would run; where one job was to run on a cluster."""
+        """SystemExit(2) where an experiment sweeps, and only one job of it would run; where one job was to run on a cluster, or at a time
+        with others."""
         if config.hydra.sweeper.params:
             chosen = config.hydra.runtime.choices.get("experiment")
             _refuse(
                 UserError(
                     f"experiment = '{chosen}': sweeps over {', '.join(config.hydra.sweeper.params)}, and one job of it would run; "
                     f"add -m, or `mode: MULTIRUN` below `hydra:` in conf/experiment/{chosen}.yaml"
+                )
+            )
+        if config.parallel not in (None, 1) and multirun.JOB not in os.environ:
+            _refuse(
+                UserError(
+                    f"parallel = {config.parallel}: takes the jobs of a sweep, and this is a single run; add -m, "
+                    "and seeds=[0],[1] for a job a seed"
                 )
             )
         if _ours(config.hydra.launcher) and "cpus" in config.hydra.launcher:  # of a cluster
@@ -198,7 +206,7 @@ def _workers(config: DictConfig) -> int:
     if _ours(launcher):
         return multirun.at_a_time(launcher.parallel, config.hardware.device)
     count = launcher.get("n_jobs") or launcher.get("array_parallelism") or 1
-    return count if count > 0 else os.cpu_count() or 1
+    return count if count > 0 else multirun.cores()
 
 
 def _job(line: tuple[str, ...]) -> Job:

@@ -30,20 +30,25 @@ class Worker:
     said: Path
     number: int | None = None
 
+    def is_free(self) -> bool:
+        """Waits it for a job? One that was killed meanwhile does not."""
+        return self.number is None and self.process.is_alive()
+
     def hand(self, command: Command) -> None:
         """The next job."""
         self.number = command.number
         with contextlib.suppress(OSError):  # it has died since its last one, which `result` tells
             self.pipe.send((command.line, command.environment, command.folder))
 
-    def result(self) -> tuple[int, str]:
-        """Exit code of the job that has ended, negative where a signal ended the process, and what it printed."""
+    def result(self) -> tuple[int | None, str]:
+        """Exit code of the job that has ended, negative where a signal ended the process, and what it printed; None where the process ended
+        itself as if all were well, without a word of its job."""
         try:
             code = self.pipe.recv()
             self.number = None
         except (EOFError, OSError):
             self.process.join()
-            code = self.process.exitcode
+            code = self.process.exitcode or None
         return code, self.said.read_text(encoding="utf-8", errors="replace") if self.said.exists() else ""
 
 
@@ -60,7 +65,7 @@ def run_at_a_time(commands: Sequence[Command], at_a_time: int) -> Generator[Ende
         try:
             while waiting or any(w.number is not None for w in workers):
                 while waiting and sum(w.number is not None for w in workers) < at_a_time:
-                    free = next((w for w in workers if w.number is None), None)
+                    free = next(filter(Worker.is_free, workers), None)
                     if free is None:
                         free = _start(Path(folder) / f"{waiting[0].number}.out", waiting[0].environment)
                         workers.append(free)
@@ -87,13 +92,19 @@ def _start(said: Path, environment: dict[str, str]) -> Worker:
 
 
 def _end(workers: Sequence[Worker]) -> None:
-    """Those at work write checkpoints first."""
+    """Those at work write checkpoints first: an end that is closed asks for them, and a signal beside it would be the second, which asks for none.
+
+    A second Ctrl-C or SIGTERM kills them.
+    """
     for worker in workers:
-        if worker.number is not None:
-            worker.process.terminate()
         worker.pipe.close()
-    for worker in workers:
-        worker.process.join()
+    try:
+        for worker in workers:
+            worker.process.join()
+    except BaseException:
+        for worker in workers:
+            worker.process.kill()
+        raise
 
 
 def serve(pipe: Any, said: str, environment: dict[str, str]) -> None:
@@ -115,8 +126,6 @@ def serve(pipe: Any, said: str, environment: dict[str, str]) -> None:
         sys.stderr.flush()
         with contextlib.suppress(OSError):  # nobody listens any more
             pipe.send(code)
-        if code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
-            return
 
 
 def _receive(pipe: Any, commands: SimpleQueue[Any]) -> None:

@@ -19,7 +19,7 @@ class ProcessesLauncher(BasicLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
         from bench.run.launch import check_counts, launch
-        from bench.run.multirun import at_a_time, cores_each
+        from bench.run.multirun import at_a_time, threads_each
         from bench.run.progress import say
         from bench.run.worker import run_at_a_time
 
@@ -29,4 +29,4 @@ class ProcessesLauncher(BasicLauncher):
             return super().launch(job_overrides, initial_job_idx)
         say(self.config.verbose, f"{workers} at a time; each job is shown when it has ended")
         start = partial(run_at_a_time, at_a_time=workers)
-        return launch(self.config, job_overrides, initial_job_idx, cores_each(workers), start)
+        return launch(self.config, job_overrides, initial_job_idx, threads_each(workers), start)

@@ -14,19 +14,48 @@ import pytest
 from conftest import QUIET, ROOT, clean_env, seed_folders
 
 from bench.run import multirun
-from bench.run.multirun import at_a_time, cores_each
+from bench.run.multirun import at_a_time, cores, cores_each, threads_each
 
 SWEEP = ["-m", "method=signsgd,sgd", "method.lr=1e-3,1e-2", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
-LONG = [*SWEEP, "task.epochs=4000", "checkpoint_every=0.2"]  # never ends by itself
+# Never ends by itself; its checkpoints are those of a stop.
+LONG = [*SWEEP, "task.epochs=40000", "checkpoint_every=1000"]
 POSIX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find the processes")
 
 
-def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`python run.py -m ... parallel=2`, which leads a group of its own as a terminal's program does."""
-    line = [sys.executable, str(ROOT / "run.py"), *arguments, "parallel=2", f"results_root={root}", *QUIET]
-    return subprocess.Popen(
-        line, env=clean_env(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+ENDS = '''import os, signal
+from methods.sign.signsgd import SignSGD
+
+
+class Ends(SignSGD):
+    """Args:
+        params: parameters to optimise.
+        how: in which way the first step ends.
+    """
+
+    def __init__(self, params, *, how: str, **shared):
+        super().__init__(params, **shared)
+        self.how = how
+
+    def _estimate(self, closure):
+        if self.how == "raise":
+            raise RuntimeError("planted")
+        if self.how == "exit":
+            os._exit(0)
+        if self.how == "term":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super()._estimate(closure)
+'''
+
+
+def line(root: Path, *arguments: str) -> list[str]:
+    """`python run.py -m ... parallel=2`"""
+    return [sys.executable, str(ROOT / "run.py"), *arguments, "parallel=2", f"results_root={root}", *QUIET]
+
+
+def start(root: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
+    """It leads a group of its own as a terminal's program does."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(line(root, *arguments), env=clean_env() | env, text=True, start_new_session=True, **pipes)
 
 
 def workers(parent: int) -> list[int]:
@@ -97,7 +126,7 @@ def test_a_killed_job_takes_no_other_with_it_and_results_are_those_of_one_proces
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_a_stopped_sweep_leaves_checkpoints_and_no_process(tmp_path, number, code):
     with start(tmp_path, *LONG) as child:
-        until(lambda: len(checkpoints(tmp_path)) >= 2)
+        until(lambda: sum(path.stat().st_size > 0 for path in tmp_path.glob("runs/*/*/seed*/metrics.jsonl")) >= 2)
         own = workers(child.pid)
         (child.kill if number == signal.SIGKILL else lambda: os.killpg(child.pid, number))()
         _, err = child.communicate(timeout=120)
@@ -111,18 +140,76 @@ def test_a_stopped_sweep_leaves_checkpoints_and_no_process(tmp_path, number, cod
     assert not list(tmp_path.glob("runs/*/*/seed*/error.json"))
 
 
+@POSIX
+def test_a_second_stop_ends_a_job_that_does_not_answer(tmp_path):
+    with start(tmp_path, *LONG) as child:
+        until(lambda: len(list(tmp_path.glob("runs/*/*/seed*/metrics.jsonl"))) >= 2)
+        own = workers(child.pid)
+        os.kill(own[0], signal.SIGSTOP)
+        child.terminate()
+        until(lambda: not alive(own[1]))
+        child.terminate()
+        child.communicate(timeout=60)
+    assert child.returncode == 143
+    assert not alive(own[0])
+
+
+def test_each_way_in_which_a_job_ends_is_told_and_the_next_job_runs(tmp_path):
+    own = tmp_path / "own"
+    (own / "method").mkdir(parents=True)
+    (own / "ends.py").write_text(ENDS)
+    content = "_target_: ends.Ends\ntasks: [classification]\nlr: 1e-3\nweight_decay: 0.0\nhow: well\n"
+    (own / "method/ends.yaml").write_text(content)
+    sweep = ["-m", "--config-dir", str(own), "method=ends", "method.how=term,raise,exit,well", "extensions=[ends]"]
+    with start(tmp_path / "results", *sweep, "dataset=digits", "scale=smoke", PYTHONPATH=str(own)) as child:
+        out, err = child.communicate(timeout=200)
+    assert child.returncode == 1
+    for number, told in enumerate(["term: exit code 143", "raise: seed 0: RuntimeError: planted", "exit: ended"]):
+        assert f"job {number + 1} of 4: ends on digits, how {told}" in err
+    assert "job 4 of 4" not in err
+    assert len(lasting(tmp_path / "results")) == 1
+    assert "Traceback" not in out, "nobody has set HYDRA_FULL_ERROR"
+
+
+def test_streams_that_are_closed_take_no_pipe_of_a_worker(tmp_path):
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    sweep = line(tmp_path, "-m", "method=signsgd,sgd", "dataset=digits", "scale=smoke")
+    assert subprocess.run([*closed, *sweep], env=clean_env(), timeout=200, check=False).returncode == 0
+    assert len(lasting(tmp_path)) == 2
+
+
 def test_how_many_at_a_time(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(multirun, "cores", lambda: 8)
     assert [at_a_time(3, "auto"), at_a_time(None, "auto"), at_a_time(None, "cpu")] == [3, 8, 8]
     assert [cores_each(3), cores_each(8), cores_each(20)] == [2, 1, 1]
+    for own, threads in {"": 2, "0": 2, "4,2": 2, "5": 5}.items():
+        monkeypatch.setenv("OMP_NUM_THREADS", own)
+        assert threads_each(3) == threads
     monkeypatch.setattr(multirun, "cuda_devices", lambda: 1)
     assert [at_a_time(None, "auto"), at_a_time(None, "cpu"), at_a_time(2, "cuda")] == [1, 8, 2]
 
 
-def test_bad_input_is_one_line(program):
-    done = program(*SWEEP, "parallel=0")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process is bound to no cores")
+def test_cores_are_those_that_the_process_may_use():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([*SWEEP, "parallel=0"], "0: "),
+        ([*SWEEP[3:], "parallel=2"], "2: takes the jobs of a sweep, and this is a single run; add -m"),
+    ],
+)
+def test_bad_input_is_one_line(program, arguments, told):
+    done = program(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: parallel = 0: ")
+    assert done.stderr.startswith(f"error: parallel = {told}")
     assert done.stderr.count("\n") == 1
 
 
