@@ -24,8 +24,8 @@ class ProcessesLauncher(BasicLauncher):
         from bench.run.worker import run_at_a_time
 
         check_counts(parallel=(1 if self._parallel is None else self._parallel, 1))
-        workers = at_a_time(self._parallel, self.config.hardware.device)
-        if min(workers, len(job_overrides)) == 1:
+        workers = min(at_a_time(self._parallel, self.config.hardware.device), len(job_overrides))
+        if workers == 1:
             return super().launch(job_overrides, initial_job_idx)
         say(self.config.verbose, f"{workers} at a time; each job is shown when it has ended")
         start = partial(run_at_a_time, at_a_time=workers)
