@@ -100,6 +100,7 @@ def hidden(tree: ast.AST) -> Iterator[tuple[int, str]]:
         comprehensions = [node for node in inside if isinstance(node, INLINED)]
         walked = {id(node) for c in comprehensions for node in ast.walk(c)}
         local = names([n for n in inside if id(n) not in walked and isinstance(getattr(n, "ctx", None), ast.Store)])
+        local |= {n.target.id for n in inside if isinstance(n, ast.NamedExpr)}
         named = [
             n for n in inside if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.alias, ast.ExceptHandler)) and n.name
         ]
