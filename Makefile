@@ -7,6 +7,7 @@ SCALE ?=
 PAPER ?=
 CLAIM ?=
 LAUNCHER ?=
+DATA ?=
 JOBS ?=
 STRICT ?=
 HARDWARE ?=
@@ -50,10 +51,10 @@ smoke: setup  ## every experiment at smoke scale, in a folder of its own
 		$(PY) run.py experiment=$${f%.yaml} scale=smoke tracker=none verbose=false results_root=results/smoke; echo "$${f%.yaml}: done"; done
 
 plan: setup  ## what is done and missing: [PAPER=] [SCALE=] [ARGS=--time]
-	$(PY) scripts/reproduce_all.py --dry-run $(CHOICE) $(ARGS)
+	$(PY) scripts/reproduce_all.py --dry-run $(CHOICE) $(if $(DATA),--data $(DATA)) $(ARGS)
 
-reproduce-all: setup  ## every experiment, then report: [PAPER=] [JOBS=] [LAUNCHER=]
-	$(PY) scripts/reproduce_all.py $(CHOICE) $(if $(JOBS),--jobs $(JOBS)) $(if $(LAUNCHER),--launcher $(LAUNCHER)) $(if $(STRICT),--strict) $(ARGS)
+reproduce-all: setup  ## every experiment, then report: [PAPER=] [DATA=] [JOBS=]
+	$(PY) scripts/reproduce_all.py $(CHOICE) $(if $(JOBS),--jobs $(JOBS)) $(if $(LAUNCHER),--launcher $(LAUNCHER)) $(if $(STRICT),--strict) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 reproduce: setup  ## a claim's runs and verdict: PAPER=ssvr CLAIM=rate-ssvr
 	$(PY) scripts/reproduce.py $(CHOICE) $(if $(CLAIM),--claim $(CLAIM)) $(ARGS)

@@ -18,6 +18,7 @@ from rich.console import Console
 from bench.errors import UserError, allowed_list, nearest
 from bench.judge.archive import read_all
 from bench.judge.cost import elsewhere, limits, longest_first
+from bench.judge.embedded import embedded
 from bench.judge.papers import check_decidable, choose, idle, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
 from bench.judge.reproduce import Sparingly, committed_verdicts, regressions, reproduce
@@ -33,6 +34,7 @@ from bench.run.paths import ROOT
 from bench.run.resolvers import auto_scale
 from bench.run.speed import speed
 
+DATA = ("all", "embedded")
 ELSEWHERE = ("ray", "slurm")  # launchers whose jobs have cores of their own
 
 
@@ -51,6 +53,7 @@ def arguments() -> argparse.Namespace:
         type=int,
         help="experiments at a time, each on its share of the cores; default: a core each, 1 with a GPU",
     )
+    parser.add_argument("--data", default="all", help="embedded: leave out what needs a data folder; default: all")
     parser.add_argument("--strict", action="store_true", help="exit 1 if a claim that was reproduced no longer is")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and run nothing")
     parser.add_argument(
@@ -66,6 +69,8 @@ def main() -> int:
     args = arguments()
     if args.scale not in (None, *SCALES):
         raise UserError(f"--scale {args.scale}: allowed: {allowed_list(SCALES)}{nearest(args.scale, SCALES)}")
+    if args.data not in DATA:
+        raise UserError(f"--data {args.data}: allowed: {allowed_list(DATA)}{nearest(args.data, DATA)}")
     if args.jobs is not None and args.jobs < 1:
         raise UserError(f"--jobs {args.jobs}: at least 1")
     at_once = args.jobs or (1 if args.launcher else at_a_time(None, "auto"))
@@ -75,6 +80,8 @@ def main() -> int:
     check_registry(root)
     names = [name for paper in papers for name in experiments(paper)]
     scales = [args.scale] if args.scale else list(REPORTED) if args.dry_run else [auto_scale()]
+    if args.data == "embedded":
+        names = embedded(names, scales[0])
     screen = Console(width=None if sys.stdout.isatty() else 150)
     say = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
     nothing_judged = idle(everything.values())

@@ -44,8 +44,9 @@ def test_variables_become_options():
         "LAUNCHER=joblib",
         "STRICT=1",
         "JOBS=2",
+        "DATA=embedded",
     )
-    wanted = "scripts/reproduce_all.py --paper ssvr --scale mini --jobs 2 --launcher joblib --strict"
+    wanted = "scripts/reproduce_all.py --paper ssvr --scale mini --jobs 2 --launcher joblib --strict --data embedded"
     assert wanted in " ".join(line.split())
     line = make("--no-print-directory", "-n", "plan", "ARGS=--time")
     assert "scripts/reproduce_all.py --dry-run --time" in " ".join(line.split())
