@@ -7,7 +7,6 @@ inside and the claim is reproduced, below -1 it lies outside, and between the en
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -16,7 +15,6 @@ from markupsafe import escape
 
 Row = Mapping[str, Any]  # of verdicts/<paper>.csv
 NAMES = ("overview-light.svg", "overview-dark.svg")
-NUMBER = r"-?[\d.]+(?:e[+-]?\d+)?"
 COLOURS = {  # of a light and of a dark page; blue and orange are told apart by most who are colour-blind
     "ink": ("#1f2328", "#e6edf3"),
     "faint": ("#656d76", "#9198a1"),
@@ -56,11 +54,12 @@ def overview(papers: Sequence[str], rows: Iterable[Row], dark: bool) -> str:
 
 
 def inside(row: Row) -> float | None:
-    """How far inside of what is accepted the estimate lies, in lengths of its interval on the side of the nearest end; None where the row's text
-    does not tell."""
-    ends = _accepted(row["accepts"])
-    estimate, low, high = (_number(row[name]) for name in ("estimate", "low", "high"))
-    if ends is None or estimate is None or low is None or high is None:
+    """How far inside of what is accepted the estimate lies, in lengths of its interval on the side of the nearest end; None where the row
+    has no numbers."""
+    names = ("estimate", "low", "high", "accept_low", "accept_high")
+    try:
+        estimate, low, high, *ends = (float(row[name].lstrip("'")) for name in names)
+    except ValueError:
         return None
     found = math.inf
     for end, sign, inner, outer in (
@@ -72,24 +71,6 @@ def inside(row: Row) -> float | None:
             length = inner if distance >= 0 else outer
             found = min(found, distance / length if length > 0 else math.inf if distance >= 0 else -math.inf)
     return found
-
-
-def _accepted(text: str) -> tuple[float, float] | None:
-    """The ends of `0.5 to 1`, `above 0`, `at most 3`."""
-    text = text.lstrip("'")
-    if both := re.match(f"({NUMBER}) to ({NUMBER})", text):
-        return float(both[1]), float(both[2])
-    if one := re.match(f"(at most|below|at least|above) ({NUMBER})", text):
-        end = float(one[2])
-        return (-math.inf, end) if one[1] in ("at most", "below") else (end, math.inf)
-    return None
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text.lstrip("'"))
-    except ValueError:
-        return None
 
 
 def _x(row: Row) -> float:

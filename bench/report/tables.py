@@ -40,6 +40,8 @@ VERDICT_COLUMNS += [
     "high",
     "level",
     "accepts",
+    "accept_low",
+    "accept_high",
     "estimand",
     "seeds",
     "stale_runs",
@@ -233,7 +235,8 @@ def verdict_table(judged: Iterable[Judged], seen: Seen = MappingProxyType({})) -
             i = part.interval
             row |= {"measured": f"{j.claim.measured}: {part.label}", "shown": numbers(j, part)[1]}
             row |= {"estimate": i.estimate, "low": i.low, "high": i.high, "level": i.level}
-            row |= {"accepts": accepted_text(part), "estimand": LAWS[part.law]}
+            row |= {"accepts": accepted_text(part), "accept_low": part.accept[0], "accept_high": part.accept[1]}
+            row |= {"estimand": LAWS[part.law]}
         if v.planner:
             row["power"] = " ".join(f"{p:.0%}" for p in v.planner.power.values())
         rows.append(row | {"seeds": v.seeds, "stale_runs": v.stale})
