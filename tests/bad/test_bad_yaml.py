@@ -94,10 +94,12 @@ def copy(tmp_path_factory) -> Iterator[tuple[Path, ModuleType]]:
     root = tmp_path_factory.mktemp("project")
     copy_project(root)
     (root / "tests").mkdir()
-    shutil.copy(ROOT / "tests/forks.py", root / "tests")
+    for name in ("forks.py", "laws.py"):
+        shutil.copy(ROOT / "tests" / name, root / "tests")
     spec = importlib.util.spec_from_file_location("copied_forks", root / "tests/forks.py")
     processes = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(processes)
+    assert processes.run(["--help"], clean_env(), cwd=root).returncode == 0  # its server reads the files while all are good
     yield root, processes
     processes._server(own=True).stdin.close()
     processes._server(own=True).stdout.close()
