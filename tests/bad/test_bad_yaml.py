@@ -99,7 +99,8 @@ def copy(tmp_path_factory) -> Iterator[tuple[Path, ModuleType]]:
     spec = importlib.util.spec_from_file_location("copied_forks", root / "tests/forks.py")
     processes = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(processes)
-    assert processes.run(["--help"], clean_env(), cwd=root).returncode == 0  # its server reads the files while all are good
+    # Its server reads the files while all are good.
+    assert processes.run(["--help"], clean_env(), cwd=root).returncode == 0
     yield root, processes
     processes._server(own=True).stdin.close()
     processes._server(own=True).stdout.close()
