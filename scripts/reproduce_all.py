@@ -63,16 +63,24 @@ def arguments() -> argparse.Namespace:
     return parser.parse_intermixed_args()
 
 
+def check(args: argparse.Namespace) -> None:
+    """Values that argparse takes.
+
+    Raises:
+        UserError: one is not allowed.
+    """
+    for name, value, allowed in (("scale", args.scale, SCALES), ("data", args.data, DATA)):
+        if value is not None and value not in allowed:
+            raise UserError(f"--{name} {value}: allowed: {allowed_list(allowed)}{nearest(value, allowed)}")
+    if args.jobs is not None and args.jobs < 1:
+        raise UserError(f"--jobs {args.jobs}: at least 1")
+
+
 @one_line
 def main() -> int:
     """The program; returns its exit code."""
     args = arguments()
-    if args.scale not in (None, *SCALES):
-        raise UserError(f"--scale {args.scale}: allowed: {allowed_list(SCALES)}{nearest(args.scale, SCALES)}")
-    if args.data not in DATA:
-        raise UserError(f"--data {args.data}: allowed: {allowed_list(DATA)}{nearest(args.data, DATA)}")
-    if args.jobs is not None and args.jobs < 1:
-        raise UserError(f"--jobs {args.jobs}: at least 1")
+    check(args)
     at_once = args.jobs or (1 if args.launcher else at_a_time(None, "auto"))
     everything = load_papers()
     papers = choose(everything, args.paper)

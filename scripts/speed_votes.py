@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from bench.models import resnet18, resnet20
+from bench.run.multirun import cores_each
 from bench.tasks.vote_images.ballot import Ballot
 from bench.tasks.vote_images.gradients import Gradients
 from bench.tasks.vote_images.wire import Wire
@@ -57,7 +57,7 @@ def _process(rank: int, workers: int, rounds: int, folder: str) -> None:
     device = torch.device("cuda", rank) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    torch.set_num_threads(cores_each(workers))
     store = f"file://{folder}/store"
     dist.init_process_group("nccl" if cuda else "gloo", init_method=store, rank=rank, world_size=workers)
     torch.manual_seed(0)

@@ -54,9 +54,7 @@ def longest_first(
     archived: Mapping[str, Mapping[str, list[float]]] | None = None,
 ) -> list[Planned]:
     """The runs of one scale, those of the experiment before the others that has the most left to do; where nothing tells how much, first of all."""
-    groups: dict[str, list[Planned]] = {}
-    for run in runs:
-        groups.setdefault(run.experiment, []).append(run)
+    groups = _grouped(runs)
     left = {name: cost(group, timed, archived).left for name, group in groups.items()}
     order = sorted(groups, key=lambda name: math.inf if (own := left[name]) is None else own, reverse=True)
     return [run for name in order for run in groups[name]]
@@ -69,9 +67,7 @@ def limits(
 ) -> dict[str, int]:
     """By experiment of one scale, minutes in which each job of it should end: three times what `cost` expects of the longest one's seeds together,
     and ten. An experiment of which nothing tells is left out."""
-    groups: dict[str, list[Planned]] = {}
-    for run in runs:
-        groups.setdefault(run.experiment, []).append(run)
+    groups = _grouped(runs)
     found = {}
     for name, group in groups.items():
         jobs: dict[str, float] = {}
@@ -81,6 +77,14 @@ def limits(
         if jobs and all(own is not None for _, own in estimates):
             found[name] = 10 + math.ceil(3 * max(jobs.values()) / 60)
     return found
+
+
+def _grouped(runs: Iterable[Planned]) -> dict[str, list[Planned]]:
+    """The runs by experiment."""
+    groups: dict[str, list[Planned]] = {}
+    for run in runs:
+        groups.setdefault(run.experiment, []).append(run)
+    return groups
 
 
 def _seconds(run: Planned) -> float:
