@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 from conftest import ROOT, clean_env
+from sweeps import lasting, until
 
 RATES = "1e-4,3e-4,1e-3,3e-3,1e-2,3e-2"
 SWEEP = ["method=signsgd,sgd", f"method.lr={RATES}", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
@@ -75,15 +75,6 @@ def start(results: Path, env: dict[str, str], *arguments: str) -> subprocess.Pop
     )
 
 
-def until(condition: Callable[[], object], child: subprocess.Popen[str] | None = None, seconds: float = 240.0) -> None:
-    """Wait for it while `child` runs."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert child is None or child.poll() is None, child.communicate()
-        assert time.monotonic() < end, "waited for too long"
-        time.sleep(0.01)
-
-
 def ran(folder: Path, job: int) -> int | None:
     """The process of a job that has started and not ended."""
     own = [line for line in lines(folder) if line["job"] == job]
@@ -94,21 +85,6 @@ def kill(folder: Path, job: int, child: subprocess.Popen[str]) -> None:
     """SIGKILL to a job's process, when it has started."""
     until(lambda: ran(folder, job), child)
     os.kill(ran(folder, job), signal.SIGKILL)
-
-
-def results(root: Path) -> dict[str, dict]:
-    """What is lasting of each result and its curve, by folder."""
-    found = {}
-    for path in sorted((root / "runs").glob("*/*/seed*/result.json")):
-        result = json.loads(path.read_text())
-        result.pop("measured"), result.pop("checksum")
-        curve = (path.parent / "metrics.jsonl").read_text()
-        found[str(path.parent.relative_to(root))] = {"result": result, "curve": curve}
-    return found
-
-
-def checkpoints(root: Path) -> list[Path]:
-    return list((root / "runs").glob("*/*/seed*/checkpoint.pt"))
 
 
 def in_order(seen: list[dict]) -> bool:
@@ -127,6 +103,6 @@ def sequential() -> dict[str, dict]:
         line = program(Path(folder), *SWEEP)
         done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
-        found = results(Path(folder))
+        found = lasting(Path(folder))
     assert len(found) == 24
     return found

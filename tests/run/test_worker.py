@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from conftest import QUIET, ROOT, clean_env, seed_folders
+from sweeps import checkpoints, lasting, until
 
 from bench.run import multirun
 from bench.run.multirun import at_a_time, cores, cores_each, threads_each
@@ -71,30 +70,9 @@ def workers(parent: int) -> list[int]:
     return found
 
 
-def checkpoints(root: Path) -> list[Path]:
-    return list(root.glob("runs/*/*/seed*/checkpoint.pt"))
-
-
-def until(condition, seconds: float = 120.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited for too long"
-        time.sleep(0.02)
-
-
 def alive(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and ") Z" not in stat.read_text()
-
-
-def lasting(root: Path) -> dict[str, tuple[dict, str]]:
-    """Of each run what does not depend on when and where it was computed."""
-    found = {}
-    for path in sorted(root.glob("runs/*/*/seed*/result.json")):
-        result = json.loads(path.read_text())
-        result.pop("measured"), result.pop("checksum")
-        found[str(path.parent.relative_to(root))] = result, (path.parent / "metrics.jsonl").read_text()
-    return found
 
 
 @POSIX
