@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 
 POLL = 0.5  # seconds between looks at what tasks have written
 ASK = 10.0  # seconds between questions to SLURM
+LOOKS, BETWEEN = 4, 1.0  # how often a task is absent, and seconds between, before it counts as gone
 
 
 class SlurmLauncher(Launcher):
@@ -147,11 +148,16 @@ def _code(folder: Path, number: int) -> int | None:
 
 
 def in_queue(array: str) -> bool:
-    """Is a task of the array pending, running or ending? Where SLURM does not answer it is taken to be so."""
-    asked = subprocess.run(["squeue", "-h", "-o", "%T", "-j", array], capture_output=True, text=True, check=False)
-    if asked.returncode != 0:
-        return "Invalid job id" not in asked.stderr
-    return bool(asked.stdout.strip())
+    """Is a task of the array pending, running or ending? Where SLURM does not answer it is taken to be so.
+
+    A task that is being queued again is for a moment in no state that squeue tells, so that it has to be absent several times in a row.
+    """
+    for look in range(LOOKS):
+        time.sleep(BETWEEN if look else 0.0)
+        asked = subprocess.run(["squeue", "-h", "-o", "%T", "-j", array], capture_output=True, text=True, check=False)
+        if asked.stdout.strip() or (asked.returncode != 0 and "Invalid job id" not in asked.stderr):
+            return True
+    return False
 
 
 def _cancel(array: str) -> None:
