@@ -8,6 +8,7 @@ longer is; 2 bad input; 130 and 143 stopped.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from bench.report.publish import SCALES as REPORTED
 from bench.report.publish import Row, check_registry, publish
 from bench.report.terminal import plan_table, verdict_table
 from bench.run.cli import one_line
+from bench.run.composition import launchers
 from bench.run.multirun import at_a_time, cores_each
 from bench.run.options import SCALES
 from bench.run.paths import ROOT
@@ -69,7 +71,12 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         UserError: one is not allowed.
     """
-    for name, value, allowed in (("scale", args.scale, SCALES), ("data", args.data, DATA)):
+    known = launchers() if args.launcher else ()
+    for name, value, allowed in (
+        ("scale", args.scale, SCALES),
+        ("data", args.data, DATA),
+        ("launcher", args.launcher, known),
+    ):
         if value is not None and value not in allowed:
             raise UserError(f"--{name} {value}: allowed: {allowed_list(allowed)}{nearest(value, allowed)}")
     if args.jobs is not None and args.jobs < 1:
@@ -111,6 +118,7 @@ def main() -> int:
         return latest
 
     chosen = [f"hydra/launcher={args.launcher}"] if args.launcher else []
+    alone = [f"scale={scale}", *chosen, *overrides]  # of one experiment, to try it by itself
     limited = {}
     if args.launcher == "slurm":  # an override of the person's own comes later, and holds
         told = limits(runs, timed, archived)
@@ -135,7 +143,10 @@ def main() -> int:
         print("stopped; run the same command again to go on", file=sys.stderr)
         return 128 + done.stopped
     for name, code in done.failures.items():
-        print(f"failed: {name} (exit code {code}); python run.py experiment={name} says more", file=sys.stderr)
+        print(
+            f"failed: {name} (exit code {code}); {shlex.join(['python', 'run.py', f'experiment={name}', *alone])} says more",
+            file=sys.stderr,
+        )
     lost = regressions(committed_verdicts(papers), rows) if args.strict else []
     for line in lost:
         print(f"strict: {line}", file=sys.stderr)

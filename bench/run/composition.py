@@ -35,3 +35,9 @@ def composed(line: Sequence[str]) -> tuple[DictConfig, dict[str, str], DictConfi
     with open_dict(cfg):
         del cfg["hydra"]
     return cfg, choices, swept
+
+
+def launchers() -> list[str]:
+    """The options of hydra/launcher: ours, Hydra's own and those of the plugins that are installed."""
+    with hydra():
+        return sorted(GlobalHydra.instance().config_loader().get_group_options("hydra/launcher"))

@@ -10,7 +10,7 @@ import atexit
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from bench.errors import in_one_line
+from bench.errors import UserError, in_one_line
 from bench.run import world
 from bench.run.crash import crash_line
 from bench.run.schema import Hardware
@@ -50,7 +50,7 @@ class Group:
                 backend, store=self._store, rank=self.rank, world_size=self.size, timeout=self._wait
             )
             self._control = dist.new_group(backend="gloo", timeout=self._wait)
-        self._plans = self._attempts = 0
+        self._plans = self._attempts = self._jobs = 0
 
     def sum_(self, x: Tensor) -> Tensor:
         """x, replaced by its sum over the processes: the same bits in each."""
@@ -83,6 +83,27 @@ class Group:
         with self._told():
             dist.broadcast(held, 0, group=self._control)
         return held.numpy().tobytes()
+
+    def agree(self, given: Mapping[str, Any]) -> None:
+        """Compare in the first process what each was given: the config's dotted keys with their values, which JSON holds.
+
+        Raises:
+            UserError: another one was given something else. It is raised in the first process alone, before anything is computed.
+        """
+        self._jobs += 1
+        keys = [f"given/{self._jobs}/{rank}" for rank in range(self.size)]
+        with self._told():
+            self._store.set(keys[self.rank], json.dumps(given))
+            if self.rank:
+                return
+            self._store.wait(keys, self._wait)
+            told = [json.loads(self._store.get(key)) for key in keys]
+        for rank, other in enumerate(told):
+            if apart := [key for key in {**told[0], **other} if told[0].get(key) != other.get(key)]:
+                name, (own, its) = apart[0], (json.dumps(part.get(apart[0])) for part in (told[0], other))
+                raise UserError(
+                    f"process {rank} of {self.size} was given {name} = {its}, and the first one {own}; all processes of a job need the same command and code"
+                )
 
     def tell(self, plan: dict[str, Any] | None) -> None:
         """The first process says what is to be computed next; None: it refuses."""
@@ -139,6 +160,11 @@ class Group:
                     return f"process {rank} failed: {line}"
         return ""
 
+    def says(self, line: str) -> None:
+        """Tell the others of a failure before the next attempt: they are about to begin it, and lose this process."""
+        with contextlib.suppress(RuntimeError):
+            self._store.set(f"end/{self._attempts + 1}/{self.rank}", line)
+
     def _lost(self, why: str) -> WorkerLost:
         """Said at once: torchrun ends this process soon."""
         if self.whole:
@@ -149,7 +175,7 @@ class Group:
         return WorkerLost(1)
 
     def _gone(self, error: BaseException) -> WorkerLost:
-        text = in_one_line(str(error).rpartition("] ")[2] or error)[:120]
+        text = in_one_line((str(error).rpartition("] ")[2] or str(error)).partition(". ")[0])[:120]
         return self._lost(self._said() or f"another process is gone ({text})")
 
     @contextlib.contextmanager

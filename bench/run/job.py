@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,12 @@ class Job:
         """The folder of one seed's run."""
         return self.folder / f"seed{seed}"
 
+    def given(self) -> dict[str, Any]:
+        """What several processes that compute it together have in common, by dotted key: options, values, seeds, numerics, code."""
+        hardware = self.settings.hardware.model_dump(include={"device", "precision", "channels_last", "compile"})
+        shared = {"seeds": list(self.settings.seeds), "hardware": hardware, "code": self.code}
+        return {**self.names, **dict(_flat(self.parts | shared))}
+
     def protocol(self) -> Any:
         """The task's module: `run(session, state, **keys)`, and whether it BATCHES_SEEDS. Imports torch.
 
@@ -71,6 +77,15 @@ class Job:
     def get(self, path: str) -> Any:
         """The name of an option chosen (method, dataset, model, task) or a value by its dotted path (method.lr); None where there is none."""
         return lookup(path, self.names, self.parts)
+
+
+def _flat(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values."""
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def full_key(asked: str, data: Mapping[str, str]) -> str:

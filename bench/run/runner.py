@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -78,7 +80,8 @@ def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
         swept: what the job differs in from the others of its sweep, for a tracker's display name.
 
     Raises:
-        UserError: bad input that shows only when the data are read or the method is built, or results_root cannot be written.
+        UserError: bad input that shows only when the data are read or the method is built, results_root cannot be written, or another
+            process was given another job.
         RunsFailed: the disk is full.
         Stopped: SIGTERM or Ctrl-C, after a checkpoint.
         WorkerLost: another process is gone.
@@ -89,8 +92,10 @@ def execute(job: Job, swept: Mapping[str, Any] | None = None) -> Outcome:
 
     processes = joined(job.settings.hardware)
     if processes.rank:
+        processes.agree(job.given())
         return _follow(job, processes)
     with telling(processes) as tell:
+        processes.agree(job.given())
         return _decide(job, swept or {}, processes, tell)
 
 
@@ -138,8 +143,12 @@ def _follow(job: Job, processes: Group) -> Outcome:
     from bench.run.attempt import compute
     from bench.run.ddp_session import in_a_scratch_folder
 
-    with in_a_scratch_folder(job, plan) as own:
-        results, failures = compute(own, plan["missing"], {}, reporter(False), processes)
+    try:
+        with in_a_scratch_folder(job, plan) as own:
+            results, failures = compute(own, plan["missing"], {}, reporter(False), processes)
+    except OSError as error:
+        processes.says(cannot_write(error, Path(tempfile.gettempdir())))
+        raise
     return Outcome(job, results, set(), failures)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import runpy
 import signal
@@ -44,12 +45,38 @@ class Worker:
         """Exit code of the job that has ended, negative where a signal ended the process, and what it printed; None where the process ended
         itself as if all were well, without a word of its job."""
         try:
-            code = self.pipe.recv()
+            code, lost = self.pipe.recv()
             self.number = None
         except (EOFError, OSError):
             self.process.join()
-            code = self.process.exitcode or None
-        return code, self.said.read_text(encoding="utf-8", errors="replace") if self.said.exists() else ""
+            code, lost = self.process.exitcode or None, ""
+        said = self.said.read_text(encoding="utf-8", errors="replace") if self.said.exists() else ""
+        return code, f"{said}\n(more was printed and is lost: {self.said.parent}: {lost})\n" if lost else said
+
+
+class Kept(io.RawIOBase):
+    """A file of what a job prints; where it takes no more, as its disk is full, the rest is `lost`, with the reason, and the job goes on."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self.lost = descriptor, ""
+
+    def fileno(self) -> int:
+        """As a file's: libraries ask for it."""
+        return self._descriptor
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, content: Any) -> int:
+        """All of it is taken."""
+        rest = memoryview(content)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            self.lost = error.strerror or str(error)
+        return len(content)
 
 
 def run_at_a_time(commands: Sequence[Command], at_a_time: int) -> Generator[Ended, None, None]:
@@ -117,15 +144,17 @@ def serve(pipe: Any, said: str, environment: dict[str, str]) -> None:
     printed = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(printed, stream)
+    kept = Kept(printed)
+    sys.stdout = sys.stderr = io.TextIOWrapper(io.BufferedWriter(kept), encoding="utf-8", line_buffering=True)
     commands: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, commands), daemon=True).start()
     while (command := commands.get()) is not None:
         os.ftruncate(printed, 0)
+        kept.lost = ""
         code = _run(*command)
         sys.stdout.flush()
-        sys.stderr.flush()
         with contextlib.suppress(OSError):  # nobody listens any more
-            pipe.send(code)
+            pipe.send((code, kept.lost))
 
 
 def _receive(pipe: Any, commands: SimpleQueue[Any]) -> None:

@@ -127,6 +127,31 @@ def test_what_fails_in_all_processes_is_one_failure(tmp_path):
     assert [p.parent.name for p in tmp_path.glob("runs/*/*/seed*/result.json")] == ["seed1"], "the next seed was run"
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["method.lr=0.1"], "method.lr = 0.1, and the first one 0.001"),
+        (["seeds=[5]"], "seeds = [5], and the first one [0]"),
+        (["method=signsgd"], 'method = "signsgd", and the first one "ssvr"'),
+    ],
+)
+def test_another_job_in_one_of_them_is_refused_before_anything_is_computed(more, told, tmp_path):
+    line = [*RUN, f"results_root={tmp_path}"]
+    with (
+        environments(2) as (first, second),
+        forks.Process([*line, "method.lr=0.001"], first) as one,
+        forks.Process([*line, "method.lr=0.001", *more], second) as other,
+    ):
+        assert one.wait() == 2
+        other.send_signal(signal.SIGTERM)  # as torchrun does when one has ended
+        assert other.wait() == 2
+        assert one.stderr.startswith("error: process 1 of 2 was given ")
+        assert told in one.stderr
+        assert one.stderr.endswith("; all processes of a job need the same command and code\n")
+        assert other.stderr == ""
+    assert not list(tmp_path.glob("runs/*/*/seed*/result.json"))
+
+
 def test_too_small_a_minibatch_is_refused_in_one_line(tmp_path):
     with ranks(2, [*RUN, "task.batch_size=1", f"results_root={tmp_path}"]) as (one, other):
         assert one.wait() == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from sweeps import checkpoints, lasting, until
 
 from bench.run import multirun
 from bench.run.multirun import at_a_time, cores, cores_each, threads_each
+from bench.run.worker import Kept
 
 SWEEP = ["-m", "method=signsgd,sgd", "method.lr=1e-3,1e-2", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
 # Never ends by itself; its checkpoints are those of a stop.
@@ -154,6 +156,19 @@ def test_streams_that_are_closed_take_no_pipe_of_a_worker(tmp_path):
     sweep = line(tmp_path, "-m", "method=signsgd,sgd", "dataset=digits", "scale=smoke")
     assert subprocess.run([*closed, *sweep], env=clean_env(), timeout=200, check=False).returncode == 0
     assert len(lasting(tmp_path)) == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file that is always full")
+def test_what_a_job_prints_ends_no_job_when_its_file_takes_no_more(tmp_path):
+    with Path("/dev/full").open("wb") as full:
+        kept = Kept(full.fileno())
+        said = io.TextIOWrapper(io.BufferedWriter(kept), line_buffering=True)
+        print("a line", "x" * 10000, file=said, flush=True)
+        assert kept.lost == "No space left on device"
+    with (tmp_path / "said").open("wb") as file:
+        said = io.TextIOWrapper(io.BufferedWriter(Kept(file.fileno())), line_buffering=True)
+        print("a line", file=said)
+    assert (tmp_path / "said").read_text() == "a line\n"
 
 
 def test_how_many_at_a_time(monkeypatch):
