@@ -44,7 +44,7 @@ test-cluster: setup  ## sweeps on a Ray and a SLURM of this machine; minutes
 	$(PY) -m pytest -m cluster tests/cluster $(ARGS)
 
 test-faults: setup  ## sweeps killed, starved of disk and lied to; minutes
-	$(PY) -m pytest -m faults tests/faults $(ARGS)
+	$(PY) -m pytest -m faults tests $(ARGS)
 
 smoke: setup  ## every experiment at smoke scale, in a folder of its own
 	@set -e; for f in $$(cd conf/experiment && ls */*.yaml); do \

@@ -46,14 +46,22 @@ def ends(name: str) -> list[str]:
     return [f"{key}={value}" for key, value in kept.items()]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """Public networks and classifiers, which experiments of one data set share."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.mark.parametrize("name", options("experiment"))
-def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path):
+def test_every_experiment_runs_at_smoke_scale(name, program, tmp_path, kept):
     for dataset in {job.names["dataset"] for job in jobs(name, "smoke")}:
         folder = next((folder for word, folder in FOLDERS.items() if dataset.startswith(word)), None)
         if folder is not None and not list(DATA.glob(folder)):
             pytest.skip(f"no {folder} in {DATA.name}/")
     if name == "ngvi/uci" and not ((DATA / "uci").is_dir() and (DATA / "libsvm/mushrooms").is_file()):
         pytest.skip(f"no UCI tables in {DATA.name}/")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/.cache").symlink_to(kept)
     chosen = [*ends(name), "seeds=[0,1]" if "rate" in name else "seeds=[0]"]
     if name == "dplora/celebahq":
         chosen.append(f"dataset.path={faces(tmp_path / 'faces')}")

@@ -146,7 +146,14 @@ def test_a_crash_stops_no_other_experiment(project):
     assert re.search(r"[1-9] crashed", (project / "results/verdicts/ssvr.csv").read_text())
 
 
-@pytest.mark.parametrize("launcher", [[], ["--launcher", "joblib"], ["--jobs", "1"]])
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        [],
+        pytest.param(["--launcher", "joblib"], marks=pytest.mark.faults),
+        pytest.param(["--jobs", "1"], marks=pytest.mark.faults),
+    ],
+)
 def test_stopped_and_started_again(project, launcher):
     """Ctrl-C: exit code 130, a report of what is done, a checkpoint of what is not; the second start finishes it."""
     long = [*ALL, "task.epochs=5"]  # 55 steps

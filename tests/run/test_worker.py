@@ -103,7 +103,14 @@ def test_a_killed_job_takes_no_other_with_it_and_results_are_those_of_one_proces
 
 
 @POSIX
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.faults),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.faults),
+    ],
+)
 def test_a_stopped_sweep_leaves_checkpoints_and_no_process(tmp_path, number, code):
     with start(tmp_path, *LONG) as child:
         until(lambda: sum(path.stat().st_size > 0 for path in tmp_path.glob("runs/*/*/seed*/metrics.jsonl")) >= 2)
@@ -121,6 +128,7 @@ def test_a_stopped_sweep_leaves_checkpoints_and_no_process(tmp_path, number, cod
 
 
 @POSIX
+@pytest.mark.faults
 def test_a_second_stop_ends_a_job_that_does_not_answer(tmp_path):
     with start(tmp_path, *LONG) as child:
         until(lambda: len(list(tmp_path.glob("runs/*/*/seed*/metrics.jsonl"))) >= 2)
