@@ -20,6 +20,7 @@ from bench.judge.plan import experiments, jobs, results_root
 from bench.judge.travel import bring_in, export
 from bench.run.cli import one_line
 from bench.run.options import SCALES, options
+from bench.run.parser import Parser
 from bench.run.paths import ROOT
 
 FOLDERS = ("results_root", "data_root")
@@ -27,7 +28,7 @@ FOLDERS = ("results_root", "data_root")
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("what", choices=["export", "import"])
     parser.add_argument("file", type=Path)
     parser.add_argument("--paper", help="export: the runs of its experiments")

@@ -40,6 +40,7 @@ from bench.run.compose import compose
 from bench.run.hardware import open_device
 from bench.run.job import Job
 from bench.run.options import options
+from bench.run.parser import Parser
 from bench.run.paths import ROOT
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -63,7 +64,7 @@ class Row:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--hardware", default="gpu", help="an option of conf/hardware; default: gpu")
     parser.add_argument("--tasks", nargs="*", default=[], help="some tasks alone")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "gpu", help="folder of the page")

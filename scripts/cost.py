@@ -33,6 +33,7 @@ from bench.run.atomic import write_atomic
 from bench.run.build import build
 from bench.run.cli import one_line
 from bench.run.job import Job
+from bench.run.parser import Parser
 from bench.run.paths import ROOT
 from bench.run.sweep import of_experiment
 
@@ -206,7 +207,7 @@ def _h(hours: float) -> str:
 @one_line
 def main() -> int:
     """The program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is not what this gives")
     parser.add_argument(
         "--rate", type=float, help="operations a second of a network's training on your GPU; prints, writes nothing"

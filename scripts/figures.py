@@ -20,11 +20,12 @@ from bench.judge.plan import results_root
 from bench.report.publish import SCALES
 from bench.run.cli import one_line
 from bench.run.options import options
+from bench.run.parser import Parser
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="PAPER[/FIGURE]", help="which (default: all)")
     parser.add_argument("--pdf", action="store_true", help="as pdf as well")
     return parser.parse_intermixed_args()

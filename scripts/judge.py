@@ -15,13 +15,14 @@ from bench.errors import UserError, in_one_line
 from bench.judge.table import judge_files
 from bench.judge.table_claims import load_sheet
 from bench.judge.table_registry import register_table, registry_of
+from bench.run.parser import Parser
 
 SHEETS = (".yaml", ".yml")
 
 
 def main() -> int:
     """The program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument(
         "files", nargs="+", type=Path, help="runs.csv claims.yaml; with --register claims.yaml alone will do"
     )
@@ -32,9 +33,8 @@ def main() -> int:
         "--figure", type=Path, help="where the figure goes, without svg and png; default: <runs>.verdicts"
     )
     parser.add_argument("--no-figure", action="store_true", help="write no figure")
-    args = parser.parse_args()
     try:
-        return _main(args)
+        return _main(parser.parse_args())
     except UserError as error:
         line = str(error)
     except OSError as error:

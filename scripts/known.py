@@ -20,6 +20,7 @@ from bench.errors import UserError, nearest
 from bench.run.cli import one_line
 from bench.run.datafiles import path_here
 from bench.run.known import MANIFEST, Known, content, digests_of, facts_of
+from bench.run.parser import Parser
 
 MEASURED = ("bytes", "shape", "labels", "counts")
 LARGEST = 1 << 32  # bytes
@@ -27,7 +28,7 @@ LARGEST = 1 << 32  # bytes
 
 def main() -> int:
     """The program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.errors import UserError, nearest
 from bench.run.cli import one_line
 from bench.run.options import options, read_yaml
+from bench.run.parser import Parser
 from bench.run.paths import CONF, ROOT
 from bench.run.signature import own_file
 
@@ -71,7 +72,7 @@ def lift(module: str, target: Path) -> list[Path]:
 @one_line
 def main() -> int:
     """The program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("method", help="a file of conf/method")
     parser.add_argument("folder", type=Path, help="where to")
     args = parser.parse_args()

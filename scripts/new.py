@@ -19,6 +19,7 @@ from bench.errors import UserError, allowed_list, nearest
 from bench.judge.words import not_a_name
 from bench.run.cli import one_line
 from bench.run.options import options
+from bench.run.parser import Parser
 from bench.run.paths import ROOT
 
 SKELETONS = ROOT / "scripts/skeletons"
@@ -93,7 +94,7 @@ def check(kind: str, name: str, made: Mapping[Path, str]) -> None:
 @one_line
 def main() -> int:
     """The program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("kind", help="|".join(KINDS))
     parser.add_argument("name", help="small letters, digits and '_'")
     args = parser.parse_args()

@@ -8,7 +8,6 @@ distances included, without the embedding.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -28,6 +27,8 @@ from stopwatch import timed
 from torch import Tensor
 
 from bench.errors import UserError
+from bench.run.cli import one_line
+from bench.run.parser import Parser
 from bench.run.paths import ROOT
 from bench.tasks.valuation.metrics import spearman
 from bench.tasks.valuation.protocol import Problem
@@ -211,14 +212,15 @@ def rows(p: Problem, rounds: int) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def main() -> None:
-    """The table on the terminal."""
-    parser = argparse.ArgumentParser(description=__doc__)
+@one_line
+def main() -> int:
+    """The table on the terminal; returns the exit code."""
+    parser = Parser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", default=str(ROOT / "data"))
     chosen = parser.parse_args()
     if not (PEERS / "opendataval").is_dir():
-        parser.error("opendataval is not there; run `make bench-valuation`, which installs it apart")
+        raise UserError("opendataval is not there; run `make bench-valuation`, which installs it apart")
     p, name = features(chosen.data)
     title = f"{name}: N = {N:,}, M = {M:,} (CPU, {torch.get_num_threads()} threads, median of {chosen.rounds})"
     table = Table(title=title, title_justify="left")
@@ -227,7 +229,8 @@ def main() -> None:
     for row in rows(p, chosen.rounds):
         table.add_row(*row)
     Console(width=120).print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -53,15 +53,15 @@ def say(**what: Any) -> None:
     print(json.dumps(what), flush=True)
 
 
-def connected(address: str | None) -> Any:
-    """Ray, connected or started; None, with a line, where it is not to be had."""
+def connected(named: str, address: str | None) -> Any:
+    """Ray, connected or started; None, with a line that begins with `named`, where it is not to be had."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # a job without a GPU sees none
     os.environ.setdefault("RAY_worker_niceness", "0")  # jobs run as those of any other launcher
     try:
         import ray
     except ModuleNotFoundError:
-        return say(refused="hydra/launcher = 'ray': needs the extra ray: pip install '.[ray]'")
+        return say(refused=f"{named}: needs the extra ray: pip install '.[ray]'")
     try:
         ray.init(address=address or "local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -118,7 +118,7 @@ def watch() -> None:
 def main() -> int:
     """The program; returns its exit code."""
     told = json.loads(sys.stdin.readline())
-    ray = connected(told["address"])
+    ray = connected(told["named"], told["address"])
     if ray is None:
         return 0
     try:

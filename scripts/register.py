@@ -19,13 +19,14 @@ from bench.judge.registration import register
 from bench.judge.selftest import check_named
 from bench.report.publish import check_registry
 from bench.run.cli import one_line
+from bench.run.parser import Parser
 from bench.run.paths import ROOT
 
 
 @one_line
 def main() -> int:
     """The program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--paper", help="one paper; default: all")
     parser.add_argument("--dry-run", action="store_true", help="say what would be registered and write nothing")
     parser.add_argument("experiments", nargs="*", help="as ssvr/cifar10; default: every one that a claim speaks of")

@@ -23,11 +23,12 @@ from bench.report.places import INDEX, page_path
 from bench.report.publish import SCALES, check_registry, outdated, publish, verdicts, write_report
 from bench.report.terminal import verdict_table
 from bench.run.cli import one_line
+from bench.run.parser import Parser
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--paper", help="judge one paper and print its verdicts")
     parser.add_argument("--from-archive", action="store_true", help="from results/archive alone")
     parser.add_argument(

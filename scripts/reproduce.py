@@ -20,12 +20,13 @@ from bench.judge.plan import counts, plan
 from bench.judge.reproduce import committed_verdicts, reproduce
 from bench.report.why import why
 from bench.run.cli import one_line
+from bench.run.parser import Parser
 from bench.run.resolvers import auto_scale
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--paper", help="a file of conf/paper")
     parser.add_argument("--claim", help="a claim or audit of that file")
     parser.add_argument("--scale", help="one of the claim's scales; default: paper with a GPU, else mini")

@@ -32,6 +32,7 @@ from bench.run.cli import one_line
 from bench.run.composition import launchers
 from bench.run.multirun import at_a_time, cores_each
 from bench.run.options import SCALES
+from bench.run.parser import Parser
 from bench.run.paths import ROOT
 from bench.run.resolvers import auto_scale
 from bench.run.speed import speed
@@ -42,9 +43,7 @@ ELSEWHERE = ("ray", "slurm")  # launchers whose jobs have cores of their own
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = Parser(description=__doc__.split("\n\n")[0], formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--paper", help="one paper (a file of conf/paper); default: all")
     parser.add_argument(
         "--scale", help="smoke, mini or paper; default: paper with a GPU, else mini; with --dry-run: mini and paper"

@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -18,16 +18,10 @@ from bench.judge.own import STATES
 from bench.judge.plan import results_root
 from bench.report.own import Selection, check, find, print_list, select, size, size_text
 from bench.run.cli import one_line
+from bench.run.parser import Parser
 
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 RUN = "a job: its folder, or a part of its name that no other has (64a8d88ea98c, ssvr-digits)"
-
-
-class Parser(argparse.ArgumentParser):
-    """Errors are one line, as everywhere here."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; {self.prog} --help says more")
 
 
 def seconds(text: str) -> float:

@@ -20,12 +20,13 @@ from bench.judge.selftest import Finding, check_named, mistakes, selftest
 from bench.report.noticed import noticed, write
 from bench.report.terminal import selftest_table
 from bench.run.cli import one_line
+from bench.run.parser import Parser
 
 
 @one_line
 def main() -> int:
     """The program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--paper", help="one paper; default: all")
     parser.add_argument(
         "overrides", nargs="*", help="Hydra overrides for every run, as seeds=[0,1,2,3,4,5] hardware=cpu"

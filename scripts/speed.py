@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import statistics
 import sys
@@ -25,6 +24,9 @@ from speed_votes import votes
 from stopwatch import Row, interleaved, timed
 from torch import Tensor
 
+from bench.errors import UserError
+from bench.run.cli import one_line
+from bench.run.parser import Parser
 from bench.run.paths import ROOT
 from bench.seeding import generator
 from bench.tasks.classification.augment import Augmenter
@@ -32,7 +34,6 @@ from bench.tasks.classification.augment import Augmenter
 
 def cifar_images(count: int) -> Tensor:
     """CIFAR-10 training images if they are at hand, else random ones of the same shape, uint8 [N, 3, 32, 32]."""
-    from bench.errors import UserError
     from datasets.images.cifar import cifar10
 
     try:
@@ -188,18 +189,19 @@ BENCHMARKS = {
 }
 
 
-def main() -> None:
-    """Run the benchmarks named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__)
+@one_line
+def main() -> int:
+    """Run the benchmarks named, or all; returns the exit code."""
+    parser = Parser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"out of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()
     unknown = set(chosen.names) - set(BENCHMARKS)
     if unknown:
-        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; allowed: {', '.join(BENCHMARKS)}")
+        raise UserError(f"unknown benchmark {', '.join(sorted(unknown))}; allowed: {', '.join(BENCHMARKS)}")
     names = chosen.names or [name for name in BENCHMARKS if name != "portfolios" or PEERS.exists()]
     if "portfolios" in names and not PEERS.exists():
-        parser.error(
+        raise UserError(
             "portfolios: universal-portfolios is not there; run `make bench-portfolios`, which installs it apart"
         )
     place = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
@@ -211,7 +213,8 @@ def main() -> None:
         for row in benchmark(chosen.rounds):
             table.add_row(*row)
         Console(width=120).print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

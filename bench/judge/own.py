@@ -23,7 +23,7 @@ from bench.run.locks import held
 from bench.run.result import load_result
 from bench.run.store import read_config
 
-STATES = ("finished", "diverged", "failed", "stopped", "running")
+STATES = ("finished", "diverged", "failed", "unfinished", "running")
 Report = Callable[[str], None]
 
 
@@ -150,7 +150,7 @@ def read_jobs(root: Path, report: Report) -> Iterator[OwnJob]:
 
 
 def read_job(folder: Path, report: Report) -> OwnJob:
-    """The job of a folder; a run whose result is damaged is reported and counts as stopped.
+    """The job of a folder; a run whose result is damaged is reported and counts as unfinished.
 
     Raises:
         OSError, ValueError, yaml.YAMLError: config.yaml is missing, cut short or not one of ours.
@@ -189,4 +189,4 @@ def _run(folder: Path, seed: int, key: str, names: Mapping[str, str], report: Re
         return OwnRun(seed, folder, "running", None)
     if not files:
         return OwnRun(seed, folder, "missing", None)
-    return OwnRun(seed, folder, "failed" if ERROR in files else "stopped", None)
+    return OwnRun(seed, folder, "failed" if ERROR in files else "unfinished", None)

@@ -21,7 +21,7 @@ from bench.run.options import options
 from bench.run.paths import ROOT
 from bench.run.result import load_result
 
-STATES = ("done", "stale", "diverged", "running", "stopped", "failed", "missing")
+STATES = ("done", "stale", "diverged", "running", "unfinished", "failed", "missing")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _state(job: Job, folder: Path, report: Report) -> tuple[str, dict[str, Any] 
         ), result
     if held(folder):
         return "running", None
-    return ("failed" if ERROR in files else "stopped" if CHECKPOINT in files else "missing"), None
+    return ("failed" if ERROR in files else "unfinished" if CHECKPOINT in files else "missing"), None
 
 
 def counts(runs: Iterable[Planned]) -> dict[str, int]:

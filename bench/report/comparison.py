@@ -62,9 +62,12 @@ def _known(job: OwnJob, metric: str) -> Metric:
 
 
 def print_jobs(jobs: list[Job], screen: Console) -> None:
-    """A table of the jobs of each task: a row a job, named by what differs between them, compared with the first one."""
+    """A table of the jobs of each task: a row a job, named by what differs between them, compared with the first one. No table without a result."""
+    found = of_jobs(jobs)
+    if not any(run.result for job in found for run in job.runs):
+        return
     tasks: dict[str, list[OwnJob]] = {}
-    for job in of_jobs(jobs):
+    for job in found:
         tasks.setdefault(job.names["task"], []).append(job)
     for same in tasks.values():
         _print_task(same, screen)

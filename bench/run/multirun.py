@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from bench.run import world
+from bench.run.atomic import write_atomic
 from bench.run.claim import settled
 from bench.run.gpu import cuda_devices
 from bench.run.identity import located
@@ -86,7 +87,7 @@ def begin(jobs: Sequence[Job], lines: Sequence[Mapping[str, Any]], to_do: Sequen
     with contextlib.suppress(OSError):  # the sweep itself says so when it cannot write there
         path.parent.mkdir(parents=True, exist_ok=True)
         _ended(path).unlink(missing_ok=True)
-        path.write_text(json.dumps(content), encoding="utf-8")
+        write_atomic(path, lambda file: file.write(json.dumps(content).encode()))
         os.environ[VARIABLE] = str(path)
 
 

@@ -40,6 +40,14 @@ def task_of(dataset: str) -> str | None:
     return _brought(path, path.stat().st_mtime_ns)
 
 
+def launcher_of(hardware: str) -> str | None:
+    """The launcher that an option of hardware brings; None where it brings none or is not in conf."""
+    path = CONF / "hardware" / f"{hardware}.yaml"
+    defaults = (read_yaml(path) or {}).get("defaults") or [] if path.is_file() else []
+    entries = [entry for entry in defaults if isinstance(entry, dict)]
+    return next((str(name) for e in entries for key, name in e.items() if "/hydra/launcher@" in key), None)
+
+
 @cache
 def _brought(path: Path, changed: int) -> str | None:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

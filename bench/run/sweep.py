@@ -34,6 +34,7 @@ from bench.run.explain import user_error
 from bench.run.gpu import cuda_devices
 from bench.run.job import Job
 from bench.run.notes import task_for
+from bench.run.options import launcher_of
 from bench.run.paths import CONF, ROOT
 from bench.run.progress import say
 from bench.run.signature import signature
@@ -125,10 +126,16 @@ class CheckSweep(Callback):
                 )
             )
         if _ours(config.hydra.launcher) and "cpus" in config.hydra.launcher:  # of a cluster
-            name = config.hydra.runtime.choices["hydra/launcher"]
-            _refuse(
-                UserError(f"hydra/launcher = '{name}': takes the jobs of a sweep, and this is a single run; add -m")
-            )
+            _refuse(UserError(f"{launcher_named(config)}: takes the jobs of a sweep, and this is a single run; add -m"))
+
+
+def launcher_named(config: DictConfig) -> str:
+    """The launcher by the key that chose it, for an error line: `hardware = 'slurm'`, or `hydra/launcher = 'slurm'`."""
+    choices = config.hydra.runtime.choices
+    typed = any(text.lstrip("+~").startswith("hydra/launcher=") for text in config.hydra.overrides.hydra)
+    brought = not typed and launcher_of(choices["hardware"]) == choices["hydra/launcher"]
+    key = "hardware" if brought else "hydra/launcher"
+    return f"{key} = '{choices[key]}'"
 
 
 def _ours(launcher: DictConfig) -> bool:

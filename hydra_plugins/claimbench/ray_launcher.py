@@ -42,8 +42,10 @@ class RayLauncher(Launcher):
             return
         from bench.errors import UserError
         from bench.run.launch import Ended
+        from bench.run.sweep import launcher_named
 
         told = {"cpus": self._cpus, "gpus": self._gpus, "parallel": self._parallel, "address": self._address}
+        told["named"] = launcher_named(self._config)
         told["jobs"] = [asdict(command) | {"line": command.line} for command in commands]
         told["stop"] = str(Path(self._config.hydra.sweep.dir).absolute() / f"ray-{os.getpid()}.stop")
         driver = subprocess.Popen(

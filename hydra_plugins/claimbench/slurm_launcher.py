@@ -63,7 +63,12 @@ class SlurmLauncher(Launcher):
         from bench.run.launch import Ended, tail
 
         folder = _folder(Path(self._config.hydra.sweep.dir), commands, self._restarts)
-        array, ended, asked = self._submit(folder, [command.number for command in commands]), set(), time.monotonic()
+        try:
+            array = self._submit(folder, [command.number for command in commands])
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        ended, asked = set(), time.monotonic()
         print(f"SLURM array {array}: {len(commands)} jobs, what they print is in {folder}", flush=True)
         clean = False
         try:
@@ -92,6 +97,7 @@ class SlurmLauncher(Launcher):
             UserError: there is no sbatch here, or it refuses.
         """
         from bench.errors import UserError
+        from bench.run.sweep import launcher_named
 
         script = Path(__file__).resolve().parents[2] / "scripts/slurm_job.py"
         told = {
@@ -117,10 +123,18 @@ class SlurmLauncher(Launcher):
                 [*command, *self._options, f"--wrap={wrapped}"], capture_output=True, text=True, check=False
             )
         except FileNotFoundError:
-            raise UserError("hydra/launcher = 'slurm': there is no sbatch here; start it where SLURM is") from None
+            named = launcher_named(self._config)
+            raise UserError(f"{named}: there is no sbatch here; start it where SLURM is") from None
         if done.returncode != 0:
-            raise UserError(f"sbatch: {(done.stderr.strip().splitlines() or ['refused'])[-1]}")
+            raise UserError(f"{launcher_named(self._config)}: {_refusal(done.stderr)}")
         return done.stdout.strip().split(";")[0]
+
+
+def _refusal(told: str) -> str:
+    """What sbatch said last, and whether there is a cluster at all: squeue, which asks for nothing, is then refused too."""
+    line = (told.strip().splitlines() or ["without a word"])[-1].removeprefix("sbatch: ").removeprefix("error: ")
+    reached = shutil.which("squeue") and subprocess.run(["squeue", "-h", "--me"], capture_output=True).returncode == 0
+    return f"sbatch refused: {line}" + ("" if reached else "; is a SLURM cluster reached from here?")
 
 
 def _folder(sweeps: Path, commands: Sequence[Any], restarts: int) -> Path:

@@ -169,7 +169,8 @@ def test_what_sbatch_refuses_is_one_line(cluster, tmp_path):
     with start(tmp_path / "results", traced(tmp_path, cluster.env), *line) as child:
         _, err = child.communicate(timeout=120)
     assert child.returncode == 2
-    assert err.startswith("error: sbatch: ")
+    assert err.startswith("error: hardware = 'slurm': sbatch refused: ")
+    assert "reached" not in err
     assert len(err.splitlines()) == 1
     assert "partition" in err
 

@@ -11,7 +11,8 @@ from conftest import ROOT
 from bench.run.options import options
 
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md"))]
-OTHERS = {"squeue", "scontrol", "scancel", "git", "source", "export", "cd", "wandb", "grep", "kill", "pip", "set"}
+SHELL = {"source", "export", "cd", "set", "kill", "grep", "cmp"}
+OTHERS = SHELL | {"squeue", "scontrol", "scancel", "git", "wandb", "pip"}
 YOURS = re.compile(r"\b(lion|mine|my|DIR|NAME|ID)\b|my_problem|/path/to")  # what a person makes first
 ELSEWHERE = ("hardware=", "hydra", "results_root=", "force=", "-m", "extensions=")
 

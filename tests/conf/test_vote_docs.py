@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, clean_env
 from outside_made import made
 
 from bench.models import resnet18
@@ -17,11 +21,22 @@ from bench.tasks.vote_images.ballot import Ballot
 from bench.tasks.vote_images.wire import Wire
 
 PAGE = (ROOT / "docs/vote.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.S)
+
+
+def test_the_example_gives_the_same_numbers_in_one_process_and_in_two(tmp_path):
+    assert BLOCKS[1].count("/tmp/") == 4
+    found = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = clean_env() | {"PATH": found, "WANDB_MODE": "disabled"}
+    command = ["bash", "-ec", BLOCKS[1].replace("/tmp/", f"{tmp_path}/")]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "on 2 processes" in done.stdout
+    assert "taken" not in done.stdout
 
 
 def test_the_commands_compose(job):
-    (block,) = re.findall(r"```sh\n(.*?)```", PAGE, re.S)
-    lines = [shlex.split(line, comments=True) for line in block.strip().splitlines()]
+    lines = [shlex.split(line, comments=True) for block in BLOCKS for line in block.splitlines() if "run.py" in line]
     runs = [[word for word in line[line.index("run.py") + 1 :] if word != "hardware=ddp"] for line in lines]
     named = {line[0].partition("=")[2] for line in runs if line[0].startswith("experiment=")}
     assert named == {"ssvr/cifar100_vote", "ssvr/communication"} <= set(options("experiment"))

@@ -75,6 +75,33 @@ def test_a_folder_that_is_mounted_for_reading_alone(tmp_path):
     assert all_of(root) == undisturbed()
 
 
+def test_a_disk_that_is_full_before_the_sweep_begins(tmp_path):
+    """No table of nothing, and no file that the sweep's jobs would have shared."""
+    root = tmp_path / "results"
+    root.mkdir()
+    with mounted(root, "-t", "tmpfs", "-o", "size=16k", "none"):
+        with contextlib.suppress(OSError), open(root / "filling", "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        done = sweep(root)
+        assert done.returncode == 1
+        (said,) = in_a_line(done)
+        assert "No space left on device" in said
+        assert "medians" not in done.stdout
+        assert {path.name for path in root.rglob("*") if path.is_file()} <= {"filling", "multirun.yaml"}
+
+
+def test_a_folder_that_cannot_be_written_from_the_beginning(tmp_path):
+    root = tmp_path / "results"
+    root.mkdir()
+    with mounted(root, "--bind", str(root)):
+        system("mount", "-o", "remount,ro,bind", root)
+        done = sweep(root)
+        assert done.returncode == 2
+        assert all("Read-only file system" in line for line in in_a_line(done)), done.stderr
+        assert "medians" not in done.stdout
+
+
 def test_a_folder_that_becomes_immutable_under_a_sweep(tmp_path):
     """Root may not write it either; runs that have begun go on, those to come are refused one by one."""
     root = tmp_path / "results"

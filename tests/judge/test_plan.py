@@ -52,7 +52,7 @@ def test_missing_done_stale_and_running(program, tmp_path, states):
     assert states(NAME, *seeds).count("missing") == 1
 
 
-def test_failed_and_stopped(tmp_path, states):
+def test_failed_and_unfinished(tmp_path, states):
     crashing_program("method=signsgd", "dataset=digits", "scale=smoke", *QUIET, f"results_root={tmp_path / 'results'}")
     assert states("ssvr/digits", "seeds=[0]").count("failed") == 1
     long = ["experiment=ssvr/digits", "scale=smoke", "seeds=[0]", "task.epochs=500"]
@@ -61,7 +61,7 @@ def test_failed_and_stopped(tmp_path, states):
             time.sleep(0.1)  # the crashed run's curve is empty
         run.send_signal(signal.SIGTERM)
         assert run.wait() == 143
-    assert states("ssvr/digits", "seeds=[0]", "task.epochs=500").count("stopped") == 1
+    assert states("ssvr/digits", "seeds=[0]", "task.epochs=500").count("unfinished") == 1
 
 
 def test_costs_come_from_siblings_or_from_timed_steps(program, tmp_path):

@@ -175,7 +175,7 @@ def test_stopped_and_started_again(project, launcher):
     left = list((project / "results").rglob("checkpoint.pt"))
     assert left
     plan = script(project, "reproduce_all", "--dry-run", *long).stdout
-    assert "stopped" in plan
+    assert "unfinished" in plan
     brake.unlink()
     again = script(project, "reproduce_all", *launcher, *long)
     assert again.returncode == 0, again.stderr

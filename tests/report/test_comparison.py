@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,23 @@ def test_seeds_that_are_missing_are_said(asked):
     assert "3 finished, 1 missing" in text
     assert "4 missing" in text
     assert "signsgd on digits: medians over seeds" in text
+
+
+def test_without_any_result_there_is_no_table(job, tmp_path):
+    jobs = [job("dataset=digits", "scale=smoke", f"method={m}", f"results_root={tmp_path}") for m in ("ssvr", "sgd")]
+    assert printed(lambda s: print_jobs(jobs, s)) == ""
+
+
+def test_a_run_that_ended_without_a_result_is_unfinished(asked, root):
+    """As one that was killed; whether anybody asked it to stop is not known."""
+    jobs = asked("method=ssvr seeds=[0,901]")
+    folder = jobs[0].folder / "seed901"
+    folder.mkdir()
+    try:
+        (folder / "checkpoint.pt").touch()
+        assert "1 finished, 1 unfinished" in printed(lambda s: print_jobs(jobs, s))
+    finally:
+        shutil.rmtree(folder)
 
 
 def test_a_job_asked_for_twice_is_one_row(asked):

@@ -67,7 +67,7 @@ def test_states_ages_and_filters(root):
     (line,) = lines_of(root, "--method", "ssvr", "--state", "failed")
     assert (line[0], line[5:7]) == (folder.name[-12:], ["1", "1 failed"])
     (line,) = (line for line in lines_of(root) if line[0] == folder.name[-12:])
-    assert line[6] == "1 finished, 1 failed, 1 stopped"
+    assert line[6] == "1 finished, 1 failed, 1 unfinished"
     age(folder / "seed0", 30)
     (line,) = lines_of(root, "--older", "1d")
     assert line[5:8] == ["0", "1 finished", "1 day"]
@@ -97,13 +97,13 @@ def test_a_running_job_is_running(root, tmp_path):
         (line,) = lines_of(root, "--state", "running")
         assert "epochs 100000" in line[3]
         before = tree(root)
-        done = runs("clean", "--method", "ssvr", "--state", "stopped", "--yes", f"results_root={root}")
+        done = runs("clean", "--method", "ssvr", "--state", "unfinished", "--yes", f"results_root={root}")
         assert done.returncode == 0
         assert "nothing to delete" in done.stdout
         assert tree(root) >= before
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 143
-    (line,) = lines_of(root, "--state", "stopped")
+    (line,) = lines_of(root, "--state", "unfinished")
     assert "epochs 100000" in line[3]
 
 
@@ -177,7 +177,7 @@ def test_the_line_s_points_are_medians_over_the_seeds_that_finished(root):
     (found,) = (j for j in read_jobs(root, pytest.fail) if j.folder == folder)
     said: list[str] = []
     curves = _curves(found, {}, said.append)
-    assert [line.rpartition(" ")[2] for line in said] == ["failed", "stopped"]
+    assert [line.rpartition(" ")[2] for line in said] == ["failed", "unfinished"]
     assert list(curves) == [0]
     frame = pd.DataFrame(
         {"step": [1, 2, 1, 2, 1, 2], "loss": [3.0, 1.0, 2.0, 5.0, 9.0, 4.0], "seed": [0, 0, 1, 1, 2, 2]}

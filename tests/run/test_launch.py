@@ -153,18 +153,19 @@ def test_counts_are_whole_numbers():
 
 @pytest.mark.parametrize("launcher", ["ray", "slurm"])
 def test_bad_input_is_one_line(program, launcher, tmp_path):
-    single = program(f"hardware={launcher}", "method=sgd", "dataset=digits", quiet=False)
-    assert (single.returncode, single.stderr) == (
-        2,
-        f"error: hydra/launcher = '{launcher}': takes the jobs of a sweep, and this is a single run; add -m\n",
-    )
+    for key in ("hardware", "hydra/launcher"):
+        single = program(f"{key}={launcher}", "method=sgd", "dataset=digits", quiet=False)
+        assert (single.returncode, single.stderr) == (
+            2,
+            f"error: {key} = '{launcher}': takes the jobs of a sweep, and this is a single run; add -m\n",
+        )
     sweep = ["hydra.mode=MULTIRUN", "method=sgd,signsgd", "dataset=digits", "scale=smoke", f"hardware={launcher}"]
     counts = program(*sweep, "hydra.launcher.cpus=0", quiet=False)
     assert counts.stderr == "error: hydra.launcher.cpus = 0: a whole number, at least 1\n"
     (tmp_path / "ray.py").write_text("raise ModuleNotFoundError('ray')")
     missing = program(*sweep, env={"PATH": str(tmp_path), "PYTHONPATH": str(tmp_path)}, quiet=False)
     assert missing.returncode == 2
-    assert missing.stderr.splitlines()[-1].startswith(f"error: hydra/launcher = '{launcher}': ")
+    assert missing.stderr.splitlines()[-1].startswith(f"error: hardware = '{launcher}': ")
     assert len(missing.stderr.splitlines()) == 1
 
 
