@@ -66,11 +66,15 @@ def widened(page) -> None:
 
 
 def test_a_row_opens_to_source_why_refuters_command_and_data(page):
+    from playwright.sync_api import expect
+
     assert shown(page) == everything(page) != []
     page.evaluate("document.querySelectorAll('.claim').forEach(node => { node.open = true })")
     for claim in page.locator(".claim:visible").all():
+        claim.scroll_into_view_if_needed()  # what is off the screen is not laid out
+        said = "Theory" if claim.get_attribute("data-tier") == "ours" else "Published"
+        expect(claim).to_contain_text(said, use_inner_text=True)
         text = claim.inner_text()
-        assert ("Theory" if claim.get_attribute("data-tier") == "ours" else "Published") in text
         assert claim.locator(".tier").inner_text() == TIERS[claim.get_attribute("data-tier")]
         assert all(word in text for word in ("Why", "Would refute it", claim.get_attribute("data-standing").split()[0]))
         where, reference, how = claim.locator(".source").inner_text().strip("()").rsplit("; ", 2)
