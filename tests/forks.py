@@ -204,6 +204,9 @@ def _child(request: dict[str, Any]) -> NoReturn:
     os.chdir(request["cwd"])
     program = request["program"]
     sys.argv = [program or "run.py", *request["arguments"]]
+    sys.modules["__main__"].__file__ = (
+        str(ROOT / "run.py") if program is None else program
+    )  # which processes that it spawns run first
     code: Any = 1
     try:
         code = _run_py(request["prelude"]) if program is None else _run_program(program)
