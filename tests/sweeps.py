@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from conftest import result_of
 
 
 def until(condition: Callable[[], object], child: subprocess.Popen[str] | None = None, seconds: float = 240.0) -> None:
@@ -22,12 +23,14 @@ def checkpoints(root: Path) -> list[Path]:
     return list((root / "runs").glob("*/*/seed*/checkpoint.pt"))
 
 
-def lasting(root: Path) -> dict[str, dict]:
-    """Of each result and its curve what does not depend on when and where it was computed, by folder."""
-    found = {}
-    for path in sorted((root / "runs").glob("*/*/seed*/result.json")):
-        result = json.loads(path.read_text())
-        result.pop("measured"), result.pop("checksum")
-        curve = (path.parent / "metrics.jsonl").read_text()
-        found[str(path.parent.relative_to(root))] = {"result": result, "curve": curve}
-    return found
+def lasting(folder: Path) -> dict:
+    """Of a run's result and its curve what does not depend on when and where it was computed."""
+    result = result_of(folder)
+    result.pop("measured"), result.pop("checksum")
+    return {"result": result, "curve": (folder / "metrics.jsonl").read_bytes()}
+
+
+def all_lasting(root: Path) -> dict[str, dict]:
+    """The same of every result, by folder."""
+    done = sorted(path.parent for path in (root / "runs").glob("*/*/seed*/result.json"))
+    return {str(folder.relative_to(root)): lasting(folder) for folder in done}

@@ -50,6 +50,9 @@ def _flags(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Hydra's own parser, of flags and overrides in any order."""
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
+    for text in arguments:  # versions of argparse say different things of it
+        if text.startswith("-") and f"-{text}" in parser._option_string_actions:
+            _refuse(f"-{text} has two dashes: {text}")
     chosen = parser.parse_intermixed_args(list(arguments))
     if sum(bool(getattr(chosen, flag)) for flag in FLAGS) > 1:
         raise UserError("only one of --run, --multirun, --cfg, --info and --shell-completion at a time")

@@ -21,7 +21,7 @@ DEEP = "[" * 300 + "]" * 300
 
 GRAMMAR = [
     ("no equals sign", "{small} method.lr", "'method.lr'.*write key=value"),
-    ("a dash less", "{small} -multirun", "argument.*ultirun"),
+    ("a dash less", "{small} -multirun", "--multirun.*ultirun"),
     ("open bracket", "{small} seeds=[0,", "seeds=.*lists as"),
     ("open brace", "{small} task.grid={a:", "task.grid.*lists as"),
     ("open quote", """{small} "method.lr='0.1" """, "method.lr='0.1.*quote"),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import QUIET, result_of
+from sweeps import lasting
 
 from bench.errors import UserError
 from bench.judge import gather
@@ -184,13 +185,6 @@ def damage(folder: Path, case: Case) -> Path:
         if case.what == "a folder":
             path.mkdir()
     return path
-
-
-def lasting(folder: Path) -> tuple[dict, bytes]:
-    result = result_of(folder)
-    return {k: v for k, v in result.items() if k not in ("measured", "checksum")}, (
-        folder / "metrics.jsonl"
-    ).read_bytes()
 
 
 def test_there_are_enough_of_each():

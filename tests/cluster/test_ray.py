@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from sweeps import checkpoints, lasting, until
+from sweeps import all_lasting, checkpoints, until
 from traced import LONG, SWEEP, at_a_time, forget, in_order, kill, lines, ran, sequential, start, traced
 
 pytestmark = pytest.mark.cluster
@@ -30,14 +30,14 @@ def test_a_killed_job_is_one_line_and_the_only_one_to_run_again(tmp_path):
     assert len({line["pid"] for line in seen}) == 12, "a process of its own for each job"
     assert {tuple(line["threads"]) for line in seen} == {("1", "1", "1")}, "before Python started"
     assert at_a_time(seen) <= 2
-    assert len(lasting(root)) == 22
+    assert len(all_lasting(root)) == 22
     forget(tmp_path)
     with start(root, env, *SWEEP, *RAY) as child:
         out, err = child.communicate(timeout=280)
     assert child.returncode == 0, err
     assert "11 of 12 jobs are there already" in out
     assert {line["job"] for line in lines(tmp_path)} == {4}
-    assert lasting(root) == sequential()
+    assert all_lasting(root) == sequential()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

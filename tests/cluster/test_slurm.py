@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import ROOT, copy_project
 from slurm_here import Slurm, slurm, why_not
-from sweeps import checkpoints, lasting, until
+from sweeps import all_lasting, checkpoints, until
 from traced import LONG, SWEEP, at_a_time, forget, in_order, kill, lines, ran, sequential, start, traced
 
 pytestmark = pytest.mark.cluster
@@ -91,7 +91,7 @@ def test_one_job_killed_and_one_node_drained(cluster, tmp_path):
     assert {tuple(line["threads"]) for line in seen} == {("1", "1", "1")}, "before Python started"
     assert len({line["pid"] for line in seen}) == 12
     assert at_a_time(seen) <= 2
-    assert len(lasting(root)) == 22
+    assert len(all_lasting(root)) == 22
     forget(tmp_path)
     cluster("scontrol", "update", "NodeName=n2", "State=RESUME")
     with start(root, env, *SWEEP, *ON) as child:
@@ -99,7 +99,7 @@ def test_one_job_killed_and_one_node_drained(cluster, tmp_path):
     assert child.returncode == 0, err
     assert "11 of 12 jobs are there already" in out
     assert {line["job"] for line in lines(tmp_path)} == {1}
-    assert lasting(root) == sequential()
+    assert all_lasting(root) == sequential()
     assert array_of(cluster) == []
 
 
@@ -130,7 +130,7 @@ def test_requeued_and_near_its_limit_a_job_goes_on_from_its_checkpoint(cluster, 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert lasting(root) == lasting(whole)
+    assert all_lasting(root) == all_lasting(whole)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -154,14 +154,14 @@ def test_a_sweep_whose_parent_dies_goes_on_and_is_not_computed_twice(cluster, tm
     with start(root, env, *few, *ON) as child:
         until(lambda: lines(tmp_path), child)
         child.kill()
-    until(lambda: len(lasting(root)) == 12)
+    until(lambda: len(all_lasting(root)) == 12)
     until(lambda: array_of(cluster) == [])
-    found = lasting(root)
+    found = all_lasting(root)
     forget(tmp_path)
     with start(root, env, *few, *ON) as child:
         _, err = child.communicate(timeout=200)
     assert (child.returncode, lines(tmp_path)) == (0, []), err
-    assert lasting(root) == found == {k: v for k, v in sequential().items() if "/signsgd-" in k}
+    assert all_lasting(root) == found == {k: v for k, v in sequential().items() if "/signsgd-" in k}
 
 
 def test_what_sbatch_refuses_is_one_line(cluster, tmp_path):

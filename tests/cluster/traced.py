@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from conftest import ROOT, clean_env
-from sweeps import lasting, until
+from sweeps import all_lasting, until
 
 RATES = "1e-4,3e-4,1e-3,3e-3,1e-2,3e-2"
 SWEEP = ["method=signsgd,sgd", f"method.lr={RATES}", "dataset=digits", "scale=smoke", "seeds=[0,1]"]
@@ -103,6 +103,6 @@ def sequential() -> dict[str, dict]:
         line = program(Path(folder), *SWEEP)
         done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
-        found = lasting(Path(folder))
+        found = all_lasting(Path(folder))
     assert len(found) == 24
     return found

@@ -8,7 +8,8 @@ import signal
 import time
 
 import pytest
-from whole_sweeps import RUNS, all_of, folders, plan, sound, sweep, under_way, undisturbed, until
+from sweeps import all_lasting
+from whole_sweeps import RUNS, folders, plan, sound, sweep, under_way, undisturbed, until
 
 
 def killed_again_and_again(root, kills: int, seed: int) -> int:
@@ -20,7 +21,7 @@ def killed_again_and_again(root, kills: int, seed: int) -> int:
             ended = child.poll()
             child.send_signal(signal.SIGKILL)
             child.wait()
-        now = all_of(root)
+        now = all_lasting(root)
         assert {name: now[name] for name in done} == done, "what was finished stays"
         assert {name: undisturbed()[name] for name in now} == now
         assert sound(root) == set(now)
@@ -36,7 +37,7 @@ def finished(root) -> None:
     """The same command again ends the sweep."""
     done = sweep(root)
     assert done.returncode == 0, done.stderr
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()
     assert set(plan(root).values()) == {"done"}
     left = [p.name for folder in folders(root) for p in folder.iterdir()]
     assert set(left) == {"result.json", "metrics.jsonl", "env.json"}, "no checkpoint, no temporary file"
@@ -67,7 +68,7 @@ def test_two_sweeps_at_once_compute_each_run_once(tmp_path):
     root = tmp_path / "results"
     with under_way(root) as one, under_way(root) as other:
         assert (one.wait(), other.wait()) == (0, 0), one.stderr + other.stderr
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()
     assert attempts(root) == [1] * RUNS
     finished(root)
 
@@ -77,11 +78,11 @@ def test_two_sweeps_at_once_compute_each_run_once(tmp_path):
 def test_of_two_sweeps_one_is_killed_and_the_other_takes_over(tmp_path, seed):
     root, rng = tmp_path / "results", random.Random(seed)
     with under_way(root) as one, under_way(root) as other:
-        until(lambda: all_of(root), one)
+        until(lambda: all_lasting(root), one)
         time.sleep(rng.uniform(0.0, 0.5))
         (one if seed % 2 else other).send_signal(signal.SIGKILL)
         codes = {one.wait(), other.wait()}
     assert codes in ({0, -9}, {0}), "the other ends; the killed one may have ended before"
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()
     assert max(attempts(root)) <= 2
     finished(root)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, clean_env
-from whole_sweeps import all_of, folders, line, sound, sweep, under_way, undisturbed, until
+from sweeps import all_lasting
+from whole_sweeps import folders, line, sound, sweep, under_way, undisturbed, until
 
 LIBRARIES = [
     Path("/usr/lib") / machine / "faketime/libfaketime.so.1" for machine in ("x86_64-linux-gnu", "aarch64-linux-gnu")
@@ -26,7 +27,7 @@ YEAR = 365 * 86400
 def interrupted(root: Path) -> None:
     """A sweep that was killed when it had results and a checkpoint."""
     with under_way(root) as child:
-        until(lambda: all_of(root) and list(root.rglob("checkpoint.pt")), child)
+        until(lambda: all_lasting(root) and list(root.rglob("checkpoint.pt")), child)
         child.send_signal(signal.SIGKILL)
         child.wait()
 
@@ -43,10 +44,10 @@ def test_file_times_decide_nothing(tmp_path):
     interrupted(root)
     moved(root, random.Random(0))
     before = sound(root)
-    assert before == set(all_of(root))
+    assert before == set(all_lasting(root))
     done = sweep(root)
     assert done.returncode == 0, done.stderr
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()
 
 
 @pytest.mark.faults
@@ -65,9 +66,9 @@ def test_file_times_decide_nothing_when_runs_are_forced_and_killed(tmp_path, see
         assert sound(root) == set(undisturbed()), "the old results stand"
     done = sweep(root)
     assert done.returncode == 0, done.stderr
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()
     assert sweep(root, "force=true").returncode == 0
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()
 
 
 def faketime() -> Path:
@@ -108,9 +109,9 @@ def test_the_clock_jumps_while_a_sweep_runs(tmp_path):
                 time.sleep(0.3)
                 child.kill()
             _, err = child.communicate()
-        assert {name: undisturbed()[name] for name in all_of(root)} == all_of(root)
+        assert {name: undisturbed()[name] for name in all_lasting(root)} == all_lasting(root)
         sound(root)
     assert child.returncode == 0, err
     done = sweep(root)
     assert done.returncode == 0, done.stderr
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()

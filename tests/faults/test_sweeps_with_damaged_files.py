@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from whole_sweeps import RUNS, all_of, folders, plan, sound, sweep, undisturbed
+from sweeps import all_lasting
+from whole_sweeps import RUNS, folders, plan, sound, sweep, undisturbed
 
 
 def truncated(path: Path, others: list[Path]) -> None:
@@ -85,7 +86,7 @@ def test_no_damaged_result_counts_and_all_are_computed_again(whole, tmp_path):
     assert sound(root) == set(undisturbed()) - set(hurt)
     done = sweep(root)
     assert done.returncode == 0, done.stderr
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()
     assert sound(root) == set(undisturbed())
     assert len(list(root.rglob("result.json.corrupt-*"))) == len(hurt), "what was damaged is kept aside"
 
@@ -106,7 +107,7 @@ def test_whatever_is_damaged_in_whatever_order(whole, tmp_path, seed):
         sound(root)
         done = sweep(root)
         assert done.returncode == 0, done.stderr
-        assert {name: run["result"] for name, run in all_of(root).items()} == {
+        assert {name: run["result"] for name, run in all_lasting(root).items()} == {
             name: run["result"] for name, run in undisturbed().items()
         }
         assert sound(root) == set(undisturbed())
@@ -125,6 +126,6 @@ def test_what_lies_beside_the_results_changes_none(whole, tmp_path, name):
     assert sound(root) <= set(undisturbed())
     done = sweep(root)
     assert done.returncode == 0, done.stderr
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()
     assert len(sound(root)) == RUNS
     assert set(plan(root).values()) == {"done"}

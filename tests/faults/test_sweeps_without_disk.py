@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from whole_sweeps import RUNS, all_of, sound, sweep, under_way, undisturbed, until
+from sweeps import all_lasting
+from whole_sweeps import RUNS, sound, sweep, under_way, undisturbed, until
 
 pytestmark = pytest.mark.faults
 
@@ -46,7 +47,7 @@ def test_a_full_disk(tmp_path, size):
         done = sweep(root)
         assert done.returncode == 1
         assert all("No space left on device" in line or "damaged" in line for line in in_a_line(done)), done.stderr
-        assert {name: undisturbed()[name] for name in all_of(root)} == all_of(root)
+        assert {name: undisturbed()[name] for name in all_lasting(root)} == all_lasting(root)
         before = sound(root)
         assert len(before) < RUNS
         again = sweep(root)
@@ -54,7 +55,7 @@ def test_a_full_disk(tmp_path, size):
         assert sound(root) >= before
         system("mount", "-o", "remount,size=64m", root)
         assert sweep(root).returncode == 0
-        assert all_of(root) == undisturbed()
+        assert all_lasting(root) == undisturbed()
         assert not [path for path in root.rglob(".*") if path.is_file()]
 
 
@@ -62,7 +63,7 @@ def test_a_folder_that_is_mounted_for_reading_alone(tmp_path):
     """Results that are there are taken, by a sweep and by the plan; what is missing is refused, and computed when the folder can be written."""
     root = tmp_path / "results"
     assert sweep(root, "method=ssvr,signsgd").returncode == 0
-    before = all_of(root)
+    before = all_lasting(root)
     with mounted(root, "--bind", str(root)):
         system("mount", "-o", "remount,ro,bind", root)
         assert sound(root) == set(before)
@@ -70,9 +71,9 @@ def test_a_folder_that_is_mounted_for_reading_alone(tmp_path):
         assert done.returncode == 2
         assert in_a_line(done)
         assert all("Read-only file system" in line for line in in_a_line(done)), done.stderr
-        assert all_of(root) == before
+        assert all_lasting(root) == before
     assert sweep(root).returncode == 0
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()
 
 
 def test_a_disk_that_is_full_before_the_sweep_begins(tmp_path):
@@ -107,7 +108,7 @@ def test_a_folder_that_becomes_immutable_under_a_sweep(tmp_path):
     root = tmp_path / "results"
     runs = root / "runs/classification"
     with under_way(root) as child:
-        until(lambda: all_of(root), child)
+        until(lambda: all_lasting(root), child)
         system("chattr", "+i", runs)
         try:
             code = child.wait()
@@ -119,4 +120,4 @@ def test_a_folder_that_becomes_immutable_under_a_sweep(tmp_path):
         finally:
             subprocess.run(["chattr", "-i", str(runs)], check=True)
     assert sweep(root).returncode == 0
-    assert all_of(root) == undisturbed()
+    assert all_lasting(root) == undisturbed()

@@ -6,7 +6,6 @@ whoever loads a frame, is a run of a sweep that nobody disturbed, bit for bit.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import forks
 import yaml
 from conftest import QUIET, clean_env
+from sweeps import all_lasting
 
 from bench import results
 from bench.judge.plan import plan as planned
@@ -44,21 +44,8 @@ def under_way(root: Path, *more: str) -> forks.Process:
     return forks.Process(line(root, *more), clean_env())
 
 
-def lasting(folder: Path) -> dict:
-    """Result and curve without what a clock measured."""
-    result = json.loads((folder / "result.json").read_text())
-    result.pop("measured"), result.pop("checksum")
-    return {"result": result, "curve": (folder / "metrics.jsonl").read_bytes()}
-
-
 def folders(root: Path) -> list[Path]:
     return sorted((root / "runs").glob("*/*/seed*"))
-
-
-def all_of(root: Path) -> dict[str, dict]:
-    """`lasting` of each run that has a result, by folder."""
-    done = [folder for folder in folders(root) if (folder / "result.json").exists()]
-    return {str(folder.relative_to(root)): lasting(folder) for folder in done}
 
 
 @cache
@@ -67,7 +54,7 @@ def undisturbed() -> dict[str, dict]:
     with tempfile.TemporaryDirectory() as folder:
         done = sweep(Path(folder))
         assert done.returncode == 0, done.stderr
-        found = all_of(Path(folder))
+        found = all_lasting(Path(folder))
     assert len(found) == RUNS
     return found
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import CRASH, ROOT, clean_env, job_of, result_of
 from ranks import environments, ranks
+from sweeps import lasting
 from torch import nn
 
 from bench.errors import UserError
@@ -33,13 +34,6 @@ RUN += ["hardware=ddp", "hardware.device=cpu", "hardware.threads=1", "tracker=no
 def folder_of(results: Path) -> Path:
     (folder,) = (results / "runs").glob("*/*/seed0")
     return folder
-
-
-def lasting(folder: Path) -> tuple[dict, bytes]:
-    """result.json and the curve without what is measured by a clock."""
-    result = result_of(folder)
-    result.pop("measured"), result.pop("checksum")
-    return result, (folder / "metrics.jsonl").read_bytes()
 
 
 def ended(processes: list[forks.Process]) -> list[int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import forks
 import pytest
 from conftest import QUIET, clean_env, crashing_program, edit_result, result_of
+from sweeps import lasting
 
 from bench.run.curve import MetricsFile, read_metrics
 from bench.run.locks import held
@@ -74,13 +75,6 @@ class Started(forks.Process):
         deadline = time.monotonic() + 60
         while self.running() and not condition() and time.monotonic() < deadline:
             time.sleep(0.005)
-
-
-def lasting(folder: Path) -> dict:
-    """result.json and the curve without what is measured by a clock."""
-    result = result_of(folder)
-    result.pop("measured"), result.pop("checksum")
-    return {"result": result, "curve": (folder / "metrics.jsonl").read_bytes()}
 
 
 def folders(results: Path) -> list[Path]:

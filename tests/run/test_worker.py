@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import QUIET, ROOT, clean_env, seed_folders
-from sweeps import checkpoints, lasting, until
+from sweeps import all_lasting, checkpoints, until
 
 from bench.run import multirun
 from bench.run.multirun import at_a_time, cores, cores_each, threads_each
@@ -91,14 +91,14 @@ def test_a_killed_job_takes_no_other_with_it_and_results_are_those_of_one_proces
     assert err.strip().endswith(": killed by signal 9")
     assert "2 at a time" in out
     assert not alive(second)
-    killed = 8 - len(lasting(root))
+    killed = 8 - len(all_lasting(root))
     assert killed in (1, 2), "a job has two seeds"
     with start(root, *SWEEP, "task.epochs=30") as child:
         out, err = child.communicate(timeout=200)
     assert child.returncode == 0, err
     assert "3 of 4 jobs are there already" in out
     assert program(*SWEEP, "task.epochs=30").returncode == 0
-    assert lasting(root) == lasting(tmp_path / "results")
+    assert all_lasting(root) == all_lasting(tmp_path / "results")
     assert len(seed_folders(tmp_path)) == 8
 
 
@@ -155,7 +155,7 @@ def test_each_way_in_which_a_job_ends_is_told_and_the_next_job_runs(tmp_path):
     for number, told in enumerate(["term: exit code 143", "raise: seed 0: RuntimeError: planted", "exit: ended"]):
         assert f"job {number + 1} of 4: ends on digits, how {told}" in err
     assert "job 4 of 4" not in err
-    assert len(lasting(tmp_path / "results")) == 1
+    assert len(all_lasting(tmp_path / "results")) == 1
     assert "Traceback" not in out, "nobody has set HYDRA_FULL_ERROR"
 
 
@@ -163,7 +163,7 @@ def test_streams_that_are_closed_take_no_pipe_of_a_worker(tmp_path):
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
     sweep = line(tmp_path, "-m", "method=signsgd,sgd", "dataset=digits", "scale=smoke")
     assert subprocess.run([*closed, *sweep], env=clean_env(), timeout=200, check=False).returncode == 0
-    assert len(lasting(tmp_path)) == 2
+    assert len(all_lasting(tmp_path)) == 2
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file that is always full")

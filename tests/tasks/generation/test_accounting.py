@@ -111,12 +111,8 @@ def test_a_budget_of_0_is_refused():
 
 
 @pytest.mark.parametrize("accountant", ["prv", "pld", "rdp"])
-def test_an_epsilon_is_never_negative(accountant):
+def test_an_epsilon_is_never_negative_and_a_large_delta_is_calibrated_for(accountant):
     """Accountants state negative ones where delta alone covers all that is lost."""
     assert epsilon(0.1, 10.0, 1, 0.5, accountant) == 0
-
-
-@pytest.mark.parametrize("accountant", ["prv", "rdp"])
-def test_a_large_delta_is_calibrated_for(accountant):
     sigma = noise_multiplier(1.0, 0.16, 4, 0.3, accountant)
     assert 0.99 < epsilon(0.16, sigma, 4, 0.3, accountant) <= 1
