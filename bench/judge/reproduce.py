@@ -5,23 +5,26 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import math
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
 from bench.judge.plan import Planned
+from bench.judge.started import prepare, start, stop
+from bench.run.config import code_names
 from bench.run.paths import ROOT
 
 GRACE = 60.0  # seconds that a stopped experiment's processes get to write their checkpoints
-POLL = 0.05  # seconds between looks at the experiments under way
 
 
 @dataclass
@@ -33,7 +36,7 @@ class Experiments:
     further: Mapping[str, Sequence[str]] = field(default_factory=dict)
     stopped: int | None = None
     failures: dict[str, int] = field(default_factory=dict)
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, BaseProcess] = field(default_factory=dict)
 
     def __enter__(self) -> Experiments:
         self._before = {n: signal.signal(n, self._stop) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -47,30 +50,23 @@ class Experiments:
         self.stopped = number
         for child in list(self.running.values()):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, number)
+                stop(child.pid, number)
 
     def start(self, experiment: str) -> None:
         """One more experiment."""
-        command = [
-            sys.executable,
-            str(ROOT / "run.py"),
-            f"experiment={experiment}",
-            f"scale={self.scale}",
-            "force=stale",
-        ]
-        command += [*self.further.get(experiment, ()), *self.arguments]
-        self.running[experiment] = subprocess.Popen(command, start_new_session=True)
+        line = [str(ROOT / "run.py"), f"experiment={experiment}", f"scale={self.scale}", "force=stale"]
+        self.running[experiment] = start([*line, *self.further.get(experiment, ()), *self.arguments])
 
     def wait(self) -> None:
         """Until one of those under way has ended; what it ends with is kept in `failures` unless that is 0."""
-        while not (ended := [name for name, child in self.running.items() if child.poll() is not None]):
-            time.sleep(POLL)
-        for name in ended:
+        ended = connection.wait([child.sentinel for child in self.running.values()])
+        for name in [name for name, child in self.running.items() if child.sentinel in ended]:
             child = self.running.pop(name)
+            child.join()
             if self.stopped is not None:
                 _wait_for_group(child.pid)
-            elif child.returncode != 0:
-                self.failures[name] = child.returncode
+            elif child.exitcode:
+                self.failures[name] = child.exitcode
 
 
 @dataclass
@@ -78,7 +74,7 @@ class Sparingly:
     """Does `work` when it is called, unless more than `share` of the time would go into it; then it is `late`."""
 
     work: Callable[[], Any]
-    share: float = 0.05
+    share: float = 0.02
     late: bool = False
     _next: float = -math.inf
 
@@ -140,7 +136,9 @@ def reproduce(
     Args:
         further: arguments of single experiments, before `arguments`.
     """
-    todo = Counter(run.experiment for run in planned if run.to_do)
+    to_do = [run for run in planned if run.to_do]
+    todo = Counter(run.experiment for run in to_do)
+    prepare(itertools.chain.from_iterable({code_names(run.job.parts) for run in to_do}))
     waiting = list(enumerate(todo.items(), 1))
     with Experiments(arguments, scale, further or {}) as experiments:
         while experiments.running or (waiting and experiments.stopped is None):

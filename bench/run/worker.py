@@ -151,7 +151,7 @@ def serve(pipe: Any, said: str, environment: dict[str, str]) -> None:
     while (command := commands.get()) is not None:
         os.ftruncate(printed, 0)
         kept.lost = ""
-        code = _run(*command)
+        code = run_line(*command)
         sys.stdout.flush()
         with contextlib.suppress(OSError):  # nobody listens any more
             pipe.send((code, kept.lost))
@@ -167,7 +167,7 @@ def _receive(pipe: Any, commands: SimpleQueue[Any]) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _run(line: Sequence[str], environment: dict[str, str], folder: str) -> int:
+def run_line(line: Sequence[str], environment: dict[str, str], folder: str) -> int:
     """`python <line>` in this process; its exit code."""
     os.environ.update(environment)
     os.chdir(folder)

@@ -1,0 +1,83 @@
+"""Command lines of run.py in processes that start at once: a server of this program has imported the libraries, and forks for each of them.
+
+It keeps no code of ours: an experiment runs the code that lies on disk when it starts, as its result's code hash says.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+
+from bench.run.codehash import files_of
+from bench.run.paths import ROOT
+from bench.run.worker import run_line
+
+LIBRARIES = (
+    "torch",
+    "torch._dynamo",  # what the first optimizer imports
+    "scipy.stats",
+    "pandas",
+    "sklearn.datasets",
+    "antlr4",
+    "pydantic",
+    "rich.table",
+    "hydra._internal.hydra",
+    "hydra._internal.utils",
+)
+EXTRA = "bench.judge.extra"  # imports those of the extra `dp`
+SYSTEM = "forkserver" if sys.platform == "linux" else "spawn"
+
+
+def prepare(names: Iterable[str]) -> None:
+    """Before the first start: what code these names ("package.module.Name") reach, so that its libraries are there.
+
+    The modules of the extra `dp` take seconds each, and are imported where bench/libraries.py is reached.
+    """
+    reached = files_of({name.rpartition(".")[0] for name in names})
+    if SYSTEM == "forkserver":
+        get_context(SYSTEM).set_forkserver_preload(
+            [*LIBRARIES, *([EXTRA] if ROOT / "bench/libraries.py" in reached else [])]
+        )
+
+
+def start(line: Sequence[str]) -> BaseProcess:
+    """`python <line>` under way, in this folder, as the first process of a group of its own; what it prints goes where ours goes."""
+    process = get_context(SYSTEM).Process(target=_run, args=(list(line),))
+    with _no_main():
+        process.start()
+    return process
+
+
+def stop(first: int, number: int) -> None:
+    """Send a signal to the processes of the group whose first is `first`, which may not have made it yet. Raises ProcessLookupError: it has ended."""
+    try:
+        os.killpg(first, number)
+    except ProcessLookupError:
+        os.kill(first, number)
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Children of multiprocessing run their parent's program first, which these have no use for."""
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
+
+
+def _run(line: list[str]) -> None:
+    """In the child; it ends as an interpreter does."""
+    os.setsid()
+    code = run_line(line, {}, os.getcwd())
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.exit(code)
