@@ -216,9 +216,11 @@ def register(
         A sentence for each line.
 
     Raises:
-        UserError: an experiment has no claim.
+        UserError: an experiment has no claim, or so few seeds that they decide nothing; no line is appended.
     """
-    path, said = path or registry.REGISTRY, []
+    path, names, said = path or registry.REGISTRY, list(names), []
+    if write:
+        register(papers, jobs, names, path, write=False)  # a line that is there counts as an attempt for ever
     for name in names:
         claims = [claim for paper in papers.values() for _, claim, _ in paper.judged() if claim.experiment == name]
         if not claims:
