@@ -72,7 +72,7 @@ def refresh(root: Path, name: str, paper: Paper, planned: Iterable[Planned], rep
     old = read_archive(path, report)
     covered = {f"{run.experiment}@{run.scale}" for run in planned}
     wanted = {experiment: readers(paper, experiment) for experiment in options("experiment")}
-    gathered = Gathered(root, name, json.dumps(paper.model_dump(mode="json")))
+    gathered = Gathered(root, name, json.dumps(paper.model_dump()))
     fresh = {(r.key, r.seed): r for r in collect(planned, old, wanted, gathered, report)}
     records = []
     for record in old:

@@ -149,11 +149,11 @@ def _check_parallel(config: DictConfig) -> None:
     Raises:
         UserError: a number of jobs that another launcher would not read.
     """
-    launcher, name = config.hydra.launcher, config.hydra.runtime.choices["hydra/launcher"]
+    launcher = config.hydra.launcher
     if config.parallel not in (None, 1) and str(launcher.get("parallel")) != str(config.parallel):
         own = next((key for key in ("parallel", "n_jobs", "array_parallelism") if key in launcher), None)
         instead = f"hydra.launcher.{own} says how many at a time there" if own else "it runs one job after another"
-        raise UserError(f"parallel = {config.parallel}: not of hydra/launcher={name}; {instead}")
+        raise UserError(f"parallel = {config.parallel}: not of {launcher_named(config)}; {instead}")
 
 
 def _refuse(error: Exception) -> NoReturn:

@@ -227,5 +227,5 @@ def test_another_launcher_does_not_pass_it_over(program, launcher, instead):
         pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     done = program(*SWEEP, "parallel=2", launcher, quiet=False)
     assert (done.returncode, done.stdout) == (2, "")
-    name = "slurm" if "slurm" in launcher else launcher.partition("=")[2]
-    assert done.stderr == f"error: parallel = 2: not of hydra/launcher={name}; {instead}\n"
+    key, _, name = launcher.partition("=")
+    assert done.stderr == f"error: parallel = 2: not of {key} = '{name}'; {instead}\n"
