@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 from bench.judge.plan import Planned
-from bench.judge.started import prepare, start, stop
+from bench.judge.started import group_of, prepare, start, stop
 from bench.run.config import code_names
 from bench.run.paths import ROOT
 
@@ -50,7 +50,7 @@ class Experiments:
         self.stopped = number
         for child in list(self.running.values()):
             with contextlib.suppress(ProcessLookupError):
-                stop(child.pid, number)
+                stop(child, number)
 
     def start(self, experiment: str) -> None:
         """One more experiment."""
@@ -64,7 +64,7 @@ class Experiments:
             child = self.running.pop(name)
             child.join()
             if self.stopped is not None:
-                _wait_for_group(child.pid)
+                _wait_for_group(group_of(child))
             elif child.exitcode:
                 self.failures[name] = child.exitcode
 

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 
@@ -32,7 +32,7 @@ LIBRARIES = (
     "hydra._internal.utils",
 )
 EXTRA = "bench.judge.extra"  # imports those of the extra `dp`
-SYSTEM = "forkserver" if sys.platform == "linux" else "spawn"
+CONTEXT = ForkServerContext() if sys.platform == "linux" else SpawnContext()
 
 
 def prepare(names: Iterable[str]) -> None:
@@ -41,26 +41,30 @@ def prepare(names: Iterable[str]) -> None:
     The modules of the extra `dp` take seconds each, and are imported where bench/libraries.py is reached.
     """
     reached = files_of({name.rpartition(".")[0] for name in names})
-    if SYSTEM == "forkserver":
-        get_context(SYSTEM).set_forkserver_preload(
-            [*LIBRARIES, *([EXTRA] if ROOT / "bench/libraries.py" in reached else [])]
-        )
+    if sys.platform == "linux":
+        CONTEXT.set_forkserver_preload([*LIBRARIES, *([EXTRA] if ROOT / "bench/libraries.py" in reached else [])])
 
 
 def start(line: Sequence[str]) -> BaseProcess:
     """`python <line>` under way, in this folder, as the first process of a group of its own; what it prints goes where ours goes."""
-    process = get_context(SYSTEM).Process(target=_run, args=(list(line),))
+    process = CONTEXT.Process(target=_run, args=(list(line),))
     with _no_main():
         process.start()
     return process
 
 
-def stop(first: int, number: int) -> None:
-    """Send a signal to the processes of the group whose first is `first`, which may not have made it yet. Raises ProcessLookupError: it has ended."""
+def group_of(process: BaseProcess) -> int:
+    """The number of a started process's group."""
+    assert process.pid is not None
+    return process.pid
+
+
+def stop(process: BaseProcess, number: int) -> None:
+    """Send a signal to it and its group, which it may not have made yet. Raises ProcessLookupError: it has ended."""
     try:
-        os.killpg(first, number)
+        os.killpg(group_of(process), number)
     except ProcessLookupError:
-        os.kill(first, number)
+        os.kill(group_of(process), number)
 
 
 @contextlib.contextmanager

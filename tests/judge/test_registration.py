@@ -205,9 +205,9 @@ def test_what_an_attempt_has_too_few_seeds_for_is_not_registered(path):
     """Six seeds decide at the first attempt; 2^-6 is above the level of the second."""
     register({"ssvr": Paper(gap=claim(**BETTER))}, jobs_of(count=6), [NAME], path)
     before = path.read_bytes()
+    other = claim(**BETTER).model_copy(update={"experiment": "ssvr/rate_stochastic"})
+    paper = Paper(gap=claim(**BETTER | {"factor": 0.9}), other=other)
     with pytest.raises(UserError, match=r"at attempt 2: 6 seeds cannot decide 1 part at the 1.67 % level; at least 7"):
-        other = claim(**BETTER).model_copy(update={"experiment": "ssvr/rate_stochastic"})
-        paper = Paper(gap=claim(**BETTER | {"factor": 0.9}), other=other)
         register({"ssvr": paper}, jobs_of(count=6), ["ssvr/rate_stochastic", NAME], path)
     assert path.read_bytes() == before, "nor is what it has enough for, before it"
 
