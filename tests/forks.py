@@ -31,17 +31,6 @@ from laws import keep_laws
 
 ROOT = Path(__file__).resolve().parent.parent
 POLL = 0.005  # seconds between looks at what is under way
-LIBRARIES = (
-    "torch",
-    "torch._dynamo",  # what the first optimizer imports
-    "scipy.stats",
-    "pandas",
-    "sklearn.datasets",
-    "antlr4",
-    "hydra._internal.hydra",
-    "hydra._internal.utils",
-    "hydra.core.plugins",
-)
 DRAWING = ("jinja2", "matplotlib.pyplot", "rich.console", "rich.table", "tabulate")
 EXTRA = ("diffusers", "peft", "opacus_accountants", "dp_accounting")  # of bench.libraries, seconds each
 OWN = (
@@ -123,14 +112,16 @@ def python(command: list[str | Path], env: dict[str, str], cwd: Path = ROOT) -> 
 @cache
 def _server(own: bool) -> subprocess.Popen[str]:
     """This process's server, for run.py of this checkout or for any program; it ends when its stdin does."""
-    command = [sys.executable, __file__, *(("own",) if own else ())]
+    from bench.judge.started import LIBRARIES  # in the server there is to be no code of this checkout
+
+    command = [sys.executable, __file__, "own" if own else "any", *LIBRARIES]
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _serve(own: bool) -> None:
+def _serve(own: bool, libraries: list[str]) -> None:
     if own:
         sys.path[0] = str(ROOT)
-    for name in (*LIBRARIES, *(OWN if own else DRAWING)):
+    for name in (*libraries, *(OWN if own else DRAWING)):
         __import__(name)
     if own:  # another checkout has plugins of its own
         sys.modules["hydra.core.plugins"].Plugins.instance()  # looks through the folders of plugins
@@ -246,4 +237,4 @@ def _run_program(program: str) -> int:
 
 
 if __name__ == "__main__":
-    _serve(own="own" in sys.argv)
+    _serve(own=sys.argv[1] == "own", libraries=sys.argv[2:])

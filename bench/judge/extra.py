@@ -12,6 +12,7 @@ for library in (libraries.diffusers, libraries.peft, libraries.opacus_accountant
     with contextlib.suppress(UserError):  # it is not installed, which the run that needs it says
         library()
 for name in [name for name in sys.modules if name.startswith("bench.") and not __name__.startswith(name)]:
-    package, _, leaf = sys.modules.pop(name).__name__.rpartition(".")
+    del sys.modules[name]
+    package, _, leaf = name.rpartition(".")
     if package in sys.modules:  # a package still has its modules as attributes
         vars(sys.modules[package]).pop(leaf, None)

@@ -30,6 +30,7 @@ LIBRARIES = (
     "rich.table",
     "hydra._internal.hydra",
     "hydra._internal.utils",
+    "hydra.core.plugins",
 )
 EXTRA = "bench.judge.extra"  # imports those of the extra `dp`
 CONTEXT = ForkServerContext() if sys.platform == "linux" else SpawnContext()
@@ -40,8 +41,8 @@ def prepare(names: Iterable[str]) -> None:
 
     The modules of the extra `dp` take seconds each, and are imported where bench/libraries.py is reached.
     """
-    reached = files_of({name.rpartition(".")[0] for name in names})
     if sys.platform == "linux":
+        reached = files_of({name.rpartition(".")[0] for name in names})
         CONTEXT.set_forkserver_preload([*LIBRARIES, *([EXTRA] if ROOT / "bench/libraries.py" in reached else [])])
 
 
