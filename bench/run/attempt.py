@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.run import datafiles
+from bench.run import datafiles, libthreads
 from bench.run.curve import rows_of
 from bench.run.environment import environment, in_words
 from bench.run.hardware import Device, open_device
@@ -47,6 +47,7 @@ def compute(
         Stopped: after a checkpoint.
         WorkerLost: another process is gone.
     """
+    libthreads.limit(job.settings.hardware.threads)
     place = Place(open_device(job.settings.hardware))
     if processes is not None:
         from bench.run.ddp_session import shared

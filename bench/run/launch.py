@@ -19,6 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from bench.errors import UserError
+from bench.run import libthreads
 from bench.run.crash import FULL
 from bench.run.job import Job
 from bench.run.multirun import JOB, Place, is_over, places
@@ -27,13 +28,6 @@ from bench.run.progress import say
 from bench.run.runner import RunsFailed
 from bench.run.stopping import Stopped
 
-THREADS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 HANDED_ON = ("CLAIMBENCH_", "WANDB_", "PYTHONPATH", "NO_COLOR", "COLUMNS")
 OWN = (
     "hydra/launcher",
@@ -162,7 +156,7 @@ def environment(number: int, cpus: int) -> dict[str, str]:
     where the person asked for them: HYDRA_FULL_ERROR is set in every process of ours."""
     ours = {name: value for name, value in os.environ.items() if name.startswith(HANDED_ON)}
     asked = {"HYDRA_FULL_ERROR": os.environ.get(FULL, "0")}
-    return ours | asked | dict.fromkeys(THREADS, str(cpus)) | {JOB: str(number)}
+    return ours | asked | dict.fromkeys(libthreads.VARIABLES, str(cpus)) | {JOB: str(number)}
 
 
 def _failure(job: Job, place: Place, ended: Ended) -> str:
