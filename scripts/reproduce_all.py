@@ -2,7 +2,7 @@
 
 What is done is skipped, so it may be stopped with Ctrl-C and started again. `--dry-run` (`make plan`) says what is done, what is missing
 and what the rest will cost. Exit codes: 0; 1 a run crashed, or with --strict a claim that the last commit's results call reproduced no
-longer is; 2 bad input; 130 and 143 stopped.
+longer is; 2 bad input; 130 and 143 stopped. An experiment whose data are not there is left out, and named.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.console import Console
 from bench.errors import UserError, allowed_list, nearest
 from bench.judge.archive import read_all
 from bench.judge.cost import elsewhere, limits, longest_first
-from bench.judge.embedded import embedded
+from bench.judge.embedded import embedded, lacking
 from bench.judge.papers import check_decidable, choose, idle, load_papers
 from bench.judge.plan import experiments, jobs, plan, results_root
 from bench.judge.reproduce import Sparingly, committed_verdicts, regressions, reproduce
@@ -141,7 +141,13 @@ def main() -> int:
     if done.stopped is not None:
         print("stopped; run the same command again to go on", file=sys.stderr)
         return 128 + done.stopped
-    for name, code in done.failures.items():
+    left_out = {
+        name: why for name, code in done.failures.items() if code == 2 and (why := lacking(name, scale, overrides))
+    }
+    for name, why in left_out.items():
+        print(f"left out: {name}; {why}", file=sys.stderr)
+    failures = {name: code for name, code in done.failures.items() if name not in left_out}
+    for name, code in failures.items():
         print(
             f"failed: {name} (exit code {code}); {shlex.join(['python', 'run.py', f'experiment={name}', *alone])} says more",
             file=sys.stderr,
@@ -149,7 +155,7 @@ def main() -> int:
     lost = regressions(committed_verdicts(papers), rows) if args.strict else []
     for line in lost:
         print(f"strict: {line}", file=sys.stderr)
-    return 1 if done.failures or lost else 0
+    return 1 if failures or lost else 0
 
 
 if __name__ == "__main__":

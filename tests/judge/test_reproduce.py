@@ -146,6 +146,15 @@ def test_a_crash_stops_no_other_experiment(project):
     assert re.search(r"[1-9] crashed", (project / "results/verdicts/ssvr.csv").read_text())
 
 
+def test_an_experiment_whose_data_are_not_there_is_left_out(project):
+    edit(project / "conf/experiment/ssvr/digits.yaml", "override /dataset: digits", "override /dataset: tiny_imagenet")
+    done = script(project, "reproduce_all", *ALL, f"data_root={project / 'nothing'}")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith(("left out: ", "failed: "))]
+    assert line.startswith("left out: ssvr/digits; data set 'tiny_imagenet' not found")
+    assert verdicts(project) == {"exact-gradients": "reproduced", "beta-one": "reproduced"}
+
+
 @pytest.mark.parametrize(
     "launcher",
     [
