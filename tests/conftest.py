@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import compileall
+import gc
 import itertools
 import json
 import os
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from bench.run.job import Job
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # idle threads of linear algebra spin, and the other worker has the other core
+sys.dont_write_bytecode = False  # else each of many interpreters compiles the project again, and each worker the tests
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))  # a user's data sets, where they are
 QUIET = ["tracker=none", "hardware=cpu", "hardware.threads=1"]
 
@@ -235,6 +241,13 @@ LONG = ("judge/test_selftest.py", "judge/test_reproduce.py", "report/test_report
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="leave out what tests/slow.txt lists")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Thousands of collected tests and the libraries stay: cyclic garbage is looked for among what comes later, and less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

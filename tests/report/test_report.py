@@ -56,13 +56,21 @@ def test_the_committed_report_is_current_and_rebuilt_byte_for_byte_from_the_arch
     assert [name for name in differ if not name.startswith("manifests/")] == [], "manifests tell versions of libraries"
 
 
+def bring(root: Path, paper: str) -> None:
+    """A paper's archive and committed report, which the test above finds to be what is made of it; the index follows by `report`."""
+    manifest = json.loads((RESULTS / f"manifests/{paper}.json").read_text())
+    more = (f"archive/{paper}.jsonl.xz", f"selftest/{paper}.csv", f"manifests/{paper}.json")
+    for name in (*more, *manifest["files"]):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(RESULTS / name, root / name)
+    assert report("--from-archive", f"results_root={root}").returncode == 0
+
+
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory) -> Path:
     """A folder with the archive and report of one paper."""
     root = tmp_path_factory.mktemp("reported")
-    (root / "archive").mkdir()
-    shutil.copy(RESULTS / "archive/doublysgd.jsonl.xz", root / "archive")
-    assert report("--from-archive", f"results_root={root}").returncode == 0
+    bring(root, "doublysgd")
     return root
 
 
@@ -118,8 +126,7 @@ def test_branches_that_ran_different_papers_merge(small):
 
     def commit(branch: str, paper: str) -> None:
         run_git("checkout", "-q", "-B", branch, "base")
-        shutil.copy(RESULTS / f"archive/{paper}.jsonl.xz", small / "archive")
-        assert report("--from-archive", f"results_root={small}").returncode == 0
+        bring(small, paper)
         run_git("add", "-A")
         run_git("commit", "-qm", paper)
 

@@ -106,7 +106,7 @@ def test_a_crashed_run_is_marked_failed(tmp_path):
 
 
 def test_a_resumed_run_holds_the_whole_curve(tmp_path):
-    epochs = 150
+    epochs = 60
     long = [*RUN, f"task.epochs={epochs}", f"results_root={tmp_path / 'results'}", "checkpoint_every=0.1"]
     with forks.Process(long, clean_env()) as first:
         while first.poll() is None and not any(f.stat().st_size for f in tmp_path.rglob("metrics.jsonl")):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forks
 import pytest
 from conftest import QUIET, ROOT, clean_env, seed_folders
 from sweeps import all_lasting, checkpoints, until
@@ -22,6 +23,12 @@ SWEEP = ["-m", "method=signsgd,sgd", "method.lr=1e-3,1e-2", "dataset=digits", "s
 LONG = [*SWEEP, "task.epochs=40000", "checkpoint_every=1000"]
 POSIX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to find the processes")
 
+# A group of its own, and PYTHONPATH as an interpreter reads it.
+OWN = """
+import os, sys
+os.setsid()
+sys.path[1:1] = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+"""
 
 ENDS = '''import os, signal
 from methods.sign.signsgd import SignSGD
@@ -53,10 +60,10 @@ def line(root: Path, *arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "run.py"), *arguments, "parallel=2", f"results_root={root}", *QUIET]
 
 
-def start(root: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
-    """It leads a group of its own as a terminal's program does."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(line(root, *arguments), env=clean_env() | env, text=True, start_new_session=True, **pipes)
+def start(root: Path, *arguments: str, **env: str) -> forks.Process:
+    """It leads a group of its own as a terminal's program does. The processes of its jobs are new interpreters."""
+    own = [*arguments, "parallel=2", f"results_root={root}", *QUIET]
+    return forks.Process(own, clean_env() | env, prelude=OWN)
 
 
 def workers(parent: int) -> list[int]:
@@ -85,8 +92,8 @@ def test_a_killed_job_takes_no_other_with_it_and_results_are_those_of_one_proces
         first, second = workers(child.pid)
         until(lambda: list(root.glob("runs/*/*/seed*")))
         os.kill(first, signal.SIGKILL)
-        out, err = child.communicate(timeout=200)
-    assert child.returncode == 1, err
+        code, out, err = child.wait(), child.stdout, child.stderr
+    assert code == 1, err
     assert err.count("failed: job ") == 1
     assert err.strip().endswith(": killed by signal 9")
     assert "2 at a time" in out
@@ -94,8 +101,8 @@ def test_a_killed_job_takes_no_other_with_it_and_results_are_those_of_one_proces
     killed = 8 - len(all_lasting(root))
     assert killed in (1, 2), "a job has two seeds"
     with start(root, *SWEEP, "task.epochs=30") as child:
-        out, err = child.communicate(timeout=200)
-    assert child.returncode == 0, err
+        code, out, err = child.wait(), child.stdout, child.stderr
+    assert code == 0, err
     assert "3 of 4 jobs are there already" in out
     assert program(*SWEEP, "task.epochs=30").returncode == 0
     assert all_lasting(root) == all_lasting(tmp_path / "results")
@@ -115,9 +122,9 @@ def test_a_stopped_sweep_leaves_checkpoints_and_no_process(tmp_path, number, cod
     with start(tmp_path, *LONG) as child:
         until(lambda: sum(path.stat().st_size > 0 for path in tmp_path.glob("runs/*/*/seed*/metrics.jsonl")) >= 2)
         own = workers(child.pid)
-        (child.kill if number == signal.SIGKILL else lambda: os.killpg(child.pid, number))()
-        _, err = child.communicate(timeout=120)
-    assert child.returncode == code, err
+        (os.kill if number == signal.SIGKILL else os.killpg)(child.pid, number)
+        ended, err = child.wait(), child.stderr
+    assert ended == code, err
     if number != signal.SIGKILL:
         assert "stopped; run the same command again to go on" in err
         assert "Traceback" not in err
@@ -134,11 +141,10 @@ def test_a_second_stop_ends_a_job_that_does_not_answer(tmp_path):
         until(lambda: len(list(tmp_path.glob("runs/*/*/seed*/metrics.jsonl"))) >= 2)
         own = workers(child.pid)
         os.kill(own[0], signal.SIGSTOP)
-        child.terminate()
+        child.send_signal(signal.SIGTERM)
         until(lambda: not alive(own[1]))
-        child.terminate()
-        child.communicate(timeout=60)
-    assert child.returncode == 143
+        child.send_signal(signal.SIGTERM)
+        assert child.wait() == 143
     assert not alive(own[0])
 
 
@@ -150,8 +156,8 @@ def test_each_way_in_which_a_job_ends_is_told_and_the_next_job_runs(tmp_path):
     (own / "method/ends.yaml").write_text(content)
     sweep = ["-m", "--config-dir", str(own), "method=ends", "method.how=term,raise,exit,well", "extensions=[ends]"]
     with start(tmp_path / "results", *sweep, "dataset=digits", "scale=smoke", PYTHONPATH=str(own)) as child:
-        out, err = child.communicate(timeout=200)
-    assert child.returncode == 1
+        code, out, err = child.wait(), child.stdout, child.stderr
+    assert code == 1
     for number, told in enumerate(["term: exit code 143", "raise: seed 0: RuntimeError: planted", "exit: ended"]):
         assert f"job {number + 1} of 4: ends on digits, how {told}" in err
     assert "job 4 of 4" not in err
