@@ -37,7 +37,7 @@ run: setup  ## SSVR on the digits, or ARGS="method=... dataset=..."
 test: setup  ## all tests but those of the next two
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
-test-fast: setup  ## the two thirds of the tests that take a twentieth of the time
+test-fast: setup  ## three fifths of the tests, in a thirtieth of the time
 	$(PY) -m pytest -n 2 --dist worksteal --fast $(ARGS)
 
 test-cluster: setup  ## sweeps on a Ray and a SLURM of this machine; minutes

@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 LIST = Path(__file__).with_name("slow.txt")
-SECONDS = 0.15  # of a test, or of the set-up and the test together
+SECONDS = 0.1  # of a test, or of the set-up and the test together
 
 
 def measured(path: str) -> list[str]:
