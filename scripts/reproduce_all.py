@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -82,6 +83,19 @@ def check(args: argparse.Namespace) -> None:
         raise UserError(f"--jobs {args.jobs}: at least 1")
 
 
+def tell(failures: Mapping[str, int], scale: str, overrides: Sequence[str], alone: Sequence[str]) -> bool:
+    """Name what ended with another code than 0, experiments whose data are not there apart; did one fail?"""
+    failed = False
+    for name, code in failures.items():
+        if code == 2 and (why := lacking(name, scale, overrides)):
+            print(f"left out: {name}; {why}", file=sys.stderr)
+        else:
+            failed = True
+            command = shlex.join(["python", "run.py", f"experiment={name}", *alone])
+            print(f"failed: {name} (exit code {code}); {command} says more", file=sys.stderr)
+    return failed
+
+
 @one_line
 def main() -> int:
     """The program; returns its exit code."""
@@ -141,21 +155,11 @@ def main() -> int:
     if done.stopped is not None:
         print("stopped; run the same command again to go on", file=sys.stderr)
         return 128 + done.stopped
-    left_out = {
-        name: why for name, code in done.failures.items() if code == 2 and (why := lacking(name, scale, overrides))
-    }
-    for name, why in left_out.items():
-        print(f"left out: {name}; {why}", file=sys.stderr)
-    failures = {name: code for name, code in done.failures.items() if name not in left_out}
-    for name, code in failures.items():
-        print(
-            f"failed: {name} (exit code {code}); {shlex.join(['python', 'run.py', f'experiment={name}', *alone])} says more",
-            file=sys.stderr,
-        )
+    failed = tell(done.failures, scale, overrides, alone)
     lost = regressions(committed_verdicts(papers), rows) if args.strict else []
     for line in lost:
         print(f"strict: {line}", file=sys.stderr)
-    return 1 if failures or lost else 0
+    return 1 if failed or lost else 0
 
 
 if __name__ == "__main__":

@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from bench.run.job import Job
 
 ROOT = Path(__file__).resolve().parent.parent
-os.environ.setdefault(
-    "OPENBLAS_NUM_THREADS", "1"
-)  # idle threads of linear algebra spin, and the other worker has the other core
+# Idle threads of linear algebra spin, and the other worker has the other core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.dont_write_bytecode = False  # else each of many interpreters compiles the project again, and each worker the tests
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 DATA = Path(os.environ.get("CLAIMBENCH_DATA", ROOT / "data"))  # a user's data sets, where they are

@@ -150,7 +150,7 @@ def _serve(own: bool, libraries: list[str]) -> None:
 
 
 def _warm() -> None:
-    """What every run.py does first, once: the parsers' tables, the files of conf/ and of the code, the speed of this machine; libraries of private tuning."""
+    """What every run.py does first, once: the parsers' tables, the files of conf/, the speed of this machine; and the libraries of private tuning."""
     modules = sys.modules
     for name in EXTRA:
         getattr(modules["bench.libraries"], name)()
@@ -158,7 +158,6 @@ def _warm() -> None:
     keep_laws()
     modules["bench.run.compose"].compose("scale=smoke")
     _read_configs()
-    _read_code()
     modules["bench.run.speed"].speed()
 
 
@@ -171,15 +170,6 @@ def _read_configs() -> None:
         for group in ("method", "dataset", "task", "model", "schedule", "experiment"):
             for name in sys.modules["bench.run.options"].options(group):
                 repository.load_config(f"{group}/{name}")
-
-
-def _read_code() -> None:
-    """What each file of the code imports and means: code hashes are made of it."""
-    code = sys.modules["bench.run.codehash"]
-    for folder in ("bench/models", "bench/tasks", "datasets", "methods"):
-        for path in (ROOT / folder).rglob("*.py"):
-            code._imported_files(path)
-    code._of_file.save()
 
 
 def _line() -> bytes:

@@ -1,4 +1,4 @@
-"""Which experiments need no data folder: their data are drawn, or lie in packages that `make setup` installs."""
+"""Which experiments need no data folder, as their data are drawn or lie in packages that `make setup` installs, and which lack theirs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ def lacking(experiment: str, scale: str, overrides: Iterable[str]) -> str | None
     Data that are not there are refused in the words in which they are refused where there is no data folder.
     """
     with tempfile.TemporaryDirectory() as empty:
-        folders = [str(jobs(experiment, scale, overrides)[0].settings.data_root), empty]
-        ours, others = (jobs(experiment, scale, [*overrides, f"data_root={folder}"]) for folder in folders)
-        for job, elsewhere in {str(job.parts["dataset"]): (job, other) for job, other in zip(ours, others)}.values():
-            said, nothing = (_on_data_in(*it) for it in zip((job, elsewhere), folders))
-            if isinstance(said, str) and said.replace(folders[0], "") == str(nothing).replace(empty, ""):
+        ours, others = (jobs(experiment, scale, [*overrides, *more]) for more in ([], [f"data_root={empty}"]))
+        for job, other in {str(job.parts["dataset"]): (job, other) for job, other in zip(ours, others)}.values():
+            said, nothing = _on_its_data(job), _on_its_data(other)
+            if isinstance(said, str) and said.replace(job.settings.data_root, "") == str(nothing).replace(empty, ""):
                 return said
     return None
 
@@ -38,16 +37,15 @@ def lacking(experiment: str, scale: str, overrides: Iterable[str]) -> str | None
 def _is_there(job: Job, folder: str, known: dict[str, bool]) -> bool:
     name = job.names["dataset"]
     if name not in known:
-        found = _on_data_in(job, folder)
+        found = _on_its_data(replace(job, settings=job.settings.model_copy(update={"data_root": folder})))
         known[name] = isinstance(found, Job) and not found.data
     return known[name]
 
 
-def _on_data_in(job: Job, folder: str) -> Job | str:
-    """The job on the data that lie in a folder, or what its data set says where they are not there or refused."""
-    alone = replace(job, settings=job.settings.model_copy(update={"data_root": folder}))
+def _on_its_data(job: Job) -> Job | str:
+    """The job on its data, or what its data set says where they are not there or refused."""
     with ahead() as built:
         try:
-            return on_its_data(alone, built, lambda line: None)
+            return on_its_data(job, built, lambda line: None)
         except UserError as error:
             return in_one_line(error)

@@ -9,10 +9,6 @@
   });
   if (!form) return;
 
-  // The first frame is the head of the page; what is below it is laid out after that, unless the address asks for a part of it.
-  const after = (work) => location.search || location.hash ? work() : requestAnimationFrame(() => setTimeout(work));
-  after(() => root.classList.add("shown"));
-
   // Claims, and what they say, are read once.
   const claims = all(".claim").map((node) => ({ node, data: node.dataset, at: node.dataset.at.split(" "), text: null }));
   const nodes = new Map(claims.map((claim) => [claim.node, claim]));
@@ -136,5 +132,6 @@
   for (const name of ["mouseover", "focusin"]) document.addEventListener(name, explain);
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
 
-  after(() => { recall(location.search); follow(); });
+  recall(location.search);
+  follow();
 })();

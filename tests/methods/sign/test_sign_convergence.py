@@ -38,6 +38,7 @@ RATES = {
     "sgd": {"quadratic": 0.005, "factorisation": 0.005},
     "ef_signsgd": {"quadratic": 0.004, "factorisation": 0.005},
 }
+STEPS = {"ef_signsgd": 3000}
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -46,7 +47,7 @@ def test_convergence(name, problem):
     """With a step size decaying to zero, each reaches a small loss on each problem (the factorisation's minimum is above zero)."""
     loss_of, dim, target = PROBLEMS[problem]
     x = nn.Parameter(torch.linspace(-0.5, 0.7, dim, dtype=torch.float64))
-    lr, steps = RATES.get(name, {}).get(problem, 0.02), 3000 if name == "ef_signsgd" else 1000
+    lr, steps = RATES.get(name, {}).get(problem, 0.02), STEPS.get(name, 1000)
     opt = ALL[name]([x], lr=lr)
 
     def closure():
